@@ -1,0 +1,66 @@
+"""Salted commitments: what the log and redacted evidence show in place of a value.
+
+Per record or log entry one random seed of 16 bytes; from it a salt for each field name, so that one field can be opened
+(by showing salt, name and value) without opening another. Without the salt a commitment tells nothing, however few
+values the field can take.
+
+  salt    = HMAC-SHA-256(seed, name)[:16]
+  field   = SHA-256("qq-field" ‖ 0x00 ‖ salt ‖ name ‖ 0x00 ‖ canonical(value))
+  record  = SHA-256("qq-record" ‖ 0x00 ‖ canonical({"fields": {name: hex}, "header": {…}}))
+
+Names are ASCII without a NUL byte. Pure: no key, no clock, no database.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from registry.canonical import JSON, canonical
+from registry.suites import hmac_sha256, hmac_sha256_many, random_bytes, sha256, sha256_hex
+
+SEED_BYTES: Final = 16
+SALT_BYTES: Final = 16
+_FIELD: Final = b"qq-field\x00"
+_RECORD: Final = b"qq-record\x00"
+
+
+def new_seed() -> bytes:
+    """Return a fresh seed, 16 random bytes."""
+    return random_bytes(SEED_BYTES)
+
+
+def salt(seed: bytes, name: str) -> bytes:
+    """Return the salt of one field, 16 bytes."""
+    return hmac_sha256(seed, name.encode("ascii"))[:SALT_BYTES]
+
+
+def commit(field_salt: bytes, name: str, value: JSON) -> bytes:
+    """Commit to one field's value under its salt, 32 bytes.
+
+    Raises:
+        CanonicalError: the value is outside the canonical profile.
+    """
+    return sha256(_FIELD + field_salt + name.encode("ascii") + b"\x00" + canonical(value))
+
+
+def commit_fields(seed: bytes, values: Mapping[str, JSON]) -> dict[str, str]:
+    """Commit to each field under its own salt: name → 64 hexadecimal digits, in the order given.
+
+    Raises:
+        CanonicalError: a value is outside the canonical profile.
+        UnicodeEncodeError: a name is not ASCII.
+    """
+    names = [name.encode("ascii") for name in values]
+    salts = hmac_sha256_many(seed, names)
+    return {
+        name: sha256_hex(b"".join((_FIELD, long_salt[:SALT_BYTES], encoded, b"\x00", canonical(value))))
+        for (name, value), encoded, long_salt in zip(values.items(), names, salts, strict=True)
+    }
+
+
+def record_commitment(header: Mapping[str, JSON], digests: Mapping[str, str]) -> bytes:
+    """Commit to a whole record, 32 bytes: its public header and the commitments of its fields (name → hex).
+
+    Raises:
+        CanonicalError: the header is outside the canonical profile.
+    """
+    return sha256(_RECORD + canonical({"fields": dict(digests), "header": dict(header)}))

@@ -1,0 +1,137 @@
+"""The one way to open a transaction.
+
+A use case opens it, and everything it writes stands or falls together with its entry in the log.
+No function further down commits. See docs/adr/0003.
+
+`transaction` gives the driver's own connection (psycopg 3): the query path and bulk work speak plain
+SQL. `session` gives an ORM session for administration; `driver` reaches the same transaction from it.
+Both draw on one pool.
+
+Not here: the schema (`schema`), the private server (`embedded`), retries. A transaction that fails is
+reported; whether it may be tried again is known to the use case alone.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar, cast
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlmodel import Session
+
+from registry.errors import DatabaseUnavailable
+
+Transaction = psycopg.Connection[tuple[Any, ...]]
+Connected = TypeVar("Connected")
+
+POOL_SIZE = 10  # connections kept; a web process answers 40 requests at a time from them and the overflow
+POOL_OVERFLOW = 20
+POOL_TIMEOUT_SECONDS = 10.0
+CONNECT_TIMEOUT_SECONDS = 5
+
+
+class Database:
+    """One PostgreSQL database and the pool of connections to it.
+
+    Args:
+        url: `postgresql://user:password@host/name`, or with `?host=/directory` for a unix socket.
+        pool_size: connections kept open when idle.
+
+    Raises:
+        DatabaseUnavailable: `url` is not the address of a PostgreSQL database. Whether it answers is
+            found out by the first transaction.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
+        self.engine: Engine = create_engine(
+            address(url),
+            pool_size=pool_size,
+            max_overflow=POOL_OVERFLOW,
+            pool_timeout=POOL_TIMEOUT_SECONDS,
+            pool_reset_on_return=None,  # both ways below end their transaction themselves; a reset is a round trip
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "qingqiao"},
+            hide_parameters=True,  # error texts carry no values
+        )
+
+    def __repr__(self) -> str:
+        return f"Database({self.engine.url.database!r})"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Yield the driver's connection; commit when the block ends or returns, roll back when it raises.
+
+        Raises:
+            DatabaseUnavailable: no connection could be had. Nothing was done.
+            psycopg.Error: a statement or the commit failed. Nothing was written.
+        """
+        pooled = self._checkout(self.engine.raw_connection)
+        raw = cast("Transaction", pooled.driver_connection)
+        try:
+            yield raw
+            _refuse_failed(raw)
+            raw.commit()
+        except BaseException:
+            with suppress(psycopg.Error):
+                raw.rollback()
+            raise
+        finally:
+            if raw.closed:  # the server went away: the pool's other connections are dead as well
+                pooled.invalidate()
+                self.engine.dispose()
+            pooled.close()
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Yield an ORM session in a transaction of its own, for administration; ends as `transaction` does.
+
+        Raises:
+            DatabaseUnavailable: no connection could be had. Nothing was done.
+            sqlalchemy.exc.SQLAlchemyError: a statement or the commit failed. Nothing was written.
+        """
+        with (
+            self._checkout(self.engine.connect) as connection,
+            Session(connection, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+            _refuse_failed(driver(session))
+
+    def close(self) -> None:
+        """Close the pool's idle connections; those in use close when they come back."""
+        self.engine.dispose()
+
+    def _checkout(self, connect: Callable[[], Connected]) -> Connected:
+        try:
+            return connect()
+        except (OperationalError, psycopg.OperationalError, PoolTimeout) as error:
+            raise DatabaseUnavailable(f"database {self.engine.url.database!r} does not answer") from error
+
+
+def driver(session: Session) -> Transaction:
+    """The driver's connection under `session`: the same transaction, in plain SQL."""
+    return cast("Transaction", session.connection().connection.driver_connection)
+
+
+def _refuse_failed(raw: Transaction) -> None:
+    """A statement failed and the block went on: COMMIT would quietly roll back and look like success."""
+    if raw.info.transaction_status == TransactionStatus.INERROR:
+        raise psycopg.errors.InFailedSqlTransaction("a statement failed inside the block; nothing was written")
+
+
+def address(url: str) -> URL:
+    """Read a PostgreSQL address and name the driver that we use.
+
+    Raises:
+        DatabaseUnavailable: not the address of a PostgreSQL database. The text is not repeated, for it
+            may hold a password.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise DatabaseUnavailable("the database's address cannot be read; postgresql://… is expected") from error
+    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        raise DatabaseUnavailable(f"the database is {parsed.get_backend_name()!r}; PostgreSQL is expected")
+    return parsed.set(drivername="postgresql+psycopg")

@@ -1,0 +1,113 @@
+"""Compact and detached JSON Web Signatures (RFC 7515) by Ed25519 (RFC 9864 name `Ed25519`) and ES256.
+
+The verifier is told which keys may sign and takes the algorithm from the key, never from the header; the header must
+agree. Headers have `alg`, `kid` and `typ`; `crit`, `b64`, `jwk`, `jku`, `x5c`, `x5u` are refused. Not done: encryption,
+JSON serialisation, several signatures, claims.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import orjson
+
+from registry.canonical import b64url, canonical, unb64url
+from registry.errors import SignatureInvalid
+from registry.suites import verify_ed25519, verify_es256
+
+_VERIFIERS: Final = {32: ("Ed25519", verify_ed25519), 65: ("ES256", verify_es256)}  # by length of the public key
+_REFUSED: Final = frozenset({"crit", "b64", "jwk", "jku", "x5c", "x5u"})
+_MAX_HEADER_CHARACTERS: Final = 2048
+
+
+class Signer(Protocol):
+    """What signs: a key of the cipher room or of the ring."""
+
+    @property
+    def algorithm(self) -> str:
+        """`Ed25519` or `ES256`."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the raw signature."""
+
+
+def sign(key: Signer, key_id: str, payload: bytes, typ: str) -> str:
+    """Sign and return `header.payload.signature`.
+
+    Args:
+        key: an Ed25519 or ES256 key.
+        key_id: `kid` of the header.
+        payload: the bytes that are signed; canonical JSON everywhere in the product.
+        typ: media type without `application/`, for instance `qq-answer+jws`; it keeps one use from passing as another.
+    """
+    header, body = _header(key, key_id, typ), b64url(payload)
+    return f"{header}.{body}.{b64url(key.sign(f'{header}.{body}'.encode('ascii')))}"
+
+
+def sign_detached(key: Signer, key_id: str, payload: bytes, typ: str) -> str:
+    """Sign and return `header..signature`; the payload travels beside it (RFC 7515 appendix F)."""
+    header, _, signature = sign(key, key_id, payload, typ).split(".")
+    return f"{header}..{signature}"
+
+
+def verify(
+    jws: str,
+    public_keys: Mapping[str, bytes],
+    detached_payload: bytes | None = None,
+    *,
+    typ: str | None = None,
+) -> tuple[dict[str, Any], bytes]:
+    """Return (header, payload) of a signature by one of the keys.
+
+    Args:
+        jws: compact form, or detached form together with `detached_payload`.
+        public_keys: kid → raw public key (32 bytes Ed25519, 65 bytes P-256).
+        detached_payload: the payload when it travelled beside the signature.
+        typ: when given, the only `typ` accepted.
+
+    Raises:
+        SignatureInvalid: anything but a well-formed, matching signature by a known key.
+    """
+    try:
+        head, body, signature = jws.split(".")
+        if detached_payload is not None:
+            if body:
+                raise SignatureInvalid("a detached signature with a payload inside")
+            body = b64url(detached_payload)
+        header, raw, payload = _read_header(head), unb64url(signature), unb64url(body)
+    except ValueError as error:
+        raise SignatureInvalid("not a compact signature") from error
+    public = public_keys.get(header["kid"])
+    if public is None:
+        raise SignatureInvalid("signed by a key that is not trusted for this")
+    algorithm, verifies = _VERIFIERS[len(public)]
+    if header.get("alg") != algorithm:
+        raise SignatureInvalid("the header names another algorithm than the key's")
+    if typ is not None and header.get("typ") != typ:
+        raise SignatureInvalid(f"signed as something else than {typ}")
+    if not verifies(public, raw, f"{head}.{body}".encode()):
+        raise SignatureInvalid("the signature does not match")
+    return header, payload
+
+
+def _read_header(head: str) -> dict[str, Any]:
+    if len(head) > _MAX_HEADER_CHARACTERS:
+        raise SignatureInvalid("the signature's header is too long")
+    header = orjson.loads(unb64url(head))
+    if not isinstance(header, dict) or _REFUSED & header.keys() or not isinstance(header.get("kid"), str):
+        raise SignatureInvalid("a header that is not allowed here")
+    return header
+
+
+def public_jwk(public: bytes, key_id: str, *, use: str = "sig") -> dict[str, str]:
+    """Write a public key as a JWK (RFC 7517; RFC 8037 for Ed25519)."""
+    algorithm = _VERIFIERS[len(public)][0]
+    shape = (
+        {"kty": "OKP", "crv": "Ed25519", "x": b64url(public)}
+        if algorithm == "Ed25519"
+        else {"kty": "EC", "crv": "P-256", "x": b64url(public[1:33]), "y": b64url(public[33:])}
+    )
+    return shape | {"alg": algorithm, "kid": key_id, "use": use}
+
+
+def _header(key: Signer, key_id: str, typ: str) -> str:
+    return b64url(canonical({"alg": key.algorithm, "kid": key_id, "typ": typ}))

@@ -1,0 +1,239 @@
+"""What opened records say about a subject, as of a day. Pure: no clock, no database.
+
+  * `label`      for each item: where it comes from, as of when, how good, whether whole
+  * `summarise`  the few figures that a loan officer reads first, from the items that were opened and no others
+  * `holds`      yes, no or unknown to one stated claim, for answers that carry no values
+
+Nothing here decides what may be seen: an item that was not opened is not in the records, and a figure that needs it
+is absent from the summary.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+
+from registry.catalogue import Catalogue, FieldSpec
+from registry.instants import BEIJING
+from registry.records import OpenedRecord, Value
+
+SUBSIDY_YEARS = 3  # reports-and-audit.md, section 2, part 4
+
+
+class Completeness(StrEnum):
+    """How whole the data of an item is."""
+
+    COMPLETE = "COMPLETE"
+    PARTIAL = "PARTIAL"  # no record, or a record that lacks this field
+    STALE = "STALE"  # the newest record is older than the catalogue's freshness
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A statement about one item, to be answered yes, no or unknown. `value` is what the item is compared with."""
+
+    item: str
+    relation: Literal["exists", "equals", "at_least", "at_most"]
+    value: Value = None
+
+
+def label(
+    items: Iterable[str], records: Sequence[OpenedRecord], catalogue: Catalogue, *, at: datetime
+) -> dict[str, dict[str, str | int | list[str] | None]]:
+    """Label each item that was permitted: sources, as-of, quality (the worst), completeness, number of records."""
+    by_kind: dict[str, list[OpenedRecord]] = defaultdict(list)
+    for record in records:
+        by_kind[record.visible.kind].append(record)
+    labels: dict[str, dict[str, str | int | list[str] | None]] = {}
+    for item in sorted(items):
+        kind, _, name = item.partition(".")
+        held = by_kind.get(kind, [])
+        labels[item] = {
+            "as_of": max((r.visible.provenance.as_of.isoformat() for r in held), default=None),
+            "completeness": _completeness(held, name, catalogue.kinds[kind].freshness_days, at).value,
+            "publishers": sorted({r.visible.provenance.publisher for r in held}),
+            "quality": max((r.visible.quality for r in held), default=None),
+            "records": len(held),
+            "sources": sorted({r.visible.provenance.source for r in held}),
+        }
+    return labels
+
+
+def _completeness(records: Sequence[OpenedRecord], name: str, freshness_days: int, at: datetime) -> Completeness:
+    if not records:
+        return Completeness.PARTIAL
+    today = at.astimezone(BEIJING).date()
+    if max(r.visible.provenance.as_of for r in records) < today - timedelta(days=freshness_days):
+        return Completeness.STALE
+    if any(name in r.digests and _value(r, name) is None for r in records):
+        return Completeness.PARTIAL
+    return Completeness.COMPLETE
+
+
+def _value(record: OpenedRecord, name: str) -> Value:
+    return record.fields.get(name)
+
+
+def within_history(start: date | None, months: int, *, at: datetime) -> bool:
+    """Say whether a record that speaks of `start` lies in the last `months` months before `at` (legal.md R-11)."""
+    if start is None:
+        return True
+    today = at.astimezone(BEIJING).date()
+    year, month = divmod(today.year * 12 + today.month - 1 - months, 12)
+    return start >= date(year, month + 1, 1)
+
+
+# ---- the summary ----------------------------------------------------------------------------------------------------
+
+
+def summarise(records: Sequence[OpenedRecord], catalogue: Catalogue, *, at: datetime) -> dict[str, object]:
+    """Give the figures of reports-and-audit.md, section 2, part 0 that the opened items allow.
+
+    Money in fen, areas in 1/10000 亩. Of a snapshot kind only the last period counts: sets are never added up.
+    """
+    by_kind: dict[str, list[Mapping[str, Value]]] = defaultdict(list)
+    last_period = {r.visible.kind: r.visible.period for r in sorted(records, key=lambda r: r.visible.period)}
+    for record in records:
+        if not catalogue.kinds[record.visible.kind].snapshot or record.visible.period == last_period[record.visible.kind]:
+            by_kind[record.visible.kind].append(record.fields)
+    today = at.astimezone(BEIJING).date()
+    return {kind: _SUMMARIES[kind](rows, today) for kind, rows in sorted(by_kind.items()) if kind in _SUMMARIES}
+
+
+def _total(rows: Sequence[Mapping[str, Value]], name: str) -> int | None:
+    values = [v for row in rows if isinstance(v := row.get(name), int)]
+    return sum(values) if values else None
+
+
+def _given(figures: Mapping[str, object]) -> dict[str, object]:
+    return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def _subsidy(rows: Sequence[Mapping[str, Value]], today: date) -> dict[str, object]:
+    years = [row.get("grant_year") for row in rows]
+    by_year: dict[int, list[Mapping[str, Value]]] = defaultdict(list)
+    for row, year in zip(rows, years, strict=True):
+        if isinstance(year, int) and year > today.year - SUBSIDY_YEARS:
+            by_year[year].append(row)
+    paid = [str(row["paid_on"]) for row in rows if row.get("paid_on")]
+    statuses = [row.get("pay_status") for row in rows if "pay_status" in row]
+    return _given(
+        {
+            "payments": len(rows),
+            "years": [
+                _given(
+                    {
+                        "year": year,
+                        "amount_due_fen": _total(held, "amount_due"),
+                        "amount_paid_fen": _total(held, "amount_paid"),
+                    }
+                )
+                for year, held in sorted(by_year.items())
+            ]
+            or None,
+            "last_paid_on": max(paid, default=None),
+            "returned_payments": sum(s in {"failed", "returned"} for s in statuses) if statuses else None,
+        }
+    )
+
+
+def _rating(rows: Sequence[Mapping[str, Value]], today: date) -> dict[str, object]:
+    dated = [row for row in rows if row.get("eval_date")]
+    newest = max(dated, key=lambda row: str(row["eval_date"])) if dated else rows[-1] if len(rows) == 1 else {}
+    valid_to = newest.get("valid_to")
+    return _given(
+        {
+            "evaluations": len(rows),
+            "grade": newest.get("grade"),
+            "score": newest.get("score"),
+            "eval_date": newest.get("eval_date"),
+            "expired": str(valid_to) < today.isoformat() if valid_to else None,
+        }
+    )
+
+
+def _contracts(rows: Sequence[Mapping[str, Value]], today: date) -> dict[str, object]:
+    running = [row for row in rows if not row.get("end_on") or str(row["end_on"]) >= today.isoformat()]
+    ends = [str(row["end_on"]) for row in running if row.get("end_on")]
+    return _given(
+        {
+            "contracts": len(rows),
+            "running": len(running),
+            "annual_fee_fen": _total(running, "annual_fee"),
+            "area_mu4": _total(running, "area"),
+            "arrears_fen": _total(rows, "arrears"),
+            "next_end_on": min(ends, default=None),
+        }
+    )
+
+
+def _funds(rows: Sequence[Mapping[str, Value]], _: date) -> dict[str, object]:
+    return _given(
+        {
+            "accounts": len(rows),
+            "bank_balance_fen": _total(rows, "bank_balance"),
+            "ledger_balance_fen": _total(rows, "ledger_balance"),
+        }
+    )
+
+
+def _assets(rows: Sequence[Mapping[str, Value]], _: date) -> dict[str, object]:
+    operating = [row for row in rows if row.get("asset_class") == "operating"]
+    return _given(
+        {
+            "assets": len(rows),
+            "original_value_fen": _total(rows, "original_value"),
+            "net_value_fen": _total(rows, "net_value"),
+            "operating_net_value_fen": _total(operating, "net_value"),
+        }
+    )
+
+
+def _resources(rows: Sequence[Mapping[str, Value]], _: date) -> dict[str, object]:
+    return _given(
+        {
+            "resources": len(rows),
+            "area_mu4": _total(rows, "area"),
+            "contracted_area_mu4": _total(rows, "contracted_area"),
+        }
+    )
+
+
+_SUMMARIES: Mapping[str, Callable[[Sequence[Mapping[str, Value]], date], dict[str, object]]] = {
+    "SUBSIDY": _subsidy,
+    "RATING": _rating,
+    "SANZI_CONTRACT": _contracts,
+    "SANZI_FUND": _funds,
+    "SANZI_ASSET": _assets,
+    "SANZI_RESOURCE": _resources,
+}
+
+
+# ---- claims ---------------------------------------------------------------------------------------------------------
+
+
+def holds(claim: Claim, records: Sequence[OpenedRecord], catalogue: Catalogue) -> bool | None:
+    """Answer a claim: true if any record bears it out, false if none does, None if nothing is known of the item."""
+    kind, _, name = claim.item.partition(".")
+    values = [v for r in records if r.visible.kind == kind and (v := r.fields.get(name)) is not None]
+    if claim.relation == "exists":
+        return bool(values)
+    if not values:
+        return None
+    spec = catalogue.field(claim.item)
+    wanted = _comparable(claim.value, spec)
+    found = [_comparable(value, spec) for value in values]
+    if claim.relation == "equals":
+        return wanted in found
+    if claim.relation == "at_least":
+        return any(value >= wanted for value in found)  # type: ignore[operator]  # both made comparable by the same field
+    return any(value <= wanted for value in found)  # type: ignore[operator]  # as above
+
+
+def _comparable(value: Value, spec: FieldSpec) -> Decimal | str | bool | None:
+    if spec.type in {"fen", "mu4", "int", "rate6"} and value is not None:
+        return Decimal(str(value))
+    return value if isinstance(value, bool) or value is None else str(value)

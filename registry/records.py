@@ -1,0 +1,125 @@
+"""What a record is, before it is sealed and after it is opened. Pure.
+
+A record's commitment binds its header (which source said it, in which row of which file) and a salted
+digest of each of its fields. Whoever is given some fields and their salts can check them against the
+commitment and learns nothing of the others; whoever has only the commitment learns nothing at all.
+
+  sealed plaintext = canonical {"fields": {name: value}, "seed": base64url of 16 random bytes}
+  salts            = HMAC of the field's name under the seed (registry.commitments)
+  commitment       = SHA-256 over canonical {"header": …, "fields": {name: digest}}
+
+The seed lies sealed with the fields: when a subject's data key is erased, the commitment in the log
+stays and can be opened by nobody.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from registry.basis import Basis
+from registry.canonical import canonical
+
+NOBODY = UUID(int=0)  # the subject of nothing: nobody is ever given this id
+
+Value = str | int | bool | None
+Payload = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A row that intake holds to be a record, not yet sealed.
+
+    `payload` has catalogue field names; money in fen, areas in 1/10000 亩, dates as ISO text.
+    `period` is what the record speaks of (`2026`, `2026-Q1`, `2026-03-31`), `row_no` the row of the
+    file, counted from 1 as the sender's program shows it.
+    """
+
+    subject_id: UUID
+    kind: str
+    payload: Payload
+    row_no: int
+    basis: Basis
+    quality: str
+    period: str
+    remark: str | None = None
+    valid_from: date | None = None
+    valid_to: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRef:
+    """The key of one version of one record."""
+
+    subject_id: UUID
+    record_id: UUID
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a publication's records come from; shared by all of them."""
+
+    publication_id: UUID
+    source: str
+    publisher: str
+    class_code: str
+    catalogue_version: str
+    raw_sha256: bytes
+    as_of: date
+    published_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleRecord:
+    """A published version, still sealed, with what may be said of it in clear."""
+
+    ref: RecordRef
+    kind: str
+    period: str
+    quality: str
+    remark: str | None
+    row_no: int
+    valid_from: date | None
+    valid_to: date | None
+    chunk_id: UUID
+    chunk_position: int
+    commitment: bytes
+    sealed: bytes | None
+    frozen: bool
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRecord:
+    """A record with the fields that were asked for in clear, and the digests of all of them."""
+
+    visible: VisibleRecord
+    fields: Payload
+    salts: Mapping[str, bytes]
+    digests: Mapping[str, str]
+
+
+def header(kind: str, provenance: Provenance, *, row_no: int, period: str, quality: str) -> dict[str, str | int]:
+    """Say what a record's commitment binds besides its fields. No personal data."""
+    return {
+        "as_of": provenance.as_of.isoformat(),
+        "catalogue": provenance.catalogue_version,
+        "kind": kind,
+        "period": period,
+        "publisher": provenance.publisher,
+        "quality": quality,
+        "raw_sha256": provenance.raw_sha256.hex(),
+        "row": row_no,
+        "source": provenance.source,
+    }
+
+
+def associated_data(ref: RecordRef, kind: str) -> bytes:
+    """Bind a sealed payload to its place, so that it cannot be moved to another subject or version."""
+    return canonical(["record", str(ref.subject_id), str(ref.record_id), ref.version, kind])
+
+
+def identity_bytes(subject_id: UUID, kind: str, identity: Sequence[str], payload: Payload) -> bytes:
+    """Say what makes "the same record again": the kind's identity fields, by the catalogue."""
+    return canonical([str(subject_id), kind, [payload.get(name) for name in identity]])

@@ -1,0 +1,413 @@
+"""Sealed writes: the only way into the registry. Nothing here gives plaintext out.
+
+A publication is made in three acts, so that a crash anywhere leaves a batch either absent or complete:
+
+  1. `open_publication`: a row that says whence the records come; visible to nobody
+  2. `stage`, once a chunk: seal, commit to, and copy in the records that are new or changed
+  3. `publish`: one short transaction; records become visible and the chunks' roots enter the log
+
+What is staged and never published is taken away by `discard_unpublished`, which a re-run calls first.
+
+A record is superseded, never overwritten: the same identity (by the catalogue) with another payload
+is its next version; with the same payload it is nothing new. Kinds that the catalogue calls a
+`snapshot` are replaced as a set, per subject and period.
+
+Not here: opening (`disclosure`), deciding who may have what (`consent`), reading files (`connectors`).
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from registry import log, merkle
+from registry.canonical import b64url, canonical
+from registry.catalogue import Kind, current
+from registry.commitments import commit_fields, record_commitment
+from registry.database import Transaction
+from registry.datakeys import DataKeys
+from registry.identifiers import Identifier
+from registry.keyring import Keyring, Purpose
+from registry.records import (
+    NewRecord,
+    Provenance,
+    RecordRef,
+    VisibleRecord,
+    associated_data,
+    header,
+    identity_bytes,
+)
+from registry.suites import Suite, hmac_sha256, random_bytes, seal
+
+PUBLISHED = "registry:records:published"  # docs/events.md
+
+_RECORD_COLUMNS = (
+    "subject_id, record_id, version, kind, identity_mac, payload_mac, sealed, commitment, publication_id,"
+    " chunk_id, chunk_position, row_no, period, valid_from, valid_to, basis, quality, remark"
+)
+_COPY_TYPES = (
+    "uuid uuid int4 varchar bytea bytea bytea bytea uuid uuid int4 int4 varchar date date varchar varchar varchar"
+).split()
+
+
+@dataclass(frozen=True, slots=True)
+class StagedChunk:
+    """What became of a chunk: `stored` new versions under `root`, `unchanged` rows that were there already."""
+
+    chunk_id: UUID
+    root: bytes
+    stored: int
+    unchanged: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Latest:
+    record_id: UUID
+    version: int
+    payload_mac: bytes
+    publication_id: UUID
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """What is needed to seal: keys of subjects, the keyring, and the suite in force."""
+
+    keys: DataKeys
+    keyring: Keyring
+    suite: Suite
+
+
+# ---- subjects -------------------------------------------------------------------------------------------------------
+
+
+def lookup(tx: Transaction, keyring: Keyring, identifiers: Collection[Identifier]) -> dict[str, UUID]:
+    """Find subjects by identifier; those that are not known are absent from the answer."""
+    tokens = _tokens(keyring, identifiers)
+    rows = tx.execute(
+        "SELECT token, subject_id FROM subject_lookup WHERE token = ANY(%s)", (list(tokens),)
+    ).fetchall()
+    return {tokens[token]: subject_id for token, subject_id in rows}
+
+
+def lookup_tokens(keyring: Keyring, identifier: Identifier) -> list[bytes]:
+    """Give the keyed hashes under which an identifier may be known: one for each look-up key in force."""
+    message = f"{identifier.kind.value}|{identifier.text}".encode()
+    return [hmac_sha256(key.secret, message) for key in keyring.symmetric_all(Purpose.LOOKUP)]
+
+
+def ensure_subjects(
+    tx: Transaction, keyring: Keyring, identifiers: Collection[Identifier], *, now: datetime
+) -> dict[str, UUID]:
+    """Find subjects by identifier, making those that are not known yet."""
+    found = lookup(tx, keyring, identifiers)
+    new = {i.text: i for i in identifiers if i.text not in found}
+    if new:
+        key = keyring.symmetric(Purpose.LOOKUP)
+        rows = [
+            (uuid4(), hmac_sha256(key.secret, f"{i.kind.value}|{i.text}".encode()), i.kind.value) for i in new.values()
+        ]
+        rows.sort(key=lambda row: row[1])  # one order everywhere, so that two makers cannot lock each other out
+        tx.execute(
+            "WITH made AS (SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::text[]) AS n(s, t, k)),"
+            " known AS (INSERT INTO subject (subject_id, kind, created_at) SELECT s, k, %s FROM made)"
+            " INSERT INTO subject_lookup (token, token_key, subject_id, since) SELECT t, %s, s, %s FROM made"
+            " ON CONFLICT (token, token_key) DO NOTHING",
+            (*(list(column) for column in zip(*rows, strict=True)), now, key.key_id, now),
+        )
+        found |= lookup(tx, keyring, list(new.values()))
+    return found
+
+
+def _tokens(keyring: Keyring, identifiers: Iterable[Identifier]) -> dict[bytes, str]:
+    return {token: i.text for i in identifiers for token in lookup_tokens(keyring, i)}
+
+
+# ---- publications ---------------------------------------------------------------------------------------------------
+
+
+def open_publication(tx: Transaction, batch_id: UUID, provenance: Provenance, *, raw_sm3: bytes, now: datetime) -> None:
+    """Step 1: say whence the records of `provenance.publication_id` come. They stay unseen until `publish`."""
+    tx.execute(
+        "INSERT INTO publication (publication_id, batch_id, source, publisher, class_code, catalogue_version,"
+        " raw_sha256, raw_sm3, as_of, started_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            provenance.publication_id,
+            batch_id,
+            provenance.source,
+            provenance.publisher,
+            provenance.class_code,
+            provenance.catalogue_version,
+            provenance.raw_sha256,
+            raw_sm3,
+            provenance.as_of,
+            now,
+        ),
+    )
+
+
+def discard_unpublished(tx: Transaction, batch_id: UUID) -> int:
+    """Take away what a broken-off run of this batch had staged; say how many records that were."""
+    unpublished = "SELECT publication_id FROM publication WHERE batch_id = %s AND published_at IS NULL"
+    gone = tx.execute(f"DELETE FROM record WHERE publication_id IN ({unpublished})", (batch_id,)).rowcount  # noqa: S608  # a constant
+    tx.execute(f"DELETE FROM record_chunk WHERE publication_id IN ({unpublished})", (batch_id,))  # noqa: S608  # a constant
+    tx.execute("DELETE FROM publication WHERE batch_id = %s AND published_at IS NULL", (batch_id,))
+    return gone
+
+
+def publish(tx: Transaction, provenance: Provenance, *, now: datetime) -> int:
+    """Step 3: make a publication's records visible and put its chunks' roots into the log; say how many chunks."""
+    chunks = tx.execute(
+        "SELECT chunk_id, root, size FROM record_chunk WHERE publication_id = %s ORDER BY chunk_id",
+        (provenance.publication_id,),
+    ).fetchall()
+    tx.execute(
+        "UPDATE publication SET published_at = %s WHERE publication_id = %s", (now, provenance.publication_id)
+    )
+    entries = [
+        log.Entry(
+            event=PUBLISHED,
+            at=now,
+            actor=provenance.source,
+            fields={"records_root": root.hex(), "records": size, "raw_sha256": provenance.raw_sha256.hex()},
+        )
+        for _, root, size in chunks
+    ]
+    appended = log.append(tx, entries)
+    tx.execute(
+        "UPDATE record_chunk c SET entry_id = n.e FROM unnest(%s::uuid[], %s::uuid[]) AS n(c, e) WHERE c.chunk_id = n.c",
+        ([chunk_id for chunk_id, _, _ in chunks], [a.entry_id for a in appended]),
+    )
+    return len(chunks)
+
+
+def stage(
+    tx: Transaction, sealing: Sealing, provenance: Provenance, records: Sequence[NewRecord], *, now: datetime
+) -> StagedChunk:
+    """Step 2: seal and copy in the records of one chunk that are new or changed.
+
+    All records of a snapshot kind for one subject and period must come in one chunk. Data keys are made
+    durable in the key store before anything is sealed under them.
+    """
+    kinds = current().kinds
+    mac_key = sealing.keyring.symmetric(Purpose.MAC).secret
+    identities = [
+        hmac_sha256(mac_key, identity_bytes(r.subject_id, r.kind, kinds[r.kind].identity, r.payload))
+        for r in records
+    ]
+    payload_macs = [hmac_sha256(mac_key, canonical(dict(r.payload))) for r in records]
+    latest = _latest(tx, records, identities)
+    changed = _changed(tx, records, identities, payload_macs, latest, kinds)
+    keys = sealing.keys.ensure({records[i].subject_id for i in changed}, now=now) if changed else {}
+
+    chunk_id, commitments = uuid4(), []
+    copy_sql = f"COPY record ({_RECORD_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+    with tx.cursor() as cursor, cursor.copy(copy_sql) as copy:
+        copy.set_types(_COPY_TYPES)
+        for position, i in enumerate(changed):
+            record, previous = records[i], latest.get(identities[i])
+            ref = RecordRef(
+                record.subject_id,
+                previous.record_id if previous else uuid4(),
+                previous.version + 1 if previous else 1,
+            )
+            sealed, commitment = _seal(sealing.suite, keys[record.subject_id], provenance, record, ref)
+            commitments.append(commitment)
+            copy.write_row(
+                (
+                    ref.subject_id,
+                    ref.record_id,
+                    ref.version,
+                    record.kind,
+                    identities[i],
+                    payload_macs[i],
+                    sealed,
+                    commitment,
+                    provenance.publication_id,
+                    chunk_id,
+                    position,
+                    record.row_no,
+                    record.period,
+                    record.valid_from,
+                    record.valid_to,
+                    record.basis.text,
+                    record.quality,
+                    record.remark,
+                )
+            )
+            latest[identities[i]] = _Latest(
+                ref.record_id, ref.version, payload_macs[i], provenance.publication_id, frozen=False
+            )
+    root = merkle.root([merkle.leaf_hash(c) for c in commitments])
+    if commitments:
+        tx.execute(
+            "INSERT INTO record_chunk (chunk_id, publication_id, root, size, commitments) VALUES (%s, %s, %s, %s, %s)",
+            (chunk_id, provenance.publication_id, root, len(commitments), b"".join(commitments)),
+        )
+    return StagedChunk(chunk_id, root, len(commitments), len(records) - len(commitments))
+
+
+def _seal(
+    suite: Suite, key: bytes, provenance: Provenance, record: NewRecord, ref: RecordRef
+) -> tuple[bytes, bytes]:
+    seed = random_bytes(16)
+    fields = dict(record.payload)
+    said = header(record.kind, provenance, row_no=record.row_no, period=record.period, quality=record.quality)
+    commitment = record_commitment(said, commit_fields(seed, fields))
+    plaintext = canonical({"fields": fields, "seed": b64url(seed)})
+    return seal(suite, key, plaintext, associated_data(ref, record.kind)), commitment
+
+
+def _latest(tx: Transaction, records: Sequence[NewRecord], identities: Sequence[bytes]) -> dict[bytes, _Latest]:
+    rows = tx.execute(
+        "SELECT DISTINCT ON (r.subject_id, r.identity_mac)"
+        " r.identity_mac, r.record_id, r.version, r.payload_mac, r.publication_id, r.frozen_at IS NOT NULL"
+        " FROM record r JOIN unnest(%s::uuid[], %s::bytea[]) AS n(s, i) ON r.subject_id = n.s AND r.identity_mac = n.i"
+        " ORDER BY r.subject_id, r.identity_mac, r.version DESC",
+        ([r.subject_id for r in records], list(identities)),
+    ).fetchall()
+    return {row[0]: _Latest(*row[1:]) for row in rows}
+
+
+def _changed(  # noqa: PLR0913  # the columns of one chunk, side by side
+    tx: Transaction,
+    records: Sequence[NewRecord],
+    identities: Sequence[bytes],
+    payload_macs: Sequence[bytes],
+    latest: Mapping[bytes, _Latest],
+    kinds: Mapping[str, Kind],
+) -> list[int]:
+    """Say which rows must be stored: not those that stand there already, unfrozen, with the same payload."""
+    sets: dict[tuple[UUID, str, str], list[int]] = defaultdict(list)
+    changed = []
+    for i, record in enumerate(records):
+        if kinds[record.kind].snapshot:
+            sets[record.subject_id, record.kind, record.period].append(i)
+            continue
+        known = latest.get(identities[i])
+        if known is None or known.frozen or known.payload_mac != payload_macs[i]:
+            changed.append(i)
+    standing = _standing_sets(tx, list(sets))
+    for key, members in sets.items():
+        if standing.get(key) != {(identities[i], payload_macs[i]) for i in members}:
+            changed += members
+    return sorted(changed)
+
+
+def _standing_sets(
+    tx: Transaction, keys: Sequence[tuple[UUID, str, str]]
+) -> dict[tuple[UUID, str, str], set[tuple[bytes, bytes]]]:
+    """Read, for each subject, kind and period, the set that its last publication left."""
+    standing: dict[tuple[UUID, str, str], set[tuple[bytes, bytes]]] = defaultdict(set)
+    if keys:
+        rows = tx.execute(
+            "WITH wanted AS (SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS n(s, k, p)), held AS ("
+            " SELECT r.subject_id, r.kind, r.period, r.identity_mac, r.payload_mac, dense_rank() OVER ("
+            "   PARTITION BY r.subject_id, r.kind, r.period ORDER BY p.published_at DESC, p.publication_id) AS age"
+            " FROM record r JOIN wanted w ON (r.subject_id, r.kind, r.period) = (w.s, w.k, w.p)"
+            " JOIN publication p USING (publication_id) WHERE p.published_at IS NOT NULL)"
+            " SELECT subject_id, kind, period, identity_mac, payload_mac FROM held WHERE age = 1",
+            tuple(list(column) for column in zip(*keys, strict=True)),
+        ).fetchall()
+        for subject_id, kind, period, identity, payload in rows:
+            standing[subject_id, kind, period].add((identity, payload))
+    return standing
+
+
+# ---- reading what is visible (sealed) -------------------------------------------------------------------------------
+
+_VISIBLE = (
+    "SELECT r.subject_id, r.record_id, r.version, r.kind, r.period, r.quality, r.remark, r.row_no, r.valid_from,"
+    " r.valid_to, r.chunk_id, r.chunk_position, r.commitment, r.sealed, r.frozen_at IS NOT NULL,"
+    " p.publication_id, p.source, p.publisher, p.class_code, p.catalogue_version, p.raw_sha256, p.as_of, p.published_at"
+    " FROM record r JOIN publication p USING (publication_id)"
+)
+
+
+def visible(tx: Transaction, wanted: Collection[tuple[UUID, str]]) -> list[VisibleRecord]:
+    """Read the standing versions of (subject, kind) pairs, sealed: the latest published one of each record.
+
+    Of a snapshot kind, those of the last publication for each subject and period. Frozen ones are left out.
+    """
+    subjects, kinds = zip(*sorted(wanted), strict=True) if wanted else ((), ())
+    rows = tx.execute(
+        _VISIBLE + " JOIN unnest(%s::uuid[], %s::text[]) AS n(s, k) ON r.subject_id = n.s AND r.kind = n.k"
+        " WHERE p.published_at IS NOT NULL",
+        (list(subjects), list(kinds)),
+    ).fetchall()
+    return _standing([_visible(row) for row in rows])
+
+
+def versions(tx: Transaction, refs: Collection[RecordRef]) -> list[VisibleRecord]:
+    """Read exactly these versions again, sealed, in the order of their keys."""
+    ordered = sorted(refs, key=lambda ref: (ref.subject_id, ref.record_id, ref.version))
+    rows = tx.execute(
+        _VISIBLE + " JOIN unnest(%s::uuid[], %s::uuid[], %s::int[]) AS n(s, i, v)"
+        " ON (r.subject_id, r.record_id, r.version) = (n.s, n.i, n.v) ORDER BY 1, 2, 3",
+        (
+            [ref.subject_id for ref in ordered],
+            [ref.record_id for ref in ordered],
+            [ref.version for ref in ordered],
+        ),
+    ).fetchall()
+    return [_visible(row) for row in rows]
+
+
+def _visible(row: tuple) -> VisibleRecord:  # type: ignore[type-arg]  # a driver's row: columns of _VISIBLE, in order
+    return VisibleRecord(
+        RecordRef(row[0], row[1], row[2]), *row[3:15], provenance=Provenance(*row[15:])
+    )
+
+
+def _standing(records: Sequence[VisibleRecord]) -> list[VisibleRecord]:
+    kinds = current().kinds
+    newest: dict[UUID, VisibleRecord] = {}
+    last_set: dict[tuple[UUID, str, str], tuple[datetime, UUID]] = {}
+    for record in records:
+        held = newest.get(record.ref.record_id)
+        if held is None or held.ref.version < record.ref.version:
+            newest[record.ref.record_id] = record
+        if kinds[record.kind].snapshot and record.provenance.published_at is not None:
+            key = (record.ref.subject_id, record.kind, record.period)
+            mark = (record.provenance.published_at, record.provenance.publication_id)
+            last_set[key] = max(last_set.get(key, mark), mark)
+    standing = [
+        record
+        for record in newest.values()
+        if not record.frozen
+        and (
+            not kinds[record.kind].snapshot
+            or last_set[record.ref.subject_id, record.kind, record.period][1] == record.provenance.publication_id
+        )
+    ]
+    return sorted(standing, key=lambda r: (r.ref.subject_id, r.kind, r.period, r.ref.record_id))
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkProofSource:
+    """What a record's path to its chunk is made of."""
+
+    entry_id: UUID
+    commitments: tuple[bytes, ...]
+
+
+def chunks(tx: Transaction, chunk_ids: Collection[UUID]) -> dict[UUID, ChunkProofSource]:
+    """Read published chunks: their log entry and the commitments in order."""
+    rows = tx.execute(
+        "SELECT chunk_id, entry_id, commitments FROM record_chunk WHERE chunk_id = ANY(%s) AND entry_id IS NOT NULL",
+        (list(chunk_ids),),
+    ).fetchall()
+    return {
+        chunk_id: ChunkProofSource(entry_id, tuple(raw[i : i + 32] for i in range(0, len(raw), 32)))
+        for chunk_id, entry_id, raw in rows
+    }
+
+
+def freeze(tx: Transaction, subjects: Collection[UUID], kind: str, *, now: datetime) -> int:
+    """Freeze subjects' records of a kind that rest on consent; say how many. They are shown to nobody again."""
+    return tx.execute(
+        "UPDATE record SET frozen_at = %s WHERE subject_id = ANY(%s) AND kind = %s AND frozen_at IS NULL"
+        " AND basis LIKE 'consent:%%'",
+        (now, list(subjects), kind),
+    ).rowcount

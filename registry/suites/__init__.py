@@ -1,0 +1,54 @@
+"""The cipher room: the only place in the product that calls a cipher, a hash or a signature algorithm.
+
+Two suites, each complete in itself:
+  intl   SHA-256, HMAC-SHA-256, AES-256-GCM, Ed25519, ES256
+  gm     国密: SM3 (GB/T 32905), SM4-GCM (GB/T 32907), SM2 with SM3 (GB/T 32918)
+
+Everything here takes and returns bytes. Nothing here knows what the bytes mean, where keys lie or which key is whose.
+"""
+
+from registry.suites.digests import (
+    constant_time_equal,
+    hmac_sha256,
+    hmac_sha256_many,
+    hmac_sm3,
+    random_bytes,
+    sha256,
+    sha256_each,
+    sha256_hex,
+    sha256_pairs,
+    sm3,
+    streaming_digests,
+)
+from registry.suites.sealing import Suite, gm, intl, seal, suite_named, unseal
+from registry.suites.signing import Ed25519Key, Es256Key, SigningKey, verify_ed25519, verify_es256, verify_ps256
+from registry.suites.sm2 import Sm2Key, sm2_available, verify_sm2
+
+__all__ = [
+    "Ed25519Key",
+    "Es256Key",
+    "SigningKey",
+    "Sm2Key",
+    "Suite",
+    "constant_time_equal",
+    "gm",
+    "hmac_sha256",
+    "hmac_sha256_many",
+    "hmac_sm3",
+    "intl",
+    "random_bytes",
+    "seal",
+    "sha256",
+    "sha256_each",
+    "sha256_hex",
+    "sha256_pairs",
+    "sm2_available",
+    "sm3",
+    "streaming_digests",
+    "suite_named",
+    "unseal",
+    "verify_ed25519",
+    "verify_es256",
+    "verify_ps256",
+    "verify_sm2",
+]
