@@ -1,0 +1,1 @@
+"""Whether a subject's data may be released: purposes, scopes, grants, the decision, and the ledger that keeps them."""

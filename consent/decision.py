@@ -1,0 +1,215 @@
+"""The decision whether data may be released. Pure: no clock, no database, no network.
+
+    request ─▶ anything asked? ─no─▶ NOTHING_ASKED
+                     │
+    for each consent of the subject, by itself:
+      1 this lender, this purpose?   ─no─▶ NO_CONSENT             (also: unknown subject, no consent at all)
+      2 in force?                    ─no─▶ NOT_YET_GIVEN | SUPERSEDED | WITHDRAWN | EXPIRED | PAUSED
+      3 now within its dates?        ─no─▶ NOT_YET_VALID | EXPIRED
+      4 every item within it?        ─no─▶ ITEMS_NOT_COVERED
+      5 mode within it?              ─no─▶ MODE_TOO_HIGH
+      6 history within it?           ─no─▶ HISTORY_TOO_LONG
+      7 W-items acknowledged?        ─no─▶ W_NOT_ACKNOWLEDGED
+      8 a use left?                  ─no─▶ USES_EXHAUSTED         (not asked by `reopen`)
+                     │yes
+                   Permit, on the narrowest consent that came through
+
+If none comes through, the refusal names what stopped the consent that came furthest, in the order of `Reason`.
+Consents are never added together. A refusal is an ordinary answer, not an exception: it is logged and
+committed like a permit, because the subject may later ask who tried. See docs/adr/0004.
+"""
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from consent.grant import Grant, State
+from consent.purposes import Purpose
+from consent.scope import RANK, Mode
+
+
+class Reason(StrEnum):
+    """Why a release was refused, least way travelled first. The values are published; never reuse one."""
+
+    NOTHING_ASKED = "nothing-asked"
+    PURPOSE_UNKNOWN = "purpose-unknown"
+    BUSINESS_NUMBER_MISSING = "business-number-missing"
+    ITEMS_OUTSIDE_PURPOSE = "items-outside-purpose"
+    NO_CONSENT = "no-consent"
+    NOT_YET_GIVEN = "not-yet-given"
+    SUPERSEDED = "superseded"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not-yet-valid"
+    PAUSED = "paused"
+    ITEMS_NOT_COVERED = "items-not-covered"
+    MODE_TOO_HIGH = "mode-too-high"
+    HISTORY_TOO_LONG = "history-too-long"
+    W_NOT_ACKNOWLEDGED = "adverse-consequences-not-acknowledged"
+    USES_EXHAUSTED = "uses-exhausted"
+
+
+_DISTANCE: Final[Mapping[Reason, int]] = MappingProxyType({reason: far for far, reason in enumerate(Reason)})
+_NOT_IN_FORCE: Final[Mapping[State, Reason]] = MappingProxyType(
+    {
+        State.REQUESTED: Reason.NOT_YET_GIVEN,
+        State.SUPERSEDED: Reason.SUPERSEDED,
+        State.WITHDRAWN: Reason.WITHDRAWN,
+        State.EXPIRED: Reason.EXPIRED,
+        State.PAUSED: Reason.PAUSED,
+    }
+)
+_NONE_TAKEN: Final[Mapping[str, int]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a lender asks for.
+
+    `w_items` are those of the items that 征信业管理条例 §14 ¶2 reserves when they are about a person (R-05); the
+    catalogue says which, and for organisations there are none. No default, so that nobody forgets to ask it.
+    `history_months` None asks for as much history as the consent allows.
+    """
+
+    lender: str
+    purpose: str
+    items: frozenset[str]
+    mode: Mode
+    w_items: frozenset[str]
+    history_months: int | None = None
+    business_no: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Leave to release exactly `items`, at most in `mode`, no older than `history_months`, resting on one consent."""
+
+    consent_id: str
+    items: frozenset[str]
+    mode: Mode
+    history_months: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No leave, and why."""
+
+    reason: Reason
+
+
+def screen(request: Request, purpose: Purpose | None) -> Refusal | None:  # noqa: PLR0911  # one way out a check
+    """Refuse what no consent could make right: the request alone, before anyone's consents are read.
+
+    Args:
+        request: what is asked.
+        purpose: the purpose as configured now, None if there is no such purpose.
+    """
+    if not request.items:
+        return Refusal(Reason.NOTHING_ASKED)
+    if purpose is None:
+        return Refusal(Reason.PURPOSE_UNKNOWN)
+    if purpose.business_number and not (request.business_no or "").strip():
+        return Refusal(Reason.BUSINESS_NUMBER_MISSING)
+    if not all(purpose.allows_item(item) for item in request.items):
+        return Refusal(Reason.ITEMS_OUTSIDE_PURPOSE)
+    if RANK[request.mode] > RANK[purpose.mode.ceiling]:
+        return Refusal(Reason.MODE_TOO_HIGH)
+    if request.history_months is not None and request.history_months > purpose.history_months.ceiling:
+        return Refusal(Reason.HISTORY_TOO_LONG)
+    return None
+
+
+def decide(
+    request: Request, grants: Sequence[Grant], *, now: datetime, taken: Mapping[str, int] = _NONE_TAKEN
+) -> Permit | Refusal:
+    """Find the grant that covers the whole request, or say why none does.
+
+    Grants are never added together: two consents for half the items each do not
+    make one for all, since the subject agreed to neither whole. Among several that cover the request the narrowest
+    is used (fewest items), then the one that ends first, then the smaller id, so that the choice does not
+    depend on the order in which they were read.
+
+    Args:
+        request: what is asked.
+        grants: every grant of the subject, in any order, ended ones and other lenders' included.
+        now: the moment of the request, with a time zone.
+        taken: uses by consent id that others in the same transaction take first, not yet in `Grant.uses`.
+    """
+    if not request.items:
+        return Refusal(Reason.NOTHING_ASKED)
+    furthest, distance = Reason.NO_CONSENT, _DISTANCE[Reason.NO_CONSENT]
+    best: Grant | None = None
+    for grant in grants:
+        obstacle = _obstacle(request, grant, now)
+        if obstacle is None and grant.uses + taken.get(grant.consent_id, 0) >= grant.scope.max_uses:
+            obstacle = Reason.USES_EXHAUSTED
+        if obstacle is None:
+            if best is None or _narrowness(grant) < _narrowness(best):
+                best = grant
+        elif _DISTANCE[obstacle] > distance:
+            furthest, distance = obstacle, _DISTANCE[obstacle]
+    return Refusal(furthest) if best is None else _permit(request, best)
+
+
+def decide_together(asked: Sequence[tuple[Request, Sequence[Grant]]], *, now: datetime) -> list[Permit | Refusal]:
+    """Decide requests that share a transaction: uses are summed per consent and admitted up to what is left.
+
+    Each outcome stands at the place of its request. Earlier ones are admitted first.
+    """
+    taken: MutableMapping[str, int] = {}
+    outcomes: list[Permit | Refusal] = []
+    for request, grants in asked:
+        outcome = decide(request, grants, now=now, taken=taken)
+        if isinstance(outcome, Permit):
+            taken[outcome.consent_id] = taken.get(outcome.consent_id, 0) + 1
+        outcomes.append(outcome)
+    return outcomes
+
+
+def reopen(request: Request, consent_id: str, grants: Sequence[Grant], *, now: datetime) -> Permit | Refusal:
+    """Decide whether an answer whose use is already counted may be opened once more.
+
+    It needs no use left, but everything else holds as of now, and it may rest only on the consent it was
+    first given under: if that was withdrawn, another that would cover the request does not bring the answer back.
+    """
+    if not request.items:
+        return Refusal(Reason.NOTHING_ASKED)
+    for grant in grants:
+        if grant.consent_id == consent_id:
+            obstacle = _obstacle(request, grant, now)
+            return _permit(request, grant) if obstacle is None else Refusal(obstacle)
+    return Refusal(Reason.NO_CONSENT)
+
+
+def _obstacle(request: Request, grant: Grant, now: datetime) -> Reason | None:  # noqa: PLR0911  # one way out a step
+    scope = grant.scope
+    if scope.recipient != request.lender or scope.purpose != request.purpose:
+        return Reason.NO_CONSENT  # 1
+    if grant.state is not State.ACTIVE:
+        return _NOT_IN_FORCE[grant.state]  # 2
+    if now >= scope.valid_until:
+        return Reason.EXPIRED  # 3
+    if now < scope.valid_from:
+        return Reason.NOT_YET_VALID
+    if not request.items <= scope.items:
+        return Reason.ITEMS_NOT_COVERED  # 4
+    if RANK[request.mode] > RANK[scope.mode]:
+        return Reason.MODE_TOO_HIGH  # 5
+    if request.history_months is not None and request.history_months > scope.history_months:
+        return Reason.HISTORY_TOO_LONG  # 6
+    if request.w_items and not scope.w_acknowledged:
+        return Reason.W_NOT_ACKNOWLEDGED  # 7
+    return None
+
+
+def _narrowness(grant: Grant) -> tuple[int, datetime, str]:
+    return len(grant.scope.items), grant.scope.valid_until, grant.consent_id
+
+
+def _permit(request: Request, grant: Grant) -> Permit:
+    allowed = grant.scope.history_months
+    history = allowed if request.history_months is None else min(request.history_months, allowed)
+    return Permit(grant.consent_id, request.items, request.mode, history)

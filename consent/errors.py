@@ -1,0 +1,80 @@
+"""Errors of the consent floor. A refusal of data is not among them: that is an answer (consent.decision).
+
+ConsentError
+├── DeclarationInvalid     purposes.yml or a notice does not have its declared shape; the operator must correct it
+├── TermsRefused           a consent may not be recorded on these terms; whoever sent it must correct it (has `code`)
+├── RegisterUnreadable     a file is no consent register, a column is missing; the sender must correct it
+├── UnknownConsent         there is no consent under this id; the caller must correct it
+├── TransitionRefused      a consent cannot go from its state to that one; nobody can change this, a new one is needed
+├── UsesExhausted          more uses were counted than the consent has left: the caller decided without its lock
+└── ReceiptInvalid         a receipt is not ours, was changed, or is not of the declared form
+"""
+
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    """Why a consent could not be recorded. The values are published; never reuse one."""
+
+    NUMBER_MISSING = "NUMBER_MISSING"
+    NUMBER_TWICE = "NUMBER_TWICE"
+    NUMBER_REUSED = "NUMBER_REUSED"
+    SUBJECT_TYPE_UNKNOWN = "SUBJECT_TYPE_UNKNOWN"
+    IDENTITY_INVALID = "IDENTITY_INVALID"
+    GUARDIAN_NEEDED = "GUARDIAN_NEEDED"
+    RECIPIENT_NOT_ONE = "RECIPIENT_NOT_ONE"
+    PURPOSE_UNKNOWN = "PURPOSE_UNKNOWN"
+    ITEM_UNKNOWN = "ITEM_UNKNOWN"
+    ITEM_OUTSIDE_PURPOSE = "ITEM_OUTSIDE_PURPOSE"
+    DATE_UNREADABLE = "DATE_UNREADABLE"
+    PERIOD_INVERTED = "PERIOD_INVERTED"
+    VALIDITY_TOO_LONG = "VALIDITY_TOO_LONG"
+    HISTORY_TOO_LONG = "HISTORY_TOO_LONG"
+    TOO_MANY_USES = "TOO_MANY_USES"
+    MODE_TOO_HIGH = "MODE_TOO_HIGH"
+    STATE_UNKNOWN = "STATE_UNKNOWN"
+    ACKNOWLEDGEMENT_UNREADABLE = "ACKNOWLEDGEMENT_UNREADABLE"
+    ACKNOWLEDGEMENT_NOT_WRITTEN = "ACKNOWLEDGEMENT_NOT_WRITTEN"
+    TEXT_UNKNOWN = "TEXT_UNKNOWN"
+    LANGUAGE_UNKNOWN = "LANGUAGE_UNKNOWN"
+    CHANNEL_UNKNOWN = "CHANNEL_UNKNOWN"
+    EVIDENCE_MISSING = "EVIDENCE_MISSING"
+    EVIDENCE_INVALID = "EVIDENCE_INVALID"
+    TERMS_CHANGED = "TERMS_CHANGED"
+    TRANSITION_REFUSED = "TRANSITION_REFUSED"
+
+
+class ConsentError(Exception):
+    """Any failure that the consent floor names."""
+
+
+class DeclarationInvalid(ConsentError):
+    """A file of ours that does not say what it should."""
+
+
+class TermsRefused(ConsentError):
+    """A consent that may not be recorded as it stands."""
+
+    def __init__(self, code: Fault, detail: str) -> None:
+        super().__init__(f"{code.value}: {detail}")
+        self.code = code
+
+
+class RegisterUnreadable(ConsentError):
+    """A table that is no consent register (授权台账)."""
+
+
+class UnknownConsent(ConsentError):
+    """No consent has this id."""
+
+
+class TransitionRefused(ConsentError):
+    """A step that the life of a consent does not have."""
+
+
+class UsesExhausted(ConsentError):
+    """A count that would pass the uses a subject agreed to."""
+
+
+class ReceiptInvalid(ConsentError):
+    """A text that is no receipt of ours."""

@@ -1,0 +1,231 @@
+"""A consent register (授权台账) taken into the ledger, as often as it is sent: the same again changes nothing.
+
+  1. read every row, or refuse it (consent.register); settle its terms (consent.record)
+  2. one import at a time; turn identifiers into subject ids; read and lock what stands under the numbers
+  3. judge each row against what stands under its number:
+       nothing stands                                 → recorded, in the state it names
+       another subject, recipient or purpose          → NUMBER_REUSED
+       the ledger has ended it (withdrawn, …)         → SAME, or LATER_STATE_STANDS: an old table revives nothing
+       the row ends it                                → the ledger follows, whatever else the row says
+       a request stands, and the row says more        → taken over; in force once the row says so
+       other terms than those agreed to               → TERMS_CHANGED: they need a new consent
+       the row pauses it                              → the ledger follows
+       the ledger has paused it                       → LATER_STATE_STANDS: an old table resumes nothing
+  4. write everything in a handful of statements, each change with its log entry
+
+A recipient that is not registered is recorded all the same: nobody can ask in its name until it is.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from consent import ledger, purposes, register, rows
+from consent.errors import Fault, TermsRefused
+from consent.evidence import Channel
+from consent.grant import ENDED, STEPS, State
+from consent.receipt import Issuer
+from consent.record import Consent, Terms, settle
+from consent.register import Line, Outcome, Remark, RowOutcome
+from consent.scope import recipient_name
+from registry import catalogue, log
+from registry.database import Transaction
+from registry.identifiers import Identifier
+from registry.keyring import Keyring, Purpose, SymmetricKey
+from registry.suites import hmac_sha256
+
+Subjects = Callable[[Sequence[Identifier]], Mapping[str, UUID]]
+
+_ONE_IMPORT_AT_A_TIME: Final = 7_204_150_311  # an advisory lock of this transaction; any number of our own
+_WITNESS_TOKEN_BYTES: Final = 16
+_NOBODY: Final = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What became of a register: one outcome for every row, and whose consents changed (their rows are due again)."""
+
+    rows: tuple[RowOutcome, ...]
+    subjects: frozenset[UUID]
+
+    @property
+    def counts(self) -> dict[Outcome, int]:
+        """Rows by outcome, each outcome named."""
+        return {outcome: sum(row.outcome is outcome for row in self.rows) for outcome in Outcome}
+
+    @property
+    def codes(self) -> dict[str, int]:
+        """Rows by code."""
+        return dict(Counter(row.code.value for row in self.rows))
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What an import will write."""
+
+    made: list[Consent] = field(default_factory=list)
+    rewritten: list[Consent] = field(default_factory=list)
+    entries: list[log.Entry] = field(default_factory=list)
+    moves: dict[tuple[State, Channel], list[Consent]] = field(default_factory=dict)
+    outcomes: list[RowOutcome] = field(default_factory=list)
+    subjects: set[UUID] = field(default_factory=set)
+
+
+def import_register(
+    tx: Transaction,
+    table: Sequence[Mapping[str, str]],
+    *,
+    keyring: Keyring,
+    subjects: Subjects,
+    now: datetime,
+    actor: str = "register",
+    registered: Container[str] | None = None,
+    operator: str | None = None,
+) -> ImportReport:
+    """Take a consent register into the ledger.
+
+    Args:
+        tx: the caller's transaction.
+        table: the rows, each by column name (consent.register.COLUMNS), texts as they stand in the file.
+        keyring: signs receipts, and turns witnesses' names into tokens.
+        subjects: gives the subject id of each identifier by its text, making those that are not known.
+        now: the moment of import.
+        actor: who imports; stands in the log.
+        registered: names of registered recipients (consent.scope.recipient_name); None leaves that unremarked.
+        operator: the operator's name for receipts.
+
+    Raises:
+        RegisterUnreadable: a column is missing. Nothing is recorded.
+    """
+    lines, refused = register.read(table)  # 1
+    settled = [(line, *_settled(line)) for line in lines]
+    tx.execute("SELECT pg_advisory_xact_lock(%s)", (_ONE_IMPORT_AT_A_TIME,))  # 2
+    standing = rows.locked_by_number(tx, [line.number for line in lines])
+    wanted = [line for line, terms, _ in settled if terms is not None or line.number in standing]
+    ids = subjects([line.identifier for line in wanted]) if wanted else {}
+    plan = _Plan(outcomes=refused)
+    issuer = Issuer.of(keyring, operator)
+    witnesses = keyring.symmetric_all(Purpose.LOOKUP)
+    for line, terms, fault in settled:  # 3
+        present = standing.get(line.number)
+        subject_id = ids.get(line.identifier.text, _NOBODY)
+        if terms is not None:
+            capture = replace(terms.capture, witness=_witness(line.witness, witnesses, present))
+            terms = replace(terms, subject_id=subject_id, capture=capture)  # noqa: PLW2901  # now known
+        try:
+            if present is None:
+                outcome = _record(line, terms, fault, plan, (issuer, now, actor), registered)
+            else:
+                outcome = _follow(line, terms, fault, plan, (issuer, now, actor), present, subject_id)
+        except TermsRefused as refusal:
+            outcome = RowOutcome(line.row_no, line.number, Outcome.REFUSED, refusal.code)
+        plan.outcomes.append(outcome)
+    _write(tx, plan, now, actor)  # 4
+    return ImportReport(tuple(sorted(plan.outcomes, key=lambda row: row.row_no)), frozenset(plan.subjects))
+
+
+_By = tuple[Issuer, datetime, str]
+
+
+def _settled(line: Line) -> tuple[Terms | None, TermsRefused | None]:
+    try:
+        new = line.as_new(_NOBODY, None)
+        return settle(new, purposes=purposes.current(), catalogue=catalogue.current()), None
+    except TermsRefused as refusal:
+        return None, refusal
+
+
+def _record(
+    line: Line,
+    terms: Terms | None,
+    fault: TermsRefused | None,
+    plan: _Plan,
+    by: _By,
+    registered: Container[str] | None,
+) -> RowOutcome:
+    if terms is None:
+        raise fault or TermsRefused(Fault.TERMS_CHANGED, "no terms")
+    issuer, now, actor = by
+    consent, entry = ledger.first_recorded(terms, line.state, now=now, issuer=issuer, actor=actor)
+    plan.made.append(consent)
+    plan.entries.append(entry)
+    plan.subjects.add(terms.subject_id)
+    known = registered is None or terms.scope.recipient in registered
+    remark = Remark.RECORDED if known else Remark.RECIPIENT_NOT_REGISTERED
+    return RowOutcome(line.row_no, line.number, Outcome.IMPORTED, remark, consent.consent_id)
+
+
+def _follow(
+    line: Line,
+    terms: Terms | None,
+    fault: TermsRefused | None,
+    plan: _Plan,
+    by: _By,
+    present: Consent,
+    subject_id: UUID,
+) -> RowOutcome:
+    stands = present.terms
+    if (subject_id, recipient_name(line.recipient), line.purpose) != stands.holder:
+        raise TermsRefused(Fault.NUMBER_REUSED, "the number names another consent")
+    if present.state in ENDED:
+        remark = Remark.SAME if line.state is present.state else Remark.LATER_STATE_STANDS
+        return RowOutcome(line.row_no, line.number, Outcome.UNCHANGED, remark, present.consent_id)
+    if line.state in ENDED:
+        if line.state not in STEPS[present.state]:
+            raise TermsRefused(Fault.TRANSITION_REFUSED, "no such step")
+        return _moved(line, plan, present)
+    if terms is None:
+        raise fault or TermsRefused(Fault.TERMS_CHANGED, "no terms")
+    same = register.same_terms(terms, stands, end_stated=line.valid_until is not None)
+    if present.state is State.REQUESTED:
+        return _request(line, terms, plan, by, present, same=same)
+    if not same:
+        raise TermsRefused(Fault.TERMS_CHANGED, "other terms than those agreed to")
+    if line.state is present.state:
+        return RowOutcome(line.row_no, line.number, Outcome.UNCHANGED, Remark.SAME, present.consent_id)
+    if present.state is State.ACTIVE and line.state is State.PAUSED:
+        return _moved(line, plan, present)
+    return RowOutcome(line.row_no, line.number, Outcome.UNCHANGED, Remark.LATER_STATE_STANDS, present.consent_id)
+
+
+def _request(line: Line, terms: Terms, plan: _Plan, by: _By, present: Consent, *, same: bool) -> RowOutcome:
+    if line.state is State.REQUESTED and same:
+        return RowOutcome(line.row_no, line.number, Outcome.UNCHANGED, Remark.SAME, present.consent_id)
+    if line.state not in {State.REQUESTED, State.ACTIVE}:
+        raise TermsRefused(Fault.TRANSITION_REFUSED, "no such step")
+    issuer, now, actor = by
+    consent, entry = ledger.first_recorded(terms, line.state, now=now, issuer=issuer, actor=actor, standing=present)
+    plan.rewritten.append(consent)
+    plan.entries.append(entry)
+    plan.subjects.add(terms.subject_id)
+    remark = Remark.AMENDED if line.state is State.REQUESTED else Remark.STATE_CHANGED
+    return RowOutcome(line.row_no, line.number, Outcome.IMPORTED, remark, consent.consent_id)
+
+
+def _moved(line: Line, plan: _Plan, present: Consent) -> RowOutcome:
+    plan.moves.setdefault((line.state, line.channel), []).append(present)
+    plan.subjects.add(present.terms.subject_id)
+    return RowOutcome(line.row_no, line.number, Outcome.IMPORTED, Remark.STATE_CHANGED, present.consent_id)
+
+
+def _witness(name: str, keys: Sequence[SymmetricKey], present: Consent | None) -> str | None:
+    """Turn a witness's name into a token; the one that stands, if it is the same name's under an older key."""
+    if not name:
+        return None
+    tokens = [
+        f"{key.key_id}:{hmac_sha256(key.secret, b'consent-witness|' + name.encode())[:_WITNESS_TOKEN_BYTES].hex()}"
+        for key in keys
+    ]
+    stands = None if present is None else present.terms.capture.witness
+    return stands if stands in tokens else tokens[0]
+
+
+def _write(tx: Transaction, plan: _Plan, now: datetime, actor: str) -> None:
+    if plan.rewritten:
+        rows.rewrite(tx, plan.rewritten)
+    ledger.record(tx, plan.made, plan.entries)
+    for (state, channel), consents in plan.moves.items():
+        ledger.move(tx, consents, state, channel=channel, now=now, actor=actor)

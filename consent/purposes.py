@@ -1,0 +1,192 @@
+"""Purposes of consent and their caps, read from purposes.yml.
+
+A purpose is a template: which kinds of record it may ever touch, and for history, validity, uses and answer mode the
+`ceiling` that no consent may pass and the `strictest` value that holds where a consent states nothing (R-10, R-44).
+The loader refuses what it does not understand: a misspelt cap must not become no cap.
+
+It does not say what a subject agreed to (consent.scope) and does not decide (consent.decision).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+import yaml
+
+from consent.errors import DeclarationInvalid
+from consent.scope import RANK, Mode, Scope
+
+Bound = TypeVar("Bound", int, Mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Cap(Generic[Bound]):
+    """One cap: what holds when nothing is stated, and the most that may be stated."""
+
+    strictest: Bound
+    ceiling: Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """One purpose. `data_life_days` is how long a recipient may keep an answer; periods are calendar months."""
+
+    code: str
+    version: str
+    titles: Mapping[str, str]
+    kinds: frozenset[str]
+    business_number: bool
+    history_months: Cap[int]
+    validity_months: Cap[int]
+    uses: Cap[int]
+    mode: Cap[Mode]
+    data_life_days: int
+
+    def allows_item(self, item: str) -> bool:
+        """Tell whether an item "<KIND>.<field>" is of a kind that this purpose may touch."""
+        return item.partition(".")[0] in self.kinds
+
+    def narrowed(self, scope: Scope) -> Scope:
+        """Cut a consent back to the ceilings of today: one that was lowered since binds consents given before.
+
+        Items, history, uses and mode are cut; the dates stay, since the subject was told them.
+        """
+        return replace(
+            scope,
+            items=frozenset(item for item in scope.items if self.allows_item(item)),
+            history_months=min(scope.history_months, self.history_months.ceiling),
+            max_uses=min(scope.max_uses, self.uses.ceiling),
+            mode=min(scope.mode, self.mode.ceiling, key=RANK.__getitem__),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Purposes:
+    """All purposes of one version."""
+
+    version: str
+    by_code: Mapping[str, Purpose]
+
+    def get(self, code: str) -> Purpose | None:
+        """Look a purpose up; None if there is no such purpose."""
+        return self.by_code.get(code)
+
+
+@cache
+def current() -> Purposes:
+    """Give the purposes that this release of the product carries; read once.
+
+    Raises:
+        DeclarationInvalid: purposes.yml does not have the declared shape.
+    """
+    return read((resources.files("consent") / "purposes.yml").read_text("utf-8"))
+
+
+def read(text: str) -> Purposes:
+    """Read purposes from yml.
+
+    Raises:
+        DeclarationInvalid: not yml, a key missing or not understood, a figure below zero, a strictest value that
+            passes its ceiling. The message names the place.
+    """
+    try:
+        declared = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise DeclarationInvalid(f"purposes: not readable as yml: {error}") from error
+    top = _Table("purposes", declared)
+    version = top.text("version")
+    entries = top.table("purposes")
+    top.done()
+    found = {code: _purpose(code, version, entries.table(code)) for code in entries.names()}
+    entries.done()
+    if not found:
+        raise DeclarationInvalid("purposes: none declared")
+    return Purposes(version, MappingProxyType(found))
+
+
+def _purpose(code: str, version: str, table: "_Table") -> Purpose:
+    purpose = Purpose(
+        code=code,
+        version=version,
+        titles=MappingProxyType({language: table.text(language) for language in ("zh", "en", "bo")}),
+        kinds=frozenset(table.texts("kinds")),
+        business_number=table.flag("business_number"),
+        history_months=_cap(table.table("history_months"), least=0),
+        validity_months=_cap(table.table("validity_months"), least=1),
+        uses=_cap(table.table("uses"), least=1),
+        mode=_mode_cap(table.table("mode")),
+        data_life_days=table.number("data_life_days", least=0),
+    )
+    table.done()
+    return purpose
+
+
+def _cap(table: "_Table", *, least: int) -> Cap[int]:
+    cap = Cap(table.number("strictest", least=least), table.number("ceiling", least=least))
+    table.done()
+    if cap.strictest > cap.ceiling:
+        raise DeclarationInvalid(f"{table.place}: strictest {cap.strictest} passes the ceiling {cap.ceiling}")
+    return cap
+
+
+def _mode_cap(table: "_Table") -> Cap[Mode]:
+    try:
+        cap = Cap(Mode(table.text("strictest")), Mode(table.text("ceiling")))
+    except ValueError as error:
+        raise DeclarationInvalid(f"{table.place}: {error}") from error
+    table.done()
+    if cap.strictest.rank > cap.ceiling.rank:
+        raise DeclarationInvalid(f"{table.place}: strictest {cap.strictest} passes the ceiling {cap.ceiling}")
+    return cap
+
+
+class _Table:
+    """A yml mapping from which everything meant is taken out; what is left over was not understood."""
+
+    def __init__(self, place: str, value: object) -> None:
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+            raise DeclarationInvalid(f"{place}: not a mapping with names")
+        self.place = place
+        self._left: dict[str, object] = dict(value)
+
+    def names(self) -> list[str]:
+        return list(self._left)
+
+    def table(self, name: str) -> "_Table":
+        return _Table(f"{self.place}.{name}", self._take(name))
+
+    def text(self, name: str) -> str:
+        value = self._take(name)
+        if not isinstance(value, str) or not value.strip():
+            raise DeclarationInvalid(f"{self.place}.{name}: not a text")
+        return value
+
+    def texts(self, name: str) -> list[str]:
+        value = self._take(name)
+        if not isinstance(value, list) or not value or not all(isinstance(entry, str) for entry in value):
+            raise DeclarationInvalid(f"{self.place}.{name}: not a list of texts")
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self._take(name)
+        if not isinstance(value, bool):
+            raise DeclarationInvalid(f"{self.place}.{name}: not true or false")
+        return value
+
+    def number(self, name: str, *, least: int) -> int:
+        value = self._take(name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise DeclarationInvalid(f"{self.place}.{name}: not a whole number of at least {least}")
+        return value
+
+    def done(self) -> None:
+        if self._left:
+            raise DeclarationInvalid(f"{self.place}: not understood: {sorted(self._left)}")
+
+    def _take(self, name: str) -> object:
+        if name not in self._left:
+            raise DeclarationInvalid(f"{self.place}.{name}: missing")
+        return self._left.pop(name)
