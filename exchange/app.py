@@ -1,0 +1,198 @@
+"""The web application: every door of one installation, put together.
+
+All doors are closed: `envelope.ClosedDoors` asks for credentials on every path but the public ones
+listed here. Errors become problems in one place (`problems`). Nothing here decides anything.
+
+Not here: the network (`cli serve` starts uvicorn, with its own access log off), scheduled jobs (`jobs`).
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import orjson
+import psycopg
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+
+from exchange import audit_api, consents_api, lender_api, log_api
+from exchange.envelope import ClosedDoors, Envelope, Public
+from exchange.errors import ExchangeError, OutOfService
+from exchange.gate import Gate
+from exchange.home import Home, Mode
+from exchange.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
+from exchange.metrics import Metrics
+from exchange.oauth import endpoints
+from exchange.oauth.doors import admissions
+from exchange.oauth.guard import Guard
+from exchange.oauth.profile import JWKS_PATH, TOKEN_PATH, Profile
+from exchange.oauth.tokens import TokenKeys
+from exchange.problems import CATALOGUE, Told, tell, told_of
+from registry import schema
+from registry.errors import DatabaseUnavailable
+
+API_VERSION: Final = "1.0"  # of the interfaces; the distribution has a version of its own
+MAX_BODY_BYTES: Final = 64 * 1024  # a query with every item named is under 8 KiB
+_PUBLIC_PATHS: Final = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/problems", TOKEN_PATH, JWKS_PATH)
+_PUBLIC_PREFIXES: Final = ("/problems/", "/log/")  # the log's tiles and checkpoint are for everyone
+_CODES_BY_STATUS: Final = {
+    400: "request-malformed",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    415: "request-malformed",
+}
+_DESCRIPTION: Final = """
+Consented, provable exchange of credit data (青桥信用数据共享平台).
+
+Get a token at `/oauth/token` (client_credentials, private_key_jwt, DPoP), then call with
+`Authorization: DPoP <token>` and a fresh `DPoP` proof per request. Problems are RFC 9457; `/problems` lists them.
+"""
+
+
+def public_of(profile: Profile) -> Public:
+    """Return the paths that need no credentials."""
+    return Public(frozenset({*_PUBLIC_PATHS, profile.metadata_path}), _PUBLIC_PREFIXES)
+
+
+def create_app(home: Home) -> FastAPI:
+    """Put the application together over an opened installation. Two may live in one process.
+
+    Raises:
+        KeyMissing: the keyring has no key that signs tokens.
+    """
+    profile = Profile(home.settings.issuer)
+    keys = TokenKeys.of(home.keyring)
+    metrics = Metrics()
+    app = FastAPI(
+        title="Qingqiao 青桥",
+        version=API_VERSION,
+        description=_DESCRIPTION,
+        docs_url=None,  # they load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        max_body_size=MAX_BODY_BYTES,
+        lifespan=_gate_open,
+    )
+    app.state.admissions = admissions(home.database)
+    app.state.gate = Gate(home)
+    app.state.metrics = metrics
+    for build_router in (lender_api.build_router, consents_api.build_router, audit_api.build_router, log_api.build_router):
+        app.include_router(build_router(home))
+    app.include_router(endpoints.build_router(profile, keys, home.database))
+    app.include_router(_operating(home, metrics))
+    app.include_router(_problems(profile.issuer))
+    _handle_errors(app, profile.issuer)
+    app.openapi = _described(app, profile)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    app.add_middleware(ClosedDoors, guard=Guard(profile, keys), public=public_of(profile), issuer=profile.issuer)
+    mode = Mode.SANDBOX.value if home.installation.mode is Mode.SANDBOX else None
+    app.add_middleware(Envelope, issuer=profile.issuer, metrics=metrics, mode=mode)
+    return app
+
+
+@asynccontextmanager
+async def _gate_open(app: FastAPI) -> AsyncIterator[None]:
+    gate: Gate = app.state.gate
+    gate.start()
+    try:
+        yield
+    finally:
+        gate.stop()
+
+
+def _operating(home: Home, metrics: Metrics) -> APIRouter:
+    router = APIRouter(tags=["operating"])
+
+    @router.get("/healthz", summary="Is the process alive")
+    def healthz() -> dict[str, str]:
+        """Answer as long as the process runs."""
+        return {"status": "alive", "mode": home.installation.mode.value}
+
+    @router.get("/readyz", summary="Can it serve", responses={503: {"description": "not now"}})
+    def readyz() -> dict[str, str]:
+        """Answer 200 if the database is reachable and at this release's schema."""
+        if not schema.is_current("main", home.database.engine.url.render_as_string(hide_password=False)):
+            raise OutOfService("the database's schema is not this release's")
+        return {"status": "ready", "mode": home.installation.mode.value}
+
+    @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    def exposition() -> Response:
+        """Return the metrics; no label says who or about whom."""
+        return Response(metrics.exposition(), media_type=METRICS_MEDIA_TYPE)
+
+    return router
+
+
+def _problems(issuer: str) -> APIRouter:
+    router = APIRouter(tags=["problems"])
+
+    @router.get("/problems", summary="All problems that answers may name")
+    def catalogue() -> list[dict[str, Any]]:
+        """List code, status, titles, cause and mend of every problem."""
+        return [problem.document(issuer) for problem in CATALOGUE.values()]
+
+    @router.get("/problems/{code}", summary="One problem", responses={404: {"description": "no such problem"}})
+    def one(code: str) -> dict[str, Any]:
+        """Describe one problem; its address is the `type` in answers."""
+        if code not in CATALOGUE:
+            raise HTTPException(404)
+        return CATALOGUE[code].document(issuer)
+
+    return router
+
+
+def _handle_errors(app: FastAPI, issuer: str) -> None:
+    def response(told: Told) -> Response:
+        return Response(told.body, told.status, told.headers)
+
+    @app.exception_handler(ExchangeError)
+    async def refused(_: Request, error: ExchangeError) -> Response:
+        return response(told_of(issuer, error))
+
+    @app.exception_handler(DatabaseUnavailable)
+    @app.exception_handler(psycopg.OperationalError)
+    async def unreachable(_: Request, __: Exception) -> Response:
+        return response(tell(issuer, "out-of-service"))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        if any(one["type"] == "json_invalid" for one in error.errors()):
+            return response(tell(issuer, "request-malformed"))
+        return response(tell(issuer, "request-invalid", more={"errors": [_place(one) for one in error.errors()]}))
+
+    @app.exception_handler(HTTPException)
+    async def by_status(_: Request, error: HTTPException) -> Response:
+        told = tell(issuer, _CODES_BY_STATUS.get(error.status_code, "internal"))
+        told.headers.update(error.headers or {})
+        return response(told)
+
+
+def _place(error: dict[str, Any]) -> dict[str, str]:
+    """Say where a member is wrong and which rule it broke. Names that the caller made up are not repeated."""
+    steps = list(error["loc"])
+    if error["type"] == "extra_forbidden":
+        steps[-1] = "?"
+    known = (str(step) if isinstance(step, int) or step.replace("_", "").isalpha() else "?" for step in steps)
+    return {"at": "/" + "/".join(known), "rule": str(error["type"])}
+
+
+def _described(app: FastAPI, profile: Profile) -> Callable[[], dict[str, Any]]:
+    public = public_of(profile)
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            described = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes,
+                servers=[{"url": profile.issuer}],
+            )  # fmt: skip
+            scheme = {"type": "http", "scheme": "DPoP", "description": "RFC 9449, with a DPoP proof header per request"}
+            described.setdefault("components", {}).setdefault("securitySchemes", {})["DPoP"] = scheme
+            for path, operations in described["paths"].items():
+                for operation in operations.values():
+                    operation["security"] = [] if public.has(path) else [{"DPoP": []}]
+            app.openapi_schema = orjson.loads(orjson.dumps(described))
+        return app.openapi_schema
+
+    return openapi

@@ -1,0 +1,68 @@
+"""The regulators' door: read the trail. Read-only scope, read-only routes."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import AwareDatetime, BaseModel, Field
+
+from exchange import audit, problems
+from exchange.home import Home
+from exchange.oauth.doors import require
+from exchange.oauth.guard import Caller
+from exchange.oauth.scopes import Scope
+from registry import clock
+
+
+class AuditEvent(BaseModel):
+    """One entry of the log, opened. `leaf_index` is empty for the second in which it waits for its number."""
+
+    entry_id: UUID
+    event: str = Field(examples=["release:query:refused"])
+    at: datetime
+    actor: str = Field(examples=["bank-minhe"])
+    subject_id: UUID | None = Field(description="random id; names nobody")
+    consent_id: str | None
+    query_id: UUID | None
+    fields: dict[str, Any] = Field(examples=[{"access": {"reason": "withdrawn", "purpose": "LOAN_APPROVAL"}}])
+    leaf_index: int | None
+
+
+class AuditPage(BaseModel):
+    """Entries, newest first."""
+
+    events: list[AuditEvent]
+    next_cursor: str | None = None
+
+
+def build_router(home: Home) -> APIRouter:
+    """Build the regulators' routes over an installation."""
+    router = APIRouter(prefix="/audit/v1", tags=["regulator"])
+
+    @router.get("/events", summary="Read the trail", responses=problems.responses(400, 401, 403, 422))
+    def events(  # noqa: PLR0913  # one parameter a filter
+        caller: Annotated[Caller, Depends(require(Scope.AUDIT_READ))],
+        event: Annotated[str | None, Query(max_length=80, pattern=r"^[a-z:_-]+\*?$", examples=["release:*"])] = None,
+        actor: Annotated[str | None, Query(max_length=64)] = None,
+        lender: Annotated[str | None, Query(max_length=120)] = None,
+        reason: Annotated[str | None, Query(max_length=64)] = None,
+        purpose: Annotated[str | None, Query(max_length=40)] = None,
+        subject_id: Annotated[UUID | None, Query(description="random id from an earlier entry")] = None,
+        consent_id: Annotated[str | None, Query(max_length=64)] = None,
+        query_id: UUID | None = None,
+        since: AwareDatetime | None = None,
+        until: AwareDatetime | None = None,
+        limit: Annotated[int, Query(ge=1, le=audit.PAGE_MOST)] = 100,
+        cursor: Annotated[str | None, Query(max_length=200)] = None,
+    ) -> AuditPage:
+        """Give a page of entries, newest first. That it was read is an entry as well."""
+        filters = audit.Filters(
+            event, actor, lender, reason, purpose, subject_id, consent_id, query_id, since, until
+        )
+        with home.database.transaction() as tx:
+            page = audit.read(tx, filters, limit=limit, cursor=cursor)
+            audit.note_reading(tx, caller.client_id, filters, len(page.events), at=clock.now())
+        return AuditPage.model_validate({"events": page.events, "next_cursor": page.next_cursor})
+
+    return router

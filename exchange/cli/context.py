@@ -1,0 +1,32 @@
+"""What every command needs: settings, and the home opened."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import orjson
+from rich.console import Console
+
+from exchange.home import Home, Mode, open_home
+from exchange.settings import Settings
+
+console = Console(highlight=False)
+
+
+def settings() -> Settings:
+    """Read the settings from the environment, anew for each command."""
+    return Settings()
+
+
+@contextmanager
+def opened() -> Iterator[Home]:
+    """Open the home of the environment."""
+    with open_home(settings()) as home:
+        if home.installation.mode is Mode.SANDBOX:
+            console.print("[dim]sandbox: every person in this home is made up (沙箱环境，数据均为合成)[/dim]")
+        yield home
+
+
+def read_mode() -> Mode:
+    """Read what the home was made as, without opening or making it."""
+    path = settings().home / "installation.json"
+    return Mode(orjson.loads(path.read_bytes())["mode"]) if path.exists() else Mode.SANDBOX

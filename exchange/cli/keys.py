@@ -1,0 +1,109 @@
+"""`qingqiao keys` and `qingqiao verify`: the keys of a home, and the check that needs none of it."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.table import Table
+
+from exchange.cli.context import console, opened
+from exchange.events import Event
+from registry import clock, custody, log
+from registry.keyfiles import read_master
+from registry.keyring import Purpose
+from registry.trust import TrustPolicy
+from registry.verify import EvidenceRefused
+from registry.verify import verify as check
+
+_KEYS = typer.Typer(help="Keys of this home.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(_KEYS, name="keys")
+    app.command()(verify)
+
+
+@_KEYS.command("list")
+def list_keys() -> None:
+    """List keys by purpose and date; no secret is shown."""
+    with opened() as home:
+        table = Table("purpose", "key", "algorithm", "since", "retired")
+        for key in home.keyring.all_keys():
+            retired = f"{key.retired_at:%Y-%m-%d}" if key.retired_at else ""
+            table.add_row(key.purpose.value, key.key_id, key.algorithm, f"{key.created_at:%Y-%m-%d}", retired)
+        console.print(table)
+
+
+@_KEYS.command()
+def policy(out: Annotated[Path | None, typer.Option(help="Write it here instead of printing it.")] = None) -> None:
+    """Give the trust policy: the public keys a verifier must get from us by another way than the evidence."""
+    with opened() as home:
+        text = orjson.dumps(home.keyring.trust_policy(), option=orjson.OPT_INDENT_2) + b"\n"
+    if out is None:
+        typer.echo(text.decode(), nl=False)
+    else:
+        out.write_bytes(text)
+        console.print(f"[green]✓[/green] {out}")
+
+
+@_KEYS.command()
+def rotate(purpose: Annotated[Purpose, typer.Argument(help="Which keys to retire and make anew.")]) -> None:
+    """Retire the keys of a purpose and make new ones; what the old ones signed stays valid."""
+    with opened() as home:
+        now = clock.now()
+        made = home.keyring.rotate(purpose, now)
+        with home.database.transaction() as tx:
+            fields = {"purpose": purpose.value, "keys": [key.key_id for key in made]}
+            log.append(tx, [log.Entry(event=Event.KEY_ROTATED, at=now, actor="operator", fields=fields)])
+        console.print(f"[green]✓[/green] {', '.join(key.key_id for key in made)}; restart the servers")
+
+
+@_KEYS.command()
+def split(
+    folder: Annotated[Path, typer.Argument(help="Empty folder; one file a custodian is written into it.")],
+    shares: Annotated[int, typer.Option(min=2, max=20)] = 5,
+    needed: Annotated[int, typer.Option(min=2, max=20)] = 3,
+) -> None:
+    """Split the master key among custodians (Shamir): any `needed` of them can restore it, fewer learn nothing."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with opened() as home:
+        for number, share in enumerate(custody.split(read_master(home.settings.home), needed, shares), start=1):
+            path = folder / f"share-{number}-of-{shares}.txt"
+            path.touch(mode=0o600, exist_ok=False)
+            path.write_text(share.text + "\n")
+    console.print(f"[green]✓[/green] {shares} shares, {needed} needed: hand them out and empty the folder")
+
+
+@_KEYS.command()
+def join(files: Annotated[list[Path], typer.Argument(help="Files of shares, as many as are needed.")]) -> None:
+    """Check that shares restore this home's master key. The key itself is not shown."""
+    restored = custody.join([custody.Share.parse(file.read_text().strip()) for file in files])
+    with opened() as home:
+        same = restored == read_master(home.settings.home)
+    console.print("[green]✓[/green] these shares restore the master key" if same else "[red]✗[/red] another key")
+    raise typer.Exit(0 if same else 1)
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(help="Evidence, as the lender got it.")],
+    trust: Annotated[Path, typer.Option(help="Trust policy, got from the operator or regulator.")],
+) -> None:
+    """Check evidence with no database and no network, and say step by step what it shows and what it does not."""
+    try:
+        policy = TrustPolicy.parse(trust.read_bytes())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--trust") from error
+    try:
+        verdict = check(file.read_bytes(), policy)
+    except EvidenceRefused as error:
+        console.print(f"[red]✗ refused[/red] at {error}")
+        raise typer.Exit(1) from None
+    for number, said in verdict.shown:
+        console.print(f"[green]✓[/green] {number}. {said}")
+    console.print("\nNot shown by this file:")
+    for said in verdict.not_shown:
+        console.print(f"  · {said}")
+    console.print(f"\n[green]holds[/green] ({verdict.form} form, {date.today():%Y-%m-%d})")

@@ -1,0 +1,165 @@
+"""`qingqiao lender`, `qingqiao query`, `qingqiao evidence` and `qingqiao audit`: register systems, and act as one over OAuth."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import orjson
+import typer
+from rich.table import Table
+
+from consent.scope import recipient_name
+from exchange.cli.context import console, opened, settings
+from exchange.events import Event
+from exchange.home import Home
+from exchange.oauth import clients
+from exchange.oauth.scopes import Role, Scope
+from registry import clock, log
+from registry.keyfiles import write_private
+from sandbox.lender import Client, Lender, Refused, client_of, new_client
+
+_LENDER = typer.Typer(help="Registered systems of lenders and regulators.", no_args_is_help=True)
+_AUDIT_COLUMNS = ("at", "event", "actor", "reason", "query_id", "leaf_index")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(_LENDER, name="lender")
+    app.command()(query)
+    app.command()(evidence)
+    app.command()(audit)
+
+
+def register(home: Home, client_id: str, organisation: str, role: Role, jwks: dict[str, Any]) -> None:
+    """Register a system, and write it to the log."""
+    now = clock.now()
+    with home.database.transaction() as tx:
+        scopes = clients.register(
+            tx, client_id, role=role, organisation=recipient_name(organisation), jwks=jwks, now=now
+        )
+        fields: dict[str, Any] = {"client_id": client_id, "organisation": organisation, "role": role.value}
+        fields["scopes"] = sorted(scopes)
+        log.append(tx, [log.Entry(event=Event.CLIENT_ADDED, at=now, actor="operator", fields=fields)])
+
+
+@_LENDER.command()
+def add(
+    client_id: Annotated[str, typer.Argument(help="Short id of the system, as bank-minhe.")],
+    organisation: Annotated[str, typer.Option(help="Full name, exactly as consents name it.")],
+    jwks: Annotated[Path | None, typer.Option(help="Its public keys (JWK set).")] = None,
+    make_key: Annotated[Path | None, typer.Option(help="Make a key pair and write the private key here.")] = None,
+    role: Annotated[Role, typer.Option(help="What kind of organisation.")] = Role.LENDER,
+) -> None:
+    """Register a lender's or regulator's system, with its own public keys or a key pair made here."""
+    if (jwks is None) == (make_key is None):
+        raise typer.BadParameter("give either --jwks FILE or --make-key FILE")
+    with opened() as home:
+        if make_key is not None:
+            client = new_client(client_id)
+            register(home, client_id, organisation, role, client.jwks)
+            save_key(make_key, client)
+        elif jwks is not None:
+            register(home, client_id, organisation, role, orjson.loads(jwks.read_bytes()))
+    console.print(f"[green]✓[/green] {client_id} is registered as {role.value}")
+
+
+@_LENDER.command()
+def suspend(client_id: Annotated[str, typer.Argument(help="Which system.")]) -> None:
+    """Suspend a system: its next request is refused, in every process."""
+    _set_state(client_id, clients.SUSPENDED, Event.CLIENT_SUSPENDED)
+
+
+@_LENDER.command()
+def resume(client_id: Annotated[str, typer.Argument(help="Which system.")]) -> None:
+    """Let a suspended system in again."""
+    _set_state(client_id, clients.ACTIVE, Event.CLIENT_RESUMED)
+
+
+def _set_state(client_id: str, state: str, event: Event) -> None:
+    now = clock.now()
+    with opened() as home, home.database.transaction() as tx:
+        if not clients.set_state(tx, client_id, state):
+            raise typer.BadParameter("no system of this id is registered")
+        log.append(tx, [log.Entry(event=event, at=now, actor="operator", fields={"client_id": client_id})])
+    console.print(f"[green]✓[/green] {client_id}: {state}")
+
+
+def save_key(path: Path, client: Client) -> None:
+    """Write a client's private key where only its owner can read it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_private(path, orjson.dumps({"client_id": client.client_id, "jwk": client.private_jwk()}))
+
+
+def read_key(path: Path) -> Client:
+    """Read a client back from what `save_key` wrote."""
+    held = orjson.loads(path.read_bytes())
+    return client_of(held["client_id"], held["jwk"])
+
+
+_Key = Annotated[Path, typer.Option("--key", help="Private key file, from `lender add --make-key`.")]
+_Url = Annotated[str | None, typer.Option("--url", help="The exchange's address; by default this installation's.")]
+
+
+def query(  # noqa: PLR0913  # one parameter an option
+    key: _Key,
+    identifier: Annotated[str, typer.Option(prompt=True, hide_input=True, help="Resident id or credit code; asked for, so that it stays out of the shell's history.")],
+    business_no: Annotated[str, typer.Option(help="Number of the application.")],
+    purpose: Annotated[str, typer.Option()] = "LOAN_APPROVAL",
+    items: Annotated[list[str] | None, typer.Option("--item", help="Items or kinds; without any all that the consent covers.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the answer here.")] = None,
+    url: _Url = None,
+) -> None:
+    """Ask about a subject as a lender would: over HTTP, with OAuth and DPoP."""
+    kind: Literal["resident_id", "uscc"] = "uscc" if identifier[:2].isalnum() and not identifier[:2].isdigit() else "resident_id"
+    with Lender(url or settings().issuer, read_key(key)) as lender:
+        try:
+            answer = lender.query(kind, identifier, purpose=purpose, business_no=business_no, items=items)
+        except Refused as refused:
+            console.print(f"[yellow]refused[/yellow] {refused.code}: {refused}")
+            raise typer.Exit(1) from None
+    text = orjson.dumps({"answer": answer.answer, "signature": answer.signature}, option=orjson.OPT_INDENT_2)
+    if out is not None:
+        out.write_bytes(text)
+    else:
+        typer.echo(text.decode())
+    console.print(f"[green]permitted[/green] query {answer.query_id}")
+
+
+def evidence(
+    key: _Key,
+    query_id: Annotated[str, typer.Argument(help="From an answer.")],
+    out: Annotated[Path, typer.Option(help="Where to write it.")],
+    form: Annotated[str, typer.Option(help="full or redacted")] = "full",
+    url: _Url = None,
+) -> None:
+    """Fetch the evidence for an answer, for `qingqiao verify`."""
+    chosen: Literal["full", "redacted"] = "redacted" if form == "redacted" else "full"
+    with Lender(url or settings().issuer, read_key(key)) as lender:
+        try:
+            out.write_bytes(lender.evidence(query_id, chosen))
+        except Refused as refused:
+            console.print(f"[yellow]refused[/yellow] {refused.code}: {refused}")
+            raise typer.Exit(1) from None
+    console.print(f"[green]✓[/green] {out}")
+
+
+def audit(
+    key: _Key,
+    event: Annotated[str | None, typer.Option(help="As release:query:refused, or release:*")] = None,
+    reason: Annotated[str | None, typer.Option()] = None,
+    lender: Annotated[str | None, typer.Option(help="Organisation.")] = None,
+    since: Annotated[str | None, typer.Option(help="First day, as 2026-06-01.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
+    url: _Url = None,
+) -> None:
+    """Read the trail as a regulator would: over HTTP, with a read-only token."""
+    filters = {n: v for n, v in {"event": event, "reason": reason, "lender": lender}.items() if v}
+    if since:
+        filters["since"] = f"{date.fromisoformat(since).isoformat()}T00:00:00+08:00"
+    with Lender(url or settings().issuer, read_key(key), scope=Scope.AUDIT_READ.value) as regulator:
+        page = regulator.events(limit=str(limit), **filters)
+    table = Table(*_AUDIT_COLUMNS)
+    for one in page["events"]:
+        shown = {**one, "reason": one["fields"].get("access", {}).get("reason")}
+        table.add_row(*(str(shown[name] or "") for name in _AUDIT_COLUMNS))
+    console.print(table)

@@ -1,0 +1,162 @@
+"""What surrounds every request: pure ASGI, a few microseconds, no business of its own.
+
+`Envelope`, outermost
+  1. a request id of ours (one sent by a caller is not taken over: it could carry anything)
+  2. an address that holds an identifier is refused unread: a subject belongs in the body
+  3. whatever fails inside becomes a problem without details; the journal gets class and place
+  4. security headers, the mode of a sandbox, one line in the journal, metrics
+
+`ClosedDoors`, next
+  5. every path that is not listed as public needs valid credentials before any route runs;
+     what was verified is left in the request's scope for the route (`oauth.doors`)
+
+Bodies are limited by the application itself (`app`), before a route reads them.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Final
+from urllib.parse import unquote
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from exchange.errors import CredentialsRefused
+from exchange.metrics import Metrics
+from exchange.oauth.doors import PRESENTED
+from exchange.oauth.guard import Guard, Presented
+from exchange.problems import Told, tell, told_of
+from registry import clock
+from registry.canonical import b64url
+from registry.suites import random_bytes
+
+REQUEST_ID: Final = "qingqiao.request_id"
+OAUTH_ERROR: Final = "oauth_error"
+_IDENTIFIER: Final = re.compile(
+    r"[0-9]{17}[0-9Xx]|(?<![0-9A-Za-z])[0-9A-Z]{2}[0-9]{6}[0-9A-Z]{10}(?![0-9A-Za-z])|[0-9]{15}"
+)
+_SECURITY_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"strict-transport-security", b"max-age=31536000"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """The paths that need no credentials. Everything else is closed."""
+
+    paths: frozenset[str]
+    prefixes: tuple[str, ...]
+
+    def has(self, path: str) -> bool:
+        """Say whether a path is public."""
+        return path in self.paths or path.startswith(self.prefixes)
+
+
+class Envelope:
+    """See the module's header, 1 to 4."""
+
+    def __init__(self, app: ASGIApp, *, issuer: str, metrics: Metrics, mode: str | None) -> None:
+        self._app = app
+        self._issuer = issuer
+        self._metrics = metrics
+        self._headers = (*_SECURITY_HEADERS, *(((b"qingqiao-mode", mode.encode()),) if mode else ()))
+        self._journal = structlog.get_logger()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request; other kinds of ASGI scope pass."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = perf_counter()
+        request_id = b64url(random_bytes(12))  # 1
+        scope[REQUEST_ID] = request_id
+        extra = [*self._headers, (b"x-request-id", request_id.encode())]
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *extra]  # 4
+            await send(message)
+
+        try:
+            if _names_somebody(scope):  # 2
+                detail = "an address never holds an identifier; send it in the body"
+                await _send(tell(self._issuer, "request-malformed", detail=detail), send_with_headers)
+            else:
+                await self._app(scope, receive, send_with_headers)
+        except Exception as error:  # noqa: BLE001  # 3: the last place that can keep its message out of the server's log
+            self._journal.error("failed", request_id=request_id, exc_info=error)
+            if not status:
+                await _send(tell(self._issuer, "internal"), send_with_headers)
+        finally:
+            self._account(scope, request_id, status, perf_counter() - begun)
+
+    def _account(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        route = _template(scope)
+        caller = scope.get(PRESENTED)
+        refusal = scope.get("state", {}).get(OAUTH_ERROR)
+        self._metrics.answered(scope["method"], route, status, seconds)
+        if refusal:
+            self._metrics.token_refused(refusal)
+        self._journal.info(
+            "request",
+            request_id=request_id,
+            method=scope["method"],
+            route=route,
+            status=status,
+            ms=round(seconds * 1000, 1),
+            client_id=caller.client_id if isinstance(caller, Presented) else None,
+        )
+
+
+class ClosedDoors:
+    """See the module's header, 5."""
+
+    def __init__(self, app: ASGIApp, *, guard: Guard, public: Public, issuer: str) -> None:
+        self._app = app
+        self._guard = guard
+        self._public = public
+        self._issuer = issuer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Verify, then pass on; or answer 401."""
+        if scope["type"] == "http" and not self._public.has(scope["path"]):
+            try:
+                scope[PRESENTED] = self._guard.verify_presented(
+                    scope["headers"], scope["method"], _path_as_sent(scope), clock.now()
+                )
+            except CredentialsRefused as error:
+                await _send(told_of(self._issuer, error), send)
+                return
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})  # nothing here speaks it
+            return
+        await self._app(scope, receive, send)
+
+
+def _template(scope: Scope) -> str:
+    template: Any = getattr(scope.get("route"), "path", None)
+    return template if isinstance(template, str) else "unmatched"
+
+
+def _path_as_sent(scope: Scope) -> str:
+    raw: bytes | None = scope.get("raw_path")
+    return raw.decode("latin-1") if raw is not None else scope["path"]
+
+
+def _names_somebody(scope: Scope) -> bool:
+    query = scope["query_string"].decode("latin-1")
+    return bool(_IDENTIFIER.search(scope["path"]) or (query and _IDENTIFIER.search(unquote(query))))
+
+
+async def _send(told: Told, send: Callable[[Message], Any]) -> None:
+    headers = [(name.lower().encode(), value.encode()) for name, value in told.headers.items()]
+    await send({"type": "http.response.start", "status": told.status, "headers": headers})
+    await send({"type": "http.response.body", "body": told.body})

@@ -1,0 +1,66 @@
+"""Errors of the doors, sorted by who must act. `problems` alone says which status code each becomes.
+
+ExchangeError
+├── CredentialsRefused      who calls must mend its credentials; said in one fixed sentence each
+│   ├── CredentialsMissing  no access token, or one not presented under the DPoP scheme
+│   ├── TokenRefused        the access token is not ours, not valid now, taken back, or its client is not active
+│   ├── ProofRefused        the DPoP proof does not fit this request, this token or this moment, or was used before
+│   ├── AssertionRefused    the client assertion at the token endpoint does not prove the client
+│   └── ScopeMissing        the token is good but does not reach this door
+├── RequestRefused          the request cannot be taken as it stands; who calls must correct it
+├── KeyRefused              a public key that a client may not register or use; whoever registers it must correct it
+└── OutOfService            a part this needs cannot be reached; the operator must act, who calls may come again
+
+Messages are fixed sentences. They never repeat what was sent: it may be somebody's identifier.
+"""
+
+
+class ExchangeError(Exception):
+    """Any failure that the doors name."""
+
+
+class CredentialsRefused(ExchangeError):
+    """Credentials that do not open this door."""
+
+
+class CredentialsMissing(CredentialsRefused):
+    """No access token under the DPoP scheme."""
+
+
+class TokenRefused(CredentialsRefused):
+    """An access token that is not valid here and now."""
+
+
+class ProofRefused(CredentialsRefused):
+    """A DPoP proof that proves nothing for this request."""
+
+
+class AssertionRefused(CredentialsRefused):
+    """A client assertion that does not prove the client."""
+
+
+class ScopeMissing(CredentialsRefused):
+    """A valid token without the scope this door asks for."""
+
+    def __init__(self, scope: str) -> None:
+        """Name the scope that is missing; it is published, so it may be said."""
+        super().__init__(f"this door needs the scope {scope}")
+        self.scope = scope
+
+
+class RequestRefused(ExchangeError):
+    """A request that cannot be taken as it stands. `code` is a code of the problem catalogue."""
+
+    def __init__(self, code: str, detail: str | None = None) -> None:
+        """Take the problem's code and, at most, one fixed sentence that repeats nothing of the request."""
+        super().__init__(detail or code)
+        self.code = code
+        self.detail = detail
+
+
+class KeyRefused(ExchangeError):
+    """A public key of a kind, size or form that is not accepted."""
+
+
+class OutOfService(ExchangeError):
+    """A part that the request needs cannot be reached now."""

@@ -1,0 +1,126 @@
+"""The file that proves an answer: assembled here, checked by `registry.verify` without us.
+
+  full       for the lender: receipt, answer, openings of every served field, and all proofs
+  redacted   for anyone: entries, record commitments and proofs, without a value, a lender or a consent
+
+Both rest on one checkpoint. While it does not cover every entry, there is no evidence yet (None; the door says 202).
+Record headers name source, file digest and row, no person. The full form is built from what the gate opened, by the
+same act that decided and logged it.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from consent import ledger
+from exchange.errors import RequestRefused
+from exchange.events import Event
+from exchange.home import Home
+from exchange.release import Permitted
+from registry import log, merkle, store
+from registry.canonical import canonical
+from registry.database import Transaction
+from registry.records import OpenedRecord, RecordRef, VisibleRecord, header
+from registry.verify import FORMAT
+
+_ACCESS_OPENED = {"full": ("access", "records"), "redacted": ("records",)}
+_CONSENT_OPENED = {"full": ("receipt_sha256",), "redacted": ()}
+_CHUNK_OPENED = ("records", "records_root", "raw_sha256")
+
+
+def full(home: Home, permitted: Permitted) -> bytes | None:
+    """Build the full evidence for an answer that the gate has just opened; None while the log is behind.
+
+    Canonical bytes, ending in a newline.
+    """
+    facts = permitted.facts
+    with home.database.transaction() as tx:
+        parts = _parts(tx, "full", facts.query_id, facts.consent_id, [one.visible for one in permitted.opened])
+        receipt = ledger.get(tx, [facts.consent_id])[facts.consent_id].receipt
+    if parts is None:
+        return None
+    for part, opened in zip(parts["records"], permitted.opened, strict=True):
+        part |= _record(opened, values=facts.mode != "verify")
+    said = orjson.loads(permitted.body)
+    return canonical(parts | {"answer": said, "signature": permitted.signature, "receipt": receipt}) + b"\n"
+
+
+def redacted(home: Home, query_id: UUID, client_id: str) -> bytes | None:
+    """Build the redacted evidence for a query of this client; None while the log is behind.
+
+    Nothing is opened and nothing in it tells who asked about whom: it stays to be had after a withdrawal.
+
+    Raises:
+        RequestRefused: this client has made no such query.
+    """
+    with home.database.transaction() as tx:
+        row = tx.execute(
+            "SELECT subject_id, consent_id, records FROM query WHERE query_id = %s AND client_id = %s",
+            (query_id, client_id),
+        ).fetchone()
+        if row is None:
+            raise RequestRefused("query-unknown")
+        refs = [RecordRef(row[0], UUID(record_id), version) for record_id, version in row[2]["versions"]]
+        found = {record.ref: record for record in store.versions(tx, refs)}
+        parts = _parts(tx, "redacted", query_id, row[1], [found[ref] for ref in refs])
+    if parts is None:
+        return None
+    for part, ref in zip(parts["records"], refs, strict=True):
+        part["commitment"] = found[ref].commitment.hex()
+    return canonical(parts) + b"\n"
+
+
+def _parts(
+    tx: Transaction, form: str, query_id: UUID, consent_id: str, records: Sequence[VisibleRecord]
+) -> dict[str, Any] | None:
+    """Collect entries and proofs, all on the latest checkpoint; None if it does not cover them all."""
+    access = log.entry_of_query(tx, query_id, Event.PERMITTED)
+    if access is None:
+        raise RequestRefused("query-unknown")
+    consent = ledger.get(tx, [consent_id])[consent_id]
+    chunks = store.chunks(tx, {record.chunk_id for record in records})
+    order = sorted(chunks, key=str)
+    wanted = [access, consent.receipt_entry, *(chunks[chunk_id].entry_id for chunk_id in order)]
+    proofs, openings = log.proofs(tx, wanted), log.openings(tx, wanted)
+    if len(proofs) < len(wanted):
+        return None
+    opened = [_ACCESS_OPENED[form], _CONSENT_OPENED[form], *[_CHUNK_OPENED] * len(order)]
+    entries = [_entry(proofs[one], openings[one], names) for one, names in zip(wanted, opened, strict=True)]
+    return {
+        "format": FORMAT,
+        "form": form,
+        "access": entries[0],
+        "consent": entries[1],
+        "chunks": entries[2:],
+        "checkpoint": proofs[access].note,
+        "records": [_placed(record, order.index(record.chunk_id), chunks[record.chunk_id]) for record in records],
+    }
+
+
+def _entry(proof: log.InclusionProof, opening: log.Opening, names: Iterable[str]) -> dict[str, Any]:
+    return {
+        "leaf": proof.leaf.decode(),
+        "opened": {name: opening.of(name) for name in names},
+        "proof": proof.tlog_proof,
+    }
+
+
+def _placed(record: VisibleRecord, chunk: int, source: store.ChunkProofSource) -> dict[str, Any]:
+    hashes = [merkle.leaf_hash(commitment) for commitment in source.commitments]
+    return {
+        "chunk": chunk,
+        "position": record.chunk_position,
+        "size": len(hashes),
+        "path": [node.hex() for node in merkle.inclusion_path(hashes, record.chunk_position)],
+    }
+
+
+def _record(opened: OpenedRecord, *, values: bool) -> dict[str, Any]:
+    seen = opened.visible
+    return {
+        "header": header(seen.kind, seen.provenance, row_no=seen.row_no, period=seen.period, quality=seen.quality),
+        "digests": dict(opened.digests),
+        "opened": {n: {"salt": opened.salts[n].hex(), "value": v} for n, v in opened.fields.items()} if values else {},
+    }

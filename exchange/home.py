@@ -1,0 +1,167 @@
+"""One installation, opened: its databases, keys and mode, as one value that is passed down.
+
+A home is a sandbox unless it was made with `qingqiao init --production`, and says so in every answer. The choice,
+and who operates it on what authority (legal.md R-01), are written once into `<home>/installation.json`.
+
+`open_home` makes what a fresh home lacks (keys, schema); a database that is behind is brought up to date in a
+sandbox, and in production only by `qingqiao db upgrade`, since that is an act with a backup before it.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import orjson
+
+from exchange.settings import Settings
+from registry import clock, schema
+from registry.database import Database
+from registry.datakeys import DataKeys
+from registry.embedded import EmbeddedPostgres, Prefer
+from registry.errors import DatabaseUnavailable
+from registry.keyring import Keyring
+from registry.store import Sealing
+from registry.suites import intl
+
+_FILE = "installation.json"
+
+
+class Mode(StrEnum):
+    """Whether the people in here are real."""
+
+    SANDBOX = "sandbox"
+    PRODUCTION = "production"
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What was chosen when the home was made; it stands in every answer (legal.md R-01)."""
+
+    mode: Mode
+    operator: str
+    operating_mode: str
+    authorisation: str
+    authorised_until: str | None
+    log_origin: str
+
+
+SANDBOX = Installation(
+    mode=Mode.SANDBOX,
+    operator="Qingqiao sandbox",
+    operating_mode="sandbox: synthetic people only",
+    authorisation="none",
+    authorised_until=None,
+    log_origin="qingqiao.example/sandbox",
+)
+
+
+class HomeExists(Exception):  # noqa: N818  # a statement, as the other errors are
+    """The home has been made already; what was chosen for it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """An opened installation."""
+
+    settings: Settings
+    installation: Installation
+    keyring: Keyring
+    database: Database
+    datakeys: DataKeys
+
+    @property
+    def installation_label(self) -> dict[str, str | None]:
+        """What every answer says of the installation (legal.md R-01)."""
+        chosen = self.installation
+        return {
+            "mode": chosen.mode.value,
+            "operator": chosen.operator,
+            "operating_mode": chosen.operating_mode,
+            "authorisation": chosen.authorisation,
+            "authorised_until": chosen.authorised_until,
+        }
+
+    @property
+    def sealing(self) -> Sealing:
+        """What the store needs to seal with."""
+        return Sealing(self.datakeys, self.keyring, intl)
+
+    @property
+    def raw(self) -> Path:
+        """Where sealed raw files lie while they are open for correction."""
+        return self.settings.home / "raw"
+
+
+def make(settings: Settings, installation: Installation) -> None:
+    """Choose, once, what this home is.
+
+    Raises:
+        HomeExists: it has been chosen already.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    path = settings.home / _FILE
+    if path.exists():
+        raise HomeExists("this home has been made already; choose another QINGQIAO_HOME")
+    path.write_bytes(orjson.dumps(asdict(installation), option=orjson.OPT_INDENT_2))
+
+
+def read_installation(settings: Settings) -> Installation:
+    """Read what this home is, making it a sandbox if nothing was chosen."""
+    path = settings.home / _FILE
+    if not path.exists():
+        make(settings, SANDBOX)
+    chosen = orjson.loads(path.read_bytes())
+    return Installation(**chosen | {"mode": Mode(chosen["mode"])})
+
+
+@contextmanager
+def addresses(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Give the addresses of both databases, starting the embedded server for as long as they are needed.
+
+    Raises:
+        EmbeddedError: the private PostgreSQL cannot be started here.
+    """
+    url, keystore_url = settings.database_url, settings.keystore
+    if url is not None and keystore_url is not None:
+        yield url, keystore_url
+        return
+    prefer: Prefer = "wheel" if settings.postgres == "wheel" else "system"
+    with EmbeddedPostgres(settings.home, prefer=prefer) as server:
+        yield server.url, server.keystore_url
+
+
+@contextmanager
+def open_home(settings: Settings) -> Iterator[Home]:
+    """Open an installation, starting its embedded database if it has one, and close it again.
+
+    Raises:
+        EmbeddedError: the private PostgreSQL cannot be started here.
+        DatabaseUnavailable: the database does not answer, or its schema is behind (production only).
+        KeyMissing: the keys cannot be read.
+    """
+    installation = read_installation(settings)
+    with ExitStack() as stack:
+        url, keystore_url = stack.enter_context(addresses(settings))
+        _migrate(settings, url, keystore_url, installation.mode)
+        database, keystore = Database(url), Database(keystore_url)
+        stack.callback(database.close)
+        stack.callback(keystore.close)
+        if not _ring(settings).exists():
+            Keyring.create(settings.home, origin=installation.log_origin, now=clock.now())
+        keyring = Keyring.open(settings.home)
+        yield Home(settings, installation, keyring, database, DataKeys(keystore, keyring))
+
+
+def _migrate(settings: Settings, url: str, keystore_url: str, mode: Mode) -> None:
+    if schema.is_current("main", url) and schema.is_current("keystore", keystore_url):
+        return
+    fresh = not _ring(settings).exists()
+    if mode is Mode.PRODUCTION and not fresh:
+        raise DatabaseUnavailable("the database is behind this release; back it up, then run: qingqiao db upgrade")
+    schema.upgrade(url, keystore_url)
+
+
+def _ring(settings: Settings) -> Path:
+    return settings.home / "keys" / "ring.json"

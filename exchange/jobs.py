@@ -1,0 +1,227 @@
+"""Scheduled jobs: what must be done without anybody asking, by one process at a time.
+
+Steps (the numbers are used in the code and the tests):
+  1. take the advisory lock of this database, on a connection kept for that alone; whoever has it leads
+  2. start the scheduler; every job runs once at once, so that what a fallen leader left undone is caught up
+  3. look, every second, whether the connection, and with it the lock, is still there; without it stop at once
+  4. at the end wait for jobs that run, then give the lock back
+
+PostgreSQL takes the lock back from a process that dies, so another leads within TAKEOVER_SECONDS. For the moment in
+which an old leader has not noticed yet, each job must bear to run twice: the sequencer has a lock of its own, the
+others do only what is due.
+
+A job that fails is logged by class and place, counted, and run again after RETRY_SECONDS or at its next time,
+whichever is first; never silently. The schedule lives in memory: it is this table, not a row somewhere that may
+differ from it. Fencing by UNIQUE (source, scheduled_for) comes with the jobs that fetch from agencies.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from threading import Event as Signal
+from threading import Thread
+from typing import Final
+
+import structlog
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, JobExecutionEvent
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from consent import ledger
+from exchange.home import Home
+from exchange.oauth import spending
+from registry import clock, log
+from registry.database import Database
+
+LEADER_LOCK: Final = 7_118_430  # of pg_advisory_lock; any number that nothing else in this database takes
+WATCH_SECONDS: Final = 1.0
+TAKEOVER_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 30.0
+SEQUENCE_SECONDS: Final = 0.5  # architecture.md, section 3: an entry is covered by a checkpoint within a second
+_THREADS: Final = 4
+
+_journal = structlog.get_logger("qingqiao.jobs")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One line of the table: its name, how often it runs, and what it does."""
+
+    name: str
+    every_seconds: float
+    run: Callable[[Home], object]
+
+
+def sequence_log(home: Home) -> None:
+    """Number, hash and sign the entries that wait."""
+    log.sequence_all(home.database, home.keyring.log_signers(), home.installation.log_origin, now=clock.now())
+
+
+def expire_consents(home: Home) -> None:
+    """Write `expired` where a consent's time is over; the gate refuses by the date, whether or not this has run."""
+    while True:
+        with home.database.transaction() as tx:
+            if ledger.expire_due(tx, clock.now()) < ledger.EXPIRE_AT_ONCE:
+                return
+
+
+def forget_proofs(home: Home) -> None:
+    """Delete digests of assertions and proofs, and revocations, that are too old to matter."""
+    with home.database.transaction() as tx:
+        spending.forget_expired(tx, now=clock.now())
+
+
+TABLE: Final[Sequence[Job]] = (
+    Job("log:sequence", SEQUENCE_SECONDS, sequence_log),
+    Job("consent:expire", 60, expire_consents),
+    Job("oauth:forget-proofs", 300, forget_proofs),
+)
+
+
+class Leadership:
+    """The advisory lock of one database, held by at most one process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: Connection | None = None
+
+    def take(self) -> bool:
+        """Try to lead; say whether this process does. A database that does not answer is led by nobody."""
+        try:
+            connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            connection.detach()  # out of the pool: the lock lives and dies with this connection
+        except SQLAlchemyError:
+            return False
+        self._connection = connection
+        if self._ask("SELECT pg_try_advisory_lock(%s)", LEADER_LOCK):
+            return True
+        self.release()
+        return False
+
+    def held(self) -> bool:
+        """Say whether the connection that holds the lock still answers."""
+        return self._ask("SELECT true")
+
+    def release(self) -> None:
+        """Give the lock back by closing its connection."""
+        if self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._connection.close()
+            self._connection = None
+
+    def _ask(self, statement: str, *values: int) -> bool:
+        if self._connection is None:
+            return False
+        try:
+            return self._connection.exec_driver_sql(statement, values).scalar() is True
+        except SQLAlchemyError:
+            return False
+
+
+class Jobs:
+    """The jobs of one installation, in this process: they run while it leads.
+
+    Args:
+        home: the installation.
+        table: the jobs.
+        metrics: where the metrics go; those of the web application, when both share a process.
+        retry_seconds: how long after a failure a job runs again.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        table: Sequence[Job] = TABLE,
+        *,
+        metrics: CollectorRegistry | None = None,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self.metrics = metrics or CollectorRegistry()
+        self._home = home
+        self._table = {job.name: job for job in table}
+        self._retry_seconds = retry_seconds
+        self._leadership = Leadership(home.database)
+        self._stop = Signal()
+        self._leading = Signal()
+        self._thread: Thread | None = None
+        leads = Gauge("qingqiao_jobs_leader", "1 while this process leads", registry=self.metrics)
+        leads.set_function(lambda: float(self.leading))
+        self._succeeded = Gauge(
+            "qingqiao_job_last_success_timestamp_seconds", "When it last succeeded", ["job"], registry=self.metrics
+        )
+        self._failed = Counter("qingqiao_job_failures", "Runs that failed", ["job"], registry=self.metrics)
+
+    @property
+    def leading(self) -> bool:
+        """Whether the jobs run in this process now."""
+        return self._leading.is_set()
+
+    def start(self) -> None:
+        """Run in a thread of this process until `stop`."""
+        self._thread = Thread(target=self.run_forever, args=(self._stop,), name="jobs", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End what `start` began; jobs that run are waited for."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def run_forever(self, stop_event: Signal) -> None:
+        """Lead whenever nobody else does, until told to stop."""
+        while not stop_event.is_set():
+            if self._leadership.take():  # 1
+                try:
+                    self._lead(stop_event)
+                finally:
+                    self._leadership.release()  # 4
+            stop_event.wait(TAKEOVER_SECONDS)
+
+    def _lead(self, stop_event: Signal) -> None:
+        scheduler = self._scheduler()
+        scheduler.start()  # 2
+        self._leading.set()
+        _journal.info("jobs:leader:taken")
+        lost = False
+        try:
+            while not stop_event.wait(WATCH_SECONDS):
+                if not self._leadership.held():  # 3
+                    lost = True
+                    break
+        finally:
+            self._leading.clear()
+            scheduler.shutdown(wait=not lost)  # 3, 4
+            _journal.info("jobs:leader:lost" if lost else "jobs:leader:left")
+
+    def _scheduler(self) -> BackgroundScheduler:
+        scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(_THREADS)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone=UTC,
+        )
+        for job in self._table.values():
+            scheduler.add_job(
+                job.run,
+                IntervalTrigger(seconds=job.every_seconds, timezone=UTC),
+                args=(self._home,),
+                id=job.name,
+                next_run_time=clock.now(),
+            )
+        scheduler.add_listener(self._note_success, EVENT_JOB_EXECUTED)
+        scheduler.add_listener(lambda event: self._note_failure(scheduler, event), EVENT_JOB_ERROR)
+        return scheduler
+
+    def _note_success(self, event: JobExecutionEvent) -> None:
+        self._succeeded.labels(event.job_id).set(clock.now().timestamp())
+
+    def _note_failure(self, scheduler: BackgroundScheduler, event: JobExecutionEvent) -> None:
+        self._failed.labels(event.job_id).inc()
+        _journal.error("jobs:job:failed", job=event.job_id, exc_info=event.exception)
+        if self._table[event.job_id].every_seconds > self._retry_seconds:
+            scheduler.modify_job(event.job_id, next_run_time=clock.now() + timedelta(seconds=self._retry_seconds))

@@ -1,0 +1,265 @@
+"""The lenders' door: ask about a subject, get a signed answer or a refusal, and the evidence for it.
+
+The subject stands in the body, never in an address. Every question goes through the gate (`release`); this module only
+reads requests and writes responses. Bodies are checked by hand-written models with fixed sentences as errors, so that
+no error repeats what was sent.
+"""
+
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from consent.scope import Mode
+from exchange import evidence, problems
+from exchange.errors import RequestRefused
+from exchange.gate import Gate
+from exchange.home import Home
+from exchange.oauth.doors import presented, require
+from exchange.oauth.guard import Caller
+from exchange.oauth.scopes import Scope
+from exchange.release import Ask, AskAgain, Outcome, Permitted, Refused, response_bytes
+from registry import catalogue
+from registry.canonical import canonical
+from registry.errors import CanonicalError, CatalogueError, MalformedIdentifier
+from registry.identifiers import CreditCode, Identifier, ResidentId
+from registry.profile import Claim
+
+RETRY_AFTER_SECONDS: Final = 1  # the log is sequenced within a second
+_KEY_LENGTHS: Final = range(8, 129)
+JSON: Final = "application/json"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class SubjectModel(_Strict):
+    """Whom it is about. `identifier`: 18 characters, resident id (公民身份号码) or credit code (统一社会信用代码)."""
+
+    type: Literal["resident_id", "uscc"]
+    identifier: str = Field(min_length=8, max_length=40)
+
+
+class ClaimModel(_Strict):
+    """A statement to be answered yes, no or unknown, in mode `verify`. Money in fen, areas in 1/10000 亩."""
+
+    item: str = Field(max_length=80)
+    relation: Literal["exists", "equals", "at_least", "at_most"] = "exists"
+    value: str | int | bool | None = None
+
+
+class StaffModel(_Strict):
+    """Who at the lender asks (征信业管理条例 §22). Codes of the lender's own, not names."""
+
+    user_id: str = Field(min_length=1, max_length=64)
+    department: str = Field(min_length=1, max_length=64)
+
+
+class QueryModel(_Strict):
+    """A question. Without `items` all is asked for that the consent covers."""
+
+    subject: SubjectModel
+    purpose: str = Field(min_length=1, max_length=40)
+    business_no: str | None = Field(default=None, min_length=1, max_length=64)
+    mode: Literal["verify", "summary"] = "summary"
+    items: list[Annotated[str, Field(max_length=80)]] | None = Field(default=None, min_length=1, max_length=400)
+    claims: list[ClaimModel] | None = Field(default=None, min_length=1, max_length=50)
+    staff: StaffModel | None = None
+
+
+_EXAMPLE: Final = {
+    "subject": {"type": "resident_id", "identifier": "630222199901010001"},
+    "purpose": "LOAN_APPROVAL",
+    "business_no": "LA-2026-000123",
+    "mode": "summary",
+    "items": ["SUBSIDY.amount_paid", "SUBSIDY.grant_year", "RATING.grade"],
+    "staff": {"user_id": "u-1027", "department": "credit"},
+}
+_VERIFY_EXAMPLE: Final = {
+    "subject": {"type": "resident_id", "identifier": "630222199901010001"},
+    "purpose": "LOAN_APPROVAL",
+    "business_no": "LA-2026-000124",
+    "mode": "verify",
+    "claims": [{"item": "RATING.score", "relation": "at_least", "value": 80}],
+}
+
+
+class SignedAnswer(BaseModel):
+    """An answer as its signed canonical JSON, and a detached JWS (Ed25519) over exactly those bytes."""
+
+    answer: dict[str, Any] = Field(description="qingqiao-answer/v1; docs/trust.md describes each part")
+    signature: str = Field(description="RFC 7515 appendix F: header..signature over the RFC 8785 bytes of `answer`")
+
+
+def read_query(body: bytes) -> tuple[QueryModel, Identifier, bytes]:
+    """Read a request body: the model, the identifier, and the canonical bytes that the request's digest is made of.
+
+    Raises:
+        RequestRefused: not JSON of this shape, or the identifier does not check.
+    """
+    try:
+        raw = orjson.loads(body)
+        query = QueryModel.model_validate(raw)
+        text = canonical(raw)
+    except (orjson.JSONDecodeError, CanonicalError) as error:
+        raise RequestRefused("request-malformed", "the body is not JSON with integers and strings only") from error
+    except ValidationError as error:
+        places = sorted({".".join(str(part) for part in one["loc"]) for one in error.errors(include_input=False)})
+        known = [place for place in places if place.split(".")[0] in QueryModel.model_fields]
+        raise RequestRefused(
+            "request-malformed", f"these parts are missing or have another shape: {', '.join(known) or 'unknown parts'}"
+        ) from error
+    return query, identifier_of(query.subject), text
+
+
+def identifier_of(subject: SubjectModel) -> Identifier:
+    """Read the identifier of a request's subject.
+
+    Raises:
+        RequestRefused: its length, characters or check do not fit.
+    """
+    try:
+        parse = ResidentId.parse if subject.type == "resident_id" else CreditCode.parse
+        return parse(subject.identifier)
+    except MalformedIdentifier as error:
+        raise RequestRefused("identifier-malformed") from error
+
+
+def read_ask(request: Request, query: QueryModel, identifier: Identifier, body: bytes, key: str | None) -> Ask:
+    """Turn a request into the gate's question.
+
+    Raises:
+        RequestRefused: an item that the catalogue does not have, claims without mode `verify`, a bad Idempotency-Key.
+    """
+    if key is not None and (len(key) not in _KEY_LENGTHS or not key.isascii() or not key.isprintable()):
+        raise RequestRefused("idempotency-key-malformed", "an Idempotency-Key is 8 to 128 printable ASCII characters")
+    if (query.mode == "verify") != (query.claims is not None):
+        raise RequestRefused("request-malformed", "mode verify needs claims, and claims need mode verify")
+    claims = tuple(Claim(one.item, one.relation, one.value) for one in query.claims or ())
+    asked = [claim.item for claim in claims] if claims else query.items
+    try:
+        items = catalogue.current().expand(asked) if asked is not None else None
+        for claim in claims:
+            catalogue.current().field(claim.item)
+    except CatalogueError as error:
+        raise RequestRefused("item-unknown", "an item that the catalogue does not have; see /v1/catalogue") from error
+    return Ask(
+        presented=presented(request, Scope.QUERIES),
+        identifier=identifier,
+        purpose=query.purpose,
+        mode=Mode(query.mode),
+        items=items,
+        body=body,
+        claims=claims,
+        business_no=query.business_no,
+        staff=(query.staff.user_id, query.staff.department) if query.staff else None,
+        idempotency_key=key,
+    )
+
+
+def build_router(home: Home) -> APIRouter:
+    """Build the lenders' routes over an installation."""
+    router = APIRouter(prefix="/v1", tags=["lender"])
+
+    @router.post(
+        "/queries",
+        summary="Ask about a person or a collective",
+        responses={200: {"model": SignedAnswer}, **problems.responses(400, 401, 403, 409, 503)},
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    JSON: {
+                        "schema": QueryModel.model_json_schema(ref_template="#/components/schemas/{model}"),
+                        "examples": {
+                            "summary": {"value": _EXAMPLE},
+                            "verify": {"value": _VERIFY_EXAMPLE},
+                        },
+                    }
+                },
+            }
+        },
+    )
+    async def ask(
+        request: Request, idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key")] = None
+    ) -> Response:
+        """Answer, or refuse with a problem that names a published reason.
+
+        The same Idempotency-Key with the same body opens the same record versions again, without a second use,
+        if the consent still stands. With another body it is refused.
+        """
+        query, identifier, text = read_query(await request.body())
+        gate: Gate = request.app.state.gate
+        outcome = await gate.ask(read_ask(request, query, identifier, text, idempotency_key))
+        return _response(outcome, home.settings.issuer)
+
+    @router.get(
+        "/queries/{query_id}/evidence",
+        summary="Evidence for an answer",
+        responses={202: {"description": "Not yet in a signed checkpoint"}, **problems.responses(401, 403, 404, 503)},
+    )
+    async def evidence_of(
+        request: Request, query_id: UUID, form: Annotated[Literal["full", "redacted"], Query()] = "full"
+    ) -> Response:
+        """Give one JSON file that proves the answer, checked offline by `qingqiao verify`.
+
+        The full form holds the answer and so goes through the gate once more: after a withdrawal it is refused,
+        and only the redacted form, without personal data, is given.
+        """
+        gate: Gate = request.app.state.gate
+        credentials = presented(request, Scope.QUERIES)
+        opened: Permitted | None = None
+        if form == "full":
+            outcome = await gate.ask(AskAgain(credentials, query_id))
+            if not isinstance(outcome, Permitted):
+                return _response(outcome, home.settings.issuer)
+            opened = outcome
+            found = await run_in_threadpool(evidence.full, home, opened)
+        else:
+            caller = await require(Scope.QUERIES)(request)
+            found = await run_in_threadpool(evidence.redacted, home, query_id, caller.client_id)
+        if found is None:
+            return Response(
+                orjson.dumps({"status": "pending", "query_id": str(query_id)}),
+                202,
+                {"Retry-After": str(RETRY_AFTER_SECONDS)},
+                JSON,
+            )
+        return Response(found, 200, media_type=JSON)
+
+    @router.get("/catalogue", summary="Kinds and items", responses=problems.responses(401))
+    def show_catalogue(_: Annotated[Caller, Depends(require(Scope.QUERIES))]) -> dict[str, Any]:
+        """List every item a lender may ask for, with its type and unit."""
+        known = catalogue.current()
+        return {
+            "version": known.version,
+            "kinds": [
+                {
+                    "kind": kind.code,
+                    "class": kind.class_code,
+                    "title": dict(kind.titles),
+                    "items": [
+                        {"item": f"{kind.code}.{f.name}", "type": f.type, "unit": f.unit, "zh": f.zh, "en": f.en, "w": f.w}
+                        for f in kind.fields.values()
+                        if f.lender_visible
+                    ],
+                }
+                for kind in known.kinds.values()
+            ],
+        }
+
+    return router
+
+
+def _response(outcome: Outcome, issuer: str) -> Response:
+    if isinstance(outcome, Permitted):
+        return Response(response_bytes(outcome), 200, {"Cache-Control": "no-store"}, JSON)
+    if isinstance(outcome, Refused):
+        return problems.refusal(outcome.reason, outcome.query_id, issuer=issuer)
+    raise outcome
+
+

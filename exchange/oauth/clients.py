@@ -1,0 +1,169 @@
+"""Registered systems: which organisation's, in which role, with which public keys and scopes.
+
+A client is registered by the operator (`qingqiao lender add`), never by itself. It has no secret;
+it proves itself with a key of its own. Suspending it takes effect at the next statement of every
+process: what a process remembers of a client is a hint, which the deciding statement compares
+with the row (`spending`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from exchange.errors import RequestRefused
+from exchange.oauth.jwks import RegisteredKey, read_jwks
+from exchange.oauth.scopes import SCOPES_OF, Role
+from registry.database import Database, Transaction
+
+ACTIVE: Final = "active"
+SUSPENDED: Final = "suspended"
+_CLIENT_ID_LENGTHS: Final = range(3, 65)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A client as its row said when it was read. `jwks_text` is the row's JSON, to compare by."""
+
+    client_id: str
+    role: str
+    organisation: str
+    scopes: frozenset[str]
+    keys: tuple[RegisteredKey, ...]
+    jwks_text: str
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        """Authlib asks: private_key_jwt is the one way, at every endpoint."""
+        del endpoint
+        return method == "private_key_jwt"
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        """Authlib asks: systems use client_credentials."""
+        return grant_type == "client_credentials"
+
+
+class NotRemembered(Exception):
+    """The client is not in memory, and who asks may not wait for the database."""
+
+
+class Directory:
+    """Finds clients for the token endpoint and remembers them. Safe to share between threads.
+
+    What is remembered may be out of date: `spending.issue` compares it with the row before a token leaves.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[str, Registration] = {}
+
+    def find(self, client_id: str, *, wait: bool) -> Registration | None:
+        """Return an active client, as remembered or as its row says; None if there is none.
+
+        Raises:
+            NotRemembered: it is not in memory, and `wait` is false.
+            DatabaseUnavailable, psycopg.Error: the row could not be read.
+        """
+        known = self._known.get(client_id)
+        return known if known is not None else self._read(client_id, wait=wait)
+
+    def read_again(self, client: Registration, *, wait: bool) -> Registration | None:
+        """Return the client as its row now says; None if it says the same as before, or is gone.
+
+        Raises:
+            NotRemembered: `wait` is false.
+            DatabaseUnavailable, psycopg.Error: the row could not be read.
+        """
+        current = self._read(client.client_id, wait=wait)
+        return None if current is None or current.jwks_text == client.jwks_text else current
+
+    def forget(self, client_id: str) -> None:
+        """Read the row the next time."""
+        self._known.pop(client_id, None)
+
+    def _read(self, client_id: str, *, wait: bool) -> Registration | None:
+        if not wait:
+            raise NotRemembered
+        with self._database.transaction() as tx:
+            client = read(tx, client_id)
+        if client is None:
+            self.forget(client_id)
+        else:
+            self._known[client_id] = client  # as many as there are registered clients: few
+        return client
+
+
+def read(tx: Transaction, client_id: str) -> Registration | None:
+    """Return an active client, or None: unknown and suspended are one to whoever asks."""
+    row = tx.execute(
+        "SELECT role, organisation, scopes, jwks::text FROM client WHERE client_id = %s AND state = %s",
+        (client_id, ACTIVE),
+    ).fetchone()
+    if row is None:
+        return None
+    role, organisation, scopes, jwks_text = row
+    keys = read_jwks(orjson.loads(jwks_text))
+    return Registration(client_id, role, organisation, frozenset(scopes), keys, jwks_text)
+
+
+def register(
+    tx: Transaction,
+    client_id: str,
+    *,
+    role: Role,
+    organisation: str,
+    jwks: dict[str, Any],
+    scopes: Iterable[str] | None = None,
+    now: datetime,
+) -> frozenset[str]:
+    """Register a client with its public keys; return its scopes (all of its role, unless fewer are given).
+
+    Raises:
+        KeyRefused: the keys are not ones we accept, or private members were handed over.
+        RequestRefused: the id is taken or not 3 to 64 of [A-Za-z0-9._-], or a scope is not of the role.
+    """
+    if len(client_id) not in _CLIENT_ID_LENGTHS or not client_id.isascii():
+        raise RequestRefused("client-unregistrable", "a client id is 3 to 64 of A-Z a-z 0-9 . _ -")
+    if not client_id.replace(".", "").replace("_", "").replace("-", "").isalnum():
+        raise RequestRefused("client-unregistrable", "a client id is 3 to 64 of A-Z a-z 0-9 . _ -")
+    read_jwks(jwks)
+    granted = frozenset(SCOPES_OF[role] if scopes is None else scopes)
+    if not granted <= SCOPES_OF[role]:
+        raise RequestRefused("client-unregistrable", "a scope that this role may not hold")
+    row = tx.execute(
+        "INSERT INTO client (client_id, role, organisation, jwks, scopes, state, created_at)"
+        " VALUES (%s, %s, %s, %s::jsonb, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING client_id",
+        (client_id, role.value, organisation, orjson.dumps(jwks).decode(), sorted(granted), ACTIVE, now),
+    ).fetchone()
+    if row is None:
+        raise RequestRefused("client-unregistrable", "the client id is taken")
+    return granted
+
+
+def replace_keys(tx: Transaction, client_id: str, jwks: dict[str, Any]) -> bool:
+    """Put a client's new public keys in place of the old; False if there is no such client.
+
+    Raises:
+        KeyRefused: the keys are not ones we accept.
+    """
+    read_jwks(jwks)
+    changed = tx.execute(
+        "UPDATE client SET jwks = %s::jsonb WHERE client_id = %s", (orjson.dumps(jwks).decode(), client_id)
+    )
+    return changed.rowcount == 1
+
+
+def set_state(tx: Transaction, client_id: str, state: str) -> bool:
+    """Suspend a client or make it active again; False if there is no such client."""
+    if state not in {ACTIVE, SUSPENDED}:
+        raise ValueError("a client is active or suspended")
+    return tx.execute("UPDATE client SET state = %s WHERE client_id = %s", (state, client_id)).rowcount == 1
+
+
+def organisations(tx: Transaction) -> frozenset[str]:
+    """Return the names of organisations with an active lender's system: those that a consent can serve today."""
+    rows = tx.execute(
+        "SELECT DISTINCT organisation FROM client WHERE role = %s AND state = %s", (Role.LENDER.value, ACTIVE)
+    ).fetchall()
+    return frozenset(name for (name,) in rows)

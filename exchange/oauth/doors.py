@@ -1,0 +1,72 @@
+"""How a router asks for credentials: `Depends(require(Scope.AUDIT_READ))`.
+
+All doors are closed unless listed as public: `app` verifies credentials for every other path
+before any route runs (so that nothing of a request is parsed for a stranger) and leaves what it found
+in the request's scope. A route then names the scope it needs, in one of two ways:
+
+  * `require(scope)`: a dependency; admits the caller in a short transaction of its own, shared with
+    whoever calls at the same moment, and gives the endpoint its `Caller`
+  * `presented(request, scope)`: for the release gate, which admits callers in its own transaction
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from fastapi import Request
+from fastapi.openapi.models import HTTPBase
+from fastapi.security.base import SecurityBase
+
+from exchange.batching import Together
+from exchange.errors import CredentialsMissing, CredentialsRefused
+from exchange.oauth import guard
+from exchange.oauth.guard import Caller, Presented
+from exchange.oauth.scopes import Scope
+from registry.database import Database
+
+PRESENTED: Final = "qingqiao.presented"
+
+Admissions = Together[Presented, Caller | CredentialsRefused]
+
+
+def admissions(database: Database) -> Admissions:
+    """Return what admits callers in transactions of its own, many at a time."""
+
+    def admit(batch: Sequence[Presented]) -> list[Caller | CredentialsRefused]:
+        with database.transaction() as tx:
+            return guard.admit(tx, batch)
+
+    return Together(admit)
+
+
+def presented(request: Request, scope: Scope) -> Presented:
+    """Return the caller's verified credentials, not yet admitted.
+
+    Raises:
+        CredentialsMissing: the path is a public one, where no credentials are read.
+        ScopeMissing: the token does not reach this door.
+    """
+    found = request.scope.get(PRESENTED)
+    if not isinstance(found, Presented):
+        raise CredentialsMissing("an access token under the DPoP scheme is needed")
+    return guard.need(found, scope)
+
+
+class require(SecurityBase):  # noqa: N801  # reads as what it does: Depends(require(scope))
+    """A dependency that gives the endpoint its admitted `Caller`.
+
+    Raises (when called):
+        CredentialsRefused: one of its kinds; the problem says which.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.scheme_name = "DPoP"
+        self.model = HTTPBase(scheme="DPoP", description="RFC 9449: DPoP-bound access token, with a proof per request")
+
+    async def __call__(self, request: Request) -> Caller:
+        """Admit the caller; waits for a commit."""
+        door: Admissions = request.app.state.admissions
+        outcome = await door(presented(request, self.scope))
+        if isinstance(outcome, CredentialsRefused):
+            raise outcome
+        return outcome

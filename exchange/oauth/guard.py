@@ -1,0 +1,176 @@
+"""The resource side: who is calling, is it really them, and may they still.
+
+Two halves, so that the release gate can do the second for many callers in its own transaction:
+
+  `Guard.verify_presented`  pure: no database, no clock
+    1. one Authorization header under the DPoP scheme (Bearer is refused), one DPoP header
+    2. the access token is ours, for this resource, unexpired (`tokens`)
+    3. the proof fits method, address, moment and token (`dpop`)
+    4. the proof's key is the one the token is bound to (RFC 9449 §4.3, step 12b)
+    5. the token has the scope that the door asks for
+
+  `admit`  in the caller's transaction, one statement for many
+    6. the proof was never used before, in any process; from now on it was
+    7. the client is active, and still has the scope
+    8. the token was not taken back
+
+A caller who fails in `admit` fails alone; what the others wrote stands. If the caller's transaction
+is rolled back, its proofs count as unused: nothing was let out on them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from exchange.errors import CredentialsMissing, CredentialsRefused, ProofRefused, ScopeMissing, TokenRefused
+from exchange.oauth import dpop
+from exchange.oauth.profile import Profile
+from exchange.oauth.scopes import Scope
+from exchange.oauth.spending import Spend
+from exchange.oauth.tokens import AccessToken, TokenKeys, Verifier
+from registry.database import Transaction
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+_ADMIT: Final = """
+WITH presented AS (
+    SELECT * FROM unnest(%(client)s::text[], %(jti)s::text[], %(proof)s::bytea[], %(until)s::timestamptz[])
+         WITH ORDINALITY AS t (client_id, jti, digest, expires_at, n)
+), spent AS (
+    INSERT INTO seen_proof (digest, expires_at)
+    SELECT DISTINCT ON (digest) digest, expires_at FROM presented ORDER BY digest
+    ON CONFLICT DO NOTHING RETURNING digest
+)
+SELECT spent.digest IS NOT NULL, revoked_token.jti IS NOT NULL, client.role, client.organisation, client.scopes
+FROM presented
+LEFT JOIN spent USING (digest)
+LEFT JOIN client ON client.client_id = presented.client_id AND client.state = 'active'
+LEFT JOIN revoked_token ON revoked_token.jti = presented.jti
+ORDER BY n
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """Credentials that hold by themselves; whether they were used or taken back is not yet known."""
+
+    client_id: str
+    scopes: frozenset[str]
+    token_jti: str
+    proof: Spend
+    needed: Scope | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling, admitted. `org_code` is what consents name as recipient; `kind` is lender or regulator."""
+
+    client_id: str
+    org_code: str
+    kind: str
+    scopes: frozenset[str]
+    token_jti: str
+    proof_digest: bytes
+    proof_expires: datetime
+
+
+class Guard:
+    """Checks what callers present. Safe to share between threads."""
+
+    def __init__(self, profile: Profile, keys: TokenKeys) -> None:
+        """Take the addresses and the keys that tokens are signed with."""
+        self._profile = profile
+        self._tokens = Verifier(profile.issuer, profile.resource, keys)
+
+    def verify_presented(
+        self, headers: RawHeaders, method: str, path: str, now: datetime, *, scope: Scope | None = None
+    ) -> Presented:
+        """Do steps 1 to 5.
+
+        Args:
+            headers: as ASGI gives them: lower-case names, every occurrence.
+            method: the request's method.
+            path: the request's path, without query, as sent (percent-encoding kept).
+            now: this instant.
+            scope: what the door asks for; None leaves step 5 to a later `need`.
+
+        Raises:
+            CredentialsMissing, TokenRefused, ProofRefused, ScopeMissing: the step that failed.
+        """
+        token, proof_text = _presented(headers)  # 1
+        access = self._tokens.verify(token, now=now)  # 2
+        proof = dpop.verify(
+            proof_text,
+            method=method,
+            url=self._profile.address(path),
+            now=now,
+            token_hash=dpop.hash_of(token),
+        )  # 3
+        if proof.thumbprint != access.thumbprint:  # 4
+            raise ProofRefused("DPoP proof: its key is not the one the access token is bound to")
+        presented = _of(access, proof)
+        return presented if scope is None else need(presented, scope)  # 5
+
+
+def need(presented: Presented, scope: Scope) -> Presented:
+    """Do step 5: return the same credentials, marked with the scope they are used for.
+
+    Raises:
+        ScopeMissing: the token does not have it.
+    """
+    if scope.value not in presented.scopes:
+        raise ScopeMissing(scope.value)
+    return Presented(presented.client_id, presented.scopes, presented.token_jti, presented.proof, scope)
+
+
+def admit(tx: Transaction, presented: Sequence[Presented]) -> list[Caller | CredentialsRefused]:
+    """Do steps 6 to 8 for many, in the caller's transaction; each gets its caller or its refusal, in order."""
+    rows = tx.execute(
+        _ADMIT,
+        {
+            "client": [one.client_id for one in presented],
+            "jti": [one.token_jti for one in presented],
+            "proof": [one.proof.digest for one in presented],
+            "until": [one.proof.expires_at for one in presented],
+        },
+    ).fetchall()
+    taken: set[bytes] = set()
+    outcomes: list[Caller | CredentialsRefused] = []
+    for one, (fresh, revoked, role, organisation, scopes) in zip(presented, rows, strict=True):
+        if not fresh or one.proof.digest in taken:  # 6
+            outcomes.append(ProofRefused("DPoP proof: used before"))
+        elif role is None or revoked:  # 7, 8
+            outcomes.append(TokenRefused("access token: taken back, or its client is not active"))
+        elif one.needed is not None and one.needed.value not in scopes:  # 7
+            outcomes.append(ScopeMissing(one.needed.value))
+        else:
+            held = one.scopes.intersection(scopes)
+            spend = one.proof
+            outcomes.append(
+                Caller(one.client_id, organisation, role, held, one.token_jti, spend.digest, spend.expires_at)
+            )
+        taken.add(one.proof.digest)
+    return outcomes
+
+
+def _presented(headers: RawHeaders) -> tuple[str, str]:
+    authorizations: list[bytes] = []
+    proofs: list[bytes] = []
+    for name, value in headers:
+        if name == b"authorization":
+            authorizations.append(value)
+        elif name == b"dpop":
+            proofs.append(value)
+    if not authorizations:
+        raise CredentialsMissing("an access token under the DPoP scheme is needed")
+    scheme, _, token = authorizations[0].partition(b" ")
+    if len(authorizations) > 1 or scheme.lower() != b"dpop" or not token.isascii():
+        raise CredentialsMissing("exactly one Authorization header, under the DPoP scheme, is needed")
+    if len(proofs) != 1 or not proofs[0].isascii():
+        raise ProofRefused("DPoP proof: exactly one DPoP header is needed")
+    return token.decode("ascii"), proofs[0].decode("ascii")
+
+
+def _of(access: AccessToken, proof: dpop.Proof) -> Presented:
+    return Presented(access.client_id, access.scopes, access.jti, proof.spend)

@@ -1,0 +1,105 @@
+"""The ledger of used proofs, as the token endpoint writes it.
+
+An assertion or proof may be used once, in any process, also after a restart. Looking first and
+writing then would let two through together; so the digest is inserted under a unique key in the
+very transaction that decides, and whoever inserts nothing has come second.
+
+`issue` answers many token requests with one statement:
+  1. insert all digests, in one order (so that two transactions never wait for each other in a ring)
+  2. see, in the same snapshot, whether each client is active with the keys its assertion was checked against
+A request gets its token only if both of its digests were inserted and its client stands unchanged.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Final
+
+from registry.database import Transaction
+
+KEPT_AFTER_EXPIRY: Final = timedelta(minutes=5)  # so that no clock in the installation still takes a forgotten proof
+
+_ISSUE: Final = """
+WITH asked AS (
+    SELECT * FROM unnest(%(client)s::text[], %(jwks)s::text[],
+                         %(assertion)s::bytea[], %(assertion_until)s::timestamptz[],
+                         %(proof)s::bytea[], %(proof_until)s::timestamptz[])
+         WITH ORDINALITY AS t (client_id, jwks, assertion, assertion_until, proof, proof_until, n)
+), digests AS (
+    SELECT assertion AS digest, assertion_until AS expires_at FROM asked
+    UNION ALL SELECT proof, proof_until FROM asked
+), spent AS (
+    INSERT INTO seen_proof (digest, expires_at)
+    SELECT DISTINCT ON (digest) digest, expires_at FROM digests ORDER BY digest
+    ON CONFLICT DO NOTHING RETURNING digest
+)
+SELECT asked.assertion IN (SELECT digest FROM spent), asked.proof IN (SELECT digest FROM spent),
+       client.state = 'active' AND client.jwks = asked.jwks::jsonb
+FROM asked LEFT JOIN client USING (client_id) ORDER BY n
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What must be recorded, once and for all, before the thing it came with may take effect."""
+
+    digest: bytes
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One token about to be issued: to whom, checked against which keys, on which assertion and proof."""
+
+    client_id: str
+    jwks_text: str
+    assertion: Spend
+    proof: Spend
+
+
+class Outcome(Enum):
+    """What became of a token request at the ledger."""
+
+    ISSUED = auto()
+    ASSERTION_REPLAYED = auto()
+    PROOF_REPLAYED = auto()
+    CLIENT_CHANGED = auto()
+
+
+def issue(tx: Transaction, asked: Sequence[Issue]) -> list[Outcome]:
+    """Spend what each request brought, in the caller's transaction; see the module's header."""
+    rows = tx.execute(
+        _ISSUE,
+        {
+            "client": [one.client_id for one in asked],
+            "jwks": [one.jwks_text for one in asked],
+            "assertion": [one.assertion.digest for one in asked],
+            "assertion_until": [one.assertion.expires_at for one in asked],
+            "proof": [one.proof.digest for one in asked],
+            "proof_until": [one.proof.expires_at for one in asked],
+        },
+    ).fetchall()
+    taken: set[bytes] = set()
+    outcomes = []
+    for one, (assertion_fresh, proof_fresh, client_stands) in zip(asked, rows, strict=True):
+        outcomes.append(
+            Outcome.ASSERTION_REPLAYED if not assertion_fresh or one.assertion.digest in taken
+            else Outcome.PROOF_REPLAYED if not proof_fresh or one.proof.digest in taken
+            else Outcome.ISSUED if client_stands
+            else Outcome.CLIENT_CHANGED
+        )  # fmt: skip
+        taken.update((one.assertion.digest, one.proof.digest))
+    return outcomes
+
+
+def revoke(tx: Transaction, jti: str, expires_at: datetime) -> None:
+    """Take an access token back, everywhere, from the next request on."""
+    tx.execute("INSERT INTO revoked_token (jti, expires_at) VALUES (%s, %s) ON CONFLICT DO NOTHING", (jti, expires_at))
+
+
+def forget_expired(tx: Transaction, *, now: datetime) -> int:
+    """Delete what is too old to be used again (a job, every few minutes); return how many rows went."""
+    before = now - KEPT_AFTER_EXPIRY
+    proofs = tx.execute("DELETE FROM seen_proof WHERE expires_at < %s", (before,)).rowcount
+    return proofs + tx.execute("DELETE FROM revoked_token WHERE expires_at < %s", (before,)).rowcount

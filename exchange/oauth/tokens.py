@@ -1,0 +1,180 @@
+"""Access tokens: signed, short-lived, bound to the caller's key (RFC 9068, RFC 9449 §6). Pure.
+
+A token says which client may open which doors, for at most ten minutes, and only together with
+proofs signed by the key in `cnf.jkt`. It carries nothing about persons. Whether the client is still
+active and the token not taken back is not in it: `guard.admit` asks the database on every use.
+
+Verifying a token's signature costs a hundred times what its look-up does, so `Verifier` remembers
+results by the token's SHA-256. Only what cannot change is remembered; expiry is compared each time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Final, Self
+
+import orjson
+
+from exchange.errors import TokenRefused
+from exchange.oauth import compact
+from registry import suites
+from registry.canonical import b64url
+from registry.keyring import Keyring, Purpose, RingKey
+
+LIFETIME_SECONDS: Final = 600  # issue 2 §5 and docs/adr: at most ten minutes
+AHEAD_SECONDS: Final = 10  # how far the clocks of two web processes may differ
+MEDIA_TYPE: Final = "at+jwt"
+ROTATION_GRACE: Final = timedelta(hours=1)  # web processes are to be restarted this soon after `keys rotate`
+_JTI_BYTES: Final = 16
+_REMEMBERED: Final = 8192  # tokens; about 1 KB each
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKeys:
+    """The keys of the ring that concern access tokens: the one in use first, then retired ones."""
+
+    ring: Sequence[RingKey]
+
+    @classmethod
+    def of(cls, keyring: Keyring) -> Self:
+        """Take them from the ring.
+
+        Raises:
+            KeyMissing: no key signs tokens.
+        """
+        keyring.signing(Purpose.TOKEN)
+        return cls(keyring.signing_all(Purpose.TOKEN))
+
+    @property
+    def signer(self) -> RingKey:
+        """The key that signs now."""
+        return self.ring[0]
+
+    def jwks(self, *, now: datetime) -> dict[str, list[dict[str, str]]]:
+        """Return the public keys whose tokens may still be alive at `now`, as a JWK set (RFC 7517)."""
+        oldest = now - ROTATION_GRACE - timedelta(seconds=LIFETIME_SECONDS)
+        return {
+            "keys": [
+                {
+                    "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": key.key_id,
+                    "x": b64url(key.public[1:33]), "y": b64url(key.public[33:65]),
+                }
+                for key in self.ring
+                if key.retired_at is None or key.retired_at > oldest
+            ]
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a token is to say."""
+
+    client_id: str
+    scopes: frozenset[str]
+    thumbprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A token of ours, its signature verified. `expires` in seconds since 1970."""
+
+    client_id: str
+    scopes: frozenset[str]
+    thumbprint: str
+    jti: str
+    not_before: float
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Writes access tokens. `issuer` and `resource` come from configuration."""
+
+    issuer: str
+    resource: str
+    keys: TokenKeys
+
+    def issue(self, grant: Grant, *, now: datetime) -> str:
+        """Write and sign a token that lives `LIFETIME_SECONDS` from `now`."""
+        issued = int(now.timestamp())
+        header = {"typ": MEDIA_TYPE, "alg": "ES256", "kid": self.keys.signer.key_id}
+        claims = {
+            "iss": self.issuer,
+            "sub": grant.client_id,
+            "client_id": grant.client_id,
+            "aud": self.resource,
+            "iat": issued,
+            "exp": issued + LIFETIME_SECONDS,
+            "jti": b64url(suites.random_bytes(_JTI_BYTES)),
+            "scope": " ".join(sorted(grant.scopes)),
+            "cnf": {"jkt": grant.thumbprint},
+        }
+        signing_input = f"{b64url(orjson.dumps(header))}.{b64url(orjson.dumps(claims))}"
+        return f"{signing_input}.{b64url(self.keys.signer.sign(signing_input.encode('ascii')))}"
+
+
+class Verifier:
+    """Reads access tokens back. Safe to share between threads."""
+
+    def __init__(self, issuer: str, resource: str, keys: TokenKeys) -> None:
+        """Take what a token must name, and the keys it may be signed with."""
+        self._issuer = issuer
+        self._resource = resource
+        self._keys = {key.key_id: key for key in keys.ring}
+        self._known: dict[bytes, AccessToken] = {}
+        self._lock = Lock()
+
+    def verify(self, token: str, *, now: datetime) -> AccessToken:
+        """Return what a token says, if it is ours and valid at `now`.
+
+        Raises:
+            TokenRefused: not ours, wrong kind, wrong door, changed, or expired.
+        """
+        digest = suites.sha256(token.encode("ascii", "replace"))
+        known = self._known.get(digest)
+        if known is None:
+            known = self._read(token)
+            self._remember(digest, known)
+        if not known.not_before - AHEAD_SECONDS <= now.timestamp() < known.expires:
+            raise TokenRefused("access token: expired or not valid yet")
+        return known
+
+    def _read(self, token: str) -> AccessToken:
+        try:
+            parts = compact.read(token)
+            header, claims = parts.header, parts.claims
+            key = self._keys.get(compact.text(header, "kid"))
+            if header.get("typ") != MEDIA_TYPE or header.get("alg") != "ES256" or key is None:
+                raise TokenRefused("access token: not of our kind, or signed with no key of ours")
+            if not suites.verify_es256(key.public, parts.signature, parts.signing_input):
+                raise TokenRefused("access token: signature does not match")
+            if claims.get("iss") != self._issuer or claims.get("aud") != self._resource:
+                raise TokenRefused("access token: of another issuer, or for another resource")
+            issued, expires = compact.moment(claims, "iat"), compact.moment(claims, "exp")
+            binding = claims.get("cnf")
+            if issued is None or expires is None or not isinstance(binding, dict):
+                raise TokenRefused("access token: lacks its times or its binding")
+            if expires - issued > LIFETIME_SECONDS or _signed_after_retirement(key, issued):
+                raise TokenRefused("access token: lives too long, or its key had been retired")
+            return AccessToken(
+                client_id=compact.text(claims, "client_id"),
+                scopes=frozenset(compact.text(claims, "scope").split(" ")),
+                thumbprint=compact.text(binding, "jkt"),
+                jti=compact.text(claims, "jti"),
+                not_before=issued,
+                expires=expires,
+            )
+        except compact.MalformedJws as error:
+            raise TokenRefused(f"access token: {error}") from error
+
+    def _remember(self, digest: bytes, token: AccessToken) -> None:
+        with self._lock:
+            if len(self._known) >= _REMEMBERED:
+                for oldest in list(self._known)[: _REMEMBERED // 4]:
+                    del self._known[oldest]
+            self._known[digest] = token
+
+
+def _signed_after_retirement(key: RingKey, issued: float) -> bool:
+    return key.retired_at is not None and issued > (key.retired_at + ROTATION_GRACE).timestamp()

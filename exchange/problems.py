@@ -1,0 +1,253 @@
+"""Problems (RFC 9457): the one place where errors and refusals become status codes and texts.
+
+Every problem has a code that never changes its meaning, a type address that a person can open
+(`<issuer>/problems/<code>`), a title in English and Chinese, its cause and how to mend it. Answers carry
+nothing of the request: what was sent may be somebody's identifier.
+
+A refusal by the consent decision has the code of its reason (`consent.decision.Reason`); a test holds
+the two equal. An unknown subject is `no-consent`: there is no code that tells it apart.
+
+Not here: errors of the token endpoint, which RFC 6749 prescribes (`oauth.server`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from starlette.responses import Response
+
+from exchange.errors import (
+    CredentialsMissing,
+    CredentialsRefused,
+    ExchangeError,
+    KeyRefused,
+    OutOfService,
+    ProofRefused,
+    RequestRefused,
+    ScopeMissing,
+    TokenRefused,
+)
+
+MEDIA_TYPE: Final = "application/problem+json"
+_ALGORITHMS: Final = "ES256 PS256 Ed25519 EdDSA"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One kind of problem, as it is published."""
+
+    code: str
+    status: int
+    title: str
+    title_zh: str
+    cause: str
+    mend: str
+
+    def document(self, issuer: str) -> dict[str, Any]:
+        """Return the published description."""
+        return {
+            "type": address(issuer, self.code), "code": self.code, "status": self.status, "title": self.title,
+            "title_zh": self.title_zh, "cause": self.cause, "mend": self.mend,
+        }  # fmt: skip
+
+
+def _p(status: int, code: str, title: str, title_zh: str, cause: str, mend: str) -> Problem:
+    return Problem(code, status, title, title_zh, cause, mend)
+
+
+_REFUSALS: Final = (
+    _p(403, "no-consent", "No consent covers this query", "没有有效授权",
+       "no consent of this subject names you and this purpose, or no such subject is known here",
+       "obtain the subject's consent for you and this purpose, then ask again"),
+    _p(403, "not-yet-given", "The consent was requested but not given", "授权尚未签署",
+       "the subject has not yet agreed", "wait for the subject's agreement"),
+    _p(403, "withdrawn", "The consent was withdrawn", "授权已撤回",
+       "the subject withdrew the consent", "do not ask again unless the subject gives a new consent"),
+    _p(403, "expired", "The consent has expired", "授权已到期",
+       "the consent's period is over", "obtain a new consent if you still need the data"),
+    _p(403, "not-yet-valid", "The consent is not valid yet", "授权尚未生效",
+       "the consent's period begins later", "ask within the consent's period"),
+    _p(403, "paused", "The consent is paused", "授权已暂停",
+       "the subject paused the consent", "wait until the subject resumes it"),
+    _p(403, "superseded", "The consent was replaced by a later one", "授权已被新授权取代",
+       "the subject gave another consent in its place", "ask within the later consent"),
+    _p(403, "items-not-covered", "The consent does not cover these items", "授权范围不含所查数据项",
+       "no single consent covers all items asked for", "ask for fewer items, or obtain a consent that covers them"),
+    _p(403, "items-outside-purpose", "The purpose does not allow these items", "查询目的不允许所查数据项",
+       "an item is outside what this purpose may ever use", "ask for items that the purpose's template lists"),
+    _p(403, "mode-too-high", "The consent does not allow this answer mode", "授权不允许该应答方式",
+       "the consent names a lower highest mode", "ask in a lower mode, such as verify"),
+    _p(403, "history-too-long", "The consent does not reach back so far", "授权不含所查历史区间",
+       "more months of history were asked for than the consent covers", "ask for fewer months"),
+    _p(403, "adverse-consequences-not-acknowledged", "Items need a separate acknowledgement", "未书面告知不良后果",
+       "an item may be collected only with written notice of adverse consequences, and the consent has none",
+       "leave these items out, or obtain a consent with the acknowledgement"),
+    _p(403, "uses-exhausted", "The consent's uses are exhausted", "授权使用次数已用完",
+       "the consent's number of uses is reached", "obtain a new consent if you still need the data"),
+    _p(422, "nothing-asked", "Nothing was asked for", "未指定查询内容",
+       "the query names no item", "name at least one item or class"),
+    _p(422, "purpose-unknown", "Unknown purpose", "未知的查询目的",
+       "the purpose is not in the catalogue of purposes", "use a published purpose code"),
+    _p(422, "business-number-missing", "The business number is missing", "缺少业务编号",
+       "this purpose needs the number of the application or loan", "send business_no"),
+)  # fmt: skip
+
+_DOORS: Final = (
+    _p(401, "credentials-missing", "Credentials are missing", "缺少访问凭证",
+       "no access token under the DPoP scheme was presented", "get a token and present it with a proof"),
+    _p(401, "token-invalid", "The access token is not valid", "访问令牌无效",
+       "the token is not ours, has expired, was taken back, or its client is not active", "get a new token"),
+    _p(401, "proof-invalid", "The DPoP proof is not valid", "持有证明无效",
+       "it does not fit this request, token or moment, or was used before", "sign a new proof for every request"),
+    _p(403, "scope-missing", "The token does not reach this door", "令牌权限不足",
+       "the token lacks the scope that this interface asks for", "get a token with the scope, if you may hold it"),
+    _p(400, "request-malformed", "The request cannot be read", "请求无法解析",
+       "the body is not of the type, encoding or syntax expected", "compare the request with the OpenAPI description"),
+    _p(422, "request-invalid", "The request does not hold what is needed", "请求内容不符合要求",
+       "a member is missing, unknown or of the wrong form; `errors` says where", "correct what `errors` points to"),
+    _p(404, "not-found", "There is nothing here", "资源不存在",
+       "no such address, or nothing there that is yours", "check the address"),
+    _p(422, "identifier-malformed", "The identifier is malformed", "证件号码或代码格式有误",
+       "its length, characters or check do not fit its type", "correct the identifier; it is not repeated here"),
+    _p(422, "item-unknown", "Unknown item", "未知的数据项",
+       "an item that the catalogue does not have", "see /v1/catalogue"),
+    _p(400, "idempotency-key-malformed", "The Idempotency-Key is malformed", "幂等键格式有误",
+       "it is not 8 to 128 printable ASCII characters", "send a random key, such as a UUID"),
+    _p(404, "query-unknown", "No such query", "查询不存在",
+       "no query of yours has this id", "use the query_id that an answer of yours carried"),
+    _p(422, "consent-terms", "No consent may be recorded on these terms", "授权条款不符合要求",
+       "the purpose, items, dates, caps or evidence are outside what a consent may state; `detail` names the first fault",
+       "correct it; the published purposes and the catalogue say what may be stated"),
+    _p(409, "consent-ended", "The consent has ended", "授权已终止",
+       "it expired, was replaced or withdrawn; no step leads out of that", "obtain a new consent if one is needed"),
+    _p(404, "consent-unknown", "No such consent", "授权不存在",
+       "no consent that names you has this id", "use the id that the consent was given under"),
+    _p(405, "method-not-allowed", "The method is not allowed here", "不支持的请求方法",
+       "this address takes other methods", "see the Allow header"),
+    _p(413, "body-too-large", "The body is too large", "请求体过大",
+       "the body is longer than this interface reads", "send less at a time"),
+    _p(409, "idempotency-key-reused", "The Idempotency-Key was used with another body", "幂等键已用于其他请求",
+       "the same key came before with a different request", "use a new key for a new request"),
+    _p(422, "client-unregistrable", "The client cannot be registered so", "客户端注册信息有误",
+       "the id is taken or malformed, or a scope is not of the role", "correct the registration"),
+    _p(422, "key-unacceptable", "The public key is not acceptable", "公钥不符合要求",
+       "the key's kind, size or form is not accepted", "use the public half of a P-256, Ed25519 or RSA-2048 key"),
+    _p(503, "out-of-service", "Temporarily out of service", "服务暂不可用",
+       "a part that is needed cannot be reached; nothing was released or changed", "try again after Retry-After"),
+    _p(500, "internal", "Something failed inside", "内部错误",
+       "a mistake of ours; nothing was released", "report the X-Request-Id to the operator"),
+)  # fmt: skip
+
+REFUSAL_CODES: Final = frozenset(problem.code for problem in _REFUSALS)
+CATALOGUE: Final[Mapping[str, Problem]] = {problem.code: problem for problem in (*_REFUSALS, *_DOORS)}
+
+_CODES_OF_ERRORS: Final[tuple[tuple[type[ExchangeError], str], ...]] = (
+    (CredentialsMissing, "credentials-missing"),
+    (TokenRefused, "token-invalid"),
+    (ProofRefused, "proof-invalid"),
+    (ScopeMissing, "scope-missing"),
+    (KeyRefused, "key-unacceptable"),
+    (OutOfService, "out-of-service"),
+)
+_CHALLENGES: Final = {
+    "credentials-missing": "",
+    "token-invalid": 'error="invalid_token", ',
+    "proof-invalid": 'error="invalid_dpop_proof", ',
+    "scope-missing": 'error="insufficient_scope", ',
+}
+_RETRY_AFTER_SECONDS: Final = "5"
+SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "RFC 9457 problem",
+    "required": ["type", "title", "title_zh", "status", "code", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "title_zh": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "enum": sorted(CATALOGUE)},
+        "detail": {"type": "string"},
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A problem ready to be sent."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
+def address(issuer: str, code: str) -> str:
+    """Return the type address of a problem."""
+    return f"{issuer}/problems/{code}"
+
+
+def tell(issuer: str, code: str, *, detail: str | None = None, more: Mapping[str, Any] | None = None) -> Told:
+    """Make the answer for a problem.
+
+    Args:
+        issuer: this exchange's address.
+        code: a code of the catalogue.
+        detail: one fixed sentence; nothing of the request.
+        more: further members of the problem object, nothing of the request either.
+
+    Raises:
+        KeyError: the code is not in the catalogue; a mistake in the program.
+    """
+    problem = CATALOGUE[code]
+    body: dict[str, Any] = {
+        "type": address(issuer, code), "title": problem.title, "title_zh": problem.title_zh,
+        "status": problem.status, "code": code, "detail": detail or f"{problem.cause}: {problem.mend}",
+    }  # fmt: skip
+    headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
+    if code in _CHALLENGES:
+        headers["WWW-Authenticate"] = f'DPoP {_CHALLENGES[code]}algs="{_ALGORITHMS}"'
+    if code == "out-of-service":
+        headers["Retry-After"] = _RETRY_AFTER_SECONDS
+    return Told(problem.status, orjson.dumps({**body, **(more or {})}), headers)
+
+
+def refusal(reason: str, query_id: object, *, issuer: str = "") -> Response:
+    """Make the answer for a refusal by the decision; `query_id` finds it in the log.
+
+    Without `issuer` the type is a relative address, which RFC 9457 §3.1.1 allows.
+
+    Raises:
+        KeyError: the reason is not in the catalogue; a mistake in the program.
+    """
+    told = tell(issuer, str(reason), more={"query_id": str(query_id)})
+    return Response(told.body, told.status, told.headers)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what a route says in OpenAPI of the problems it answers with, each with its examples."""
+    said: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        examples = {
+            problem.code: {"summary": problem.title, "value": orjson.loads(tell("", problem.code).body)}
+            for problem in CATALOGUE.values()
+            if problem.status == status
+        }
+        content = {MEDIA_TYPE: {"schema": SCHEMA, "examples": examples}}
+        said[status] = {"description": HTTPStatus(status).phrase, "content": content}
+    return said
+
+
+def told_of(issuer: str, error: ExchangeError) -> Told:
+    """Make the answer for an error of the doors."""
+    if isinstance(error, RequestRefused):
+        return tell(issuer, error.code, detail=error.detail)
+    for kind, code in _CODES_OF_ERRORS:
+        if isinstance(error, kind):
+            scope = {"scope": error.scope} if isinstance(error, ScopeMissing) else None
+            detail = str(error) if isinstance(error, CredentialsRefused) else None
+            told = tell(issuer, code, detail=detail, more=scope)
+            if isinstance(error, ScopeMissing):
+                told.headers["WWW-Authenticate"] += f', scope="{error.scope}"'
+            return told
+    return tell(issuer, "internal")

@@ -1,0 +1,84 @@
+"""What this installation is told from outside: the only reader of the environment.
+
+Every variable is named `QINGQIAO_…` after its field. Nothing else in the product looks at the
+environment; values are read once, at the door, and passed down.
+
+A home (`QINGQIAO_HOME`) is an installation: its embedded database, keys and raw files. Another home
+is another, empty installation. With `QINGQIAO_DATABASE_URL` the data lies in that PostgreSQL instead.
+
+Not here: the operating mode, which is chosen once, at `qingqiao init`, and lies in the home.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from registry.database import address
+from registry.embedded import Prefer
+
+KEYSTORE_SUFFIX = "_keys"  # the key store is the database of this name beside the main one
+
+
+class Settings(BaseSettings):
+    """One installation's settings. Addresses of databases may hold passwords and stand in no repr."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="QINGQIAO_", frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
+    )
+
+    home: Path = Path("var")
+    """Where this installation's embedded database, keys and raw files lie."""
+
+    database_url: Annotated[str | None, Field(repr=False)] = None
+    """`postgresql://…` of the main database; without it the embedded server is used."""
+
+    keystore_url: Annotated[str | None, Field(repr=False)] = None
+    """`postgresql://…` of the key store; by default the main database's name with `_keys` added."""
+
+    postgres: Prefer = "system"
+    """Which PostgreSQL binaries the embedded server looks for first."""
+
+    issuer: Annotated[str, Field(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$")] = "http://127.0.0.1:8420"
+    """This exchange's public address, as it stands in tokens, metadata and signed answers; no slash at its end."""
+
+    listen_host: str = "127.0.0.1"
+    """The address that `qingqiao serve` listens on."""
+
+    listen_port: Annotated[int, Field(ge=1, le=65535)] = 8420
+    """The port that `qingqiao serve` listens on."""
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("issuer")
+    @classmethod
+    def _no_slash_at_the_end(cls, issuer: str) -> str:
+        return issuer.rstrip("/")
+
+    @model_validator(mode="after")
+    def _both_databases_or_none(self) -> Self:
+        if self.keystore_url is not None and self.database_url is None:
+            raise ValueError("QINGQIAO_KEYSTORE_URL is given without QINGQIAO_DATABASE_URL")
+        return self
+
+    @property
+    def keystore(self) -> str | None:
+        """The key store's address: as given, else beside the main database; None with the embedded server.
+
+        Raises:
+            DatabaseUnavailable: the main database's address cannot be read, or names no database.
+        """
+        if self.keystore_url is not None or self.database_url is None:
+            return self.keystore_url
+        return beside(self.database_url)
+
+
+def beside(database_url: str) -> str:
+    """The address of the key store that belongs to a main database: the same server, another name."""
+    main = address(database_url)
+    name = main.database or main.username or ""
+    return main.set(drivername="postgresql", database=f"{name}{KEYSTORE_SUFFIX}").render_as_string(hide_password=False)
