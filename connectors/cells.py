@@ -1,0 +1,294 @@
+"""One chunk of data rows, cell by cell: every declared column cleaned by its type, faults marked. Pure.
+
+A chunk is what one worker gets: the rows of one sheet from `first` to `last`, its layout and what the file says of
+itself. Out comes the same number of rows with typed columns and the verdict so far; rules that need several columns
+come next (checks), rules that need the whole table or a consent come last (normalise).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from fractions import Fraction
+from functools import partial
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from connectors import cleaning
+from connectors.cleaning import Figures
+from connectors.layout import Layout, Use
+from connectors.places import Context
+from connectors.reading import Grid
+from connectors.source import Project, Table
+from connectors.verdict import Mask, Verdict
+from registry import identifier_columns as identifiers
+from registry.errors import MalformedIdentifier
+from registry.identifiers import ResidentId
+from registry.quantities import fen, mu4, number
+
+RATE_SCALE: Final = 1_000_000
+_LOST: Final = r"[0-9]\.?[0-9]*[Ee]\+[0-9]+"
+_SPREADSHEET_DIGITS: Final = 15
+_NUMBERED: Final = frozenset({"resident_id", "credit_code", "party_id", "bank_card", "account_no"})
+_FIGURES: Final = frozenset({"money", "area", "rate", "number", "int", "score"})
+_CREDIT_LENGTH: Final = 18
+_ORGANISATION_WORDS: Final = (
+    "公司|合作社|合作联社|经济组织|委员会|村委会|中心|企业|集团|农场|牧场|银行|学校|政府|厂$|店$|站$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One sheet with its layout, its data rows (indices into the grid) and what it says of itself."""
+
+    grid: Grid
+    layout: Layout
+    data: npt.NDArray[np.int64]
+    context: Context
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Rows on their way: `text` are cleaned texts ("" is blank), `figures` whole units, `iso` dates.
+
+    `subject` is the identifier of whom the row is about, `person` whether that is a person, `several` the identifiers
+    of rows that name more than one person.
+    """
+
+    rows: npt.NDArray[np.int64]
+    verdict: Verdict
+    context: Context
+    table: Table
+    text: "dict[str, pd.Series[str]]" = field(default_factory=dict)
+    figures: dict[str, Figures] = field(default_factory=dict)
+    iso: "dict[str, pd.Series[str]]" = field(default_factory=dict)
+    heads: dict[str, str] = field(default_factory=dict)
+    filled: dict[str, int] = field(default_factory=dict)
+    subject: "pd.Series[str]" = field(default_factory=lambda: pd.Series(dtype="str"))
+    person: Mask = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    several: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    broken: dict[str, Mask] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return len(self.rows)
+
+    def blank(self) -> "pd.Series[str]":
+        """Give a column without any text."""
+        return pd.Series(np.full(len(self), "", dtype=object), dtype="str")
+
+    def texts(self, name: str) -> "pd.Series[str]":
+        """Give a text column; blank where the sheet has none of this name."""
+        return self.text[name] if name in self.text else self.blank()
+
+    def dates(self, name: str) -> "pd.Series[str]":
+        """Give a date column; blank where the sheet has none of this name."""
+        return self.iso[name] if name in self.iso else self.blank()
+
+    def mark(self, code: str, where: Mask, name: str) -> None:
+        """Hold a code against rows, seen in the column of this name."""
+        self.verdict.mark(code, where, self.heads.get(name, name))
+
+
+def clean(part: Part, first: int, last: int, *, as_of: date, projects: Sequence[Project]) -> Chunk:
+    """Clean the rows `part.data[first:last]`, each column by its type."""
+    rows = part.data[first:last]
+    chunk = Chunk(rows, Verdict(len(rows)), part.context, part.layout.table)
+    for use in part.layout.uses.values():
+        chunk.heads[use.name] = use.heading
+        text = part.grid.columns[use.index].take(rows).reset_index(drop=True)
+        numbers = part.grid.numbers[use.index]
+        _column(chunk, use, text, None if numbers is None else numbers[rows], as_of, projects)
+    _subject(chunk, as_of)
+    return chunk
+
+
+def _column(  # one column and what is known of it
+    chunk: Chunk,
+    use: Use,
+    text: "pd.Series[str]",
+    numbers: Mask | None,
+    as_of: date,
+    projects: Sequence[Project],
+) -> None:
+    kind, mandatory, name = use.column.type, use.column.mandatory, use.name
+    broken = cleaning.errors(text)
+    if broken.any():
+        text = text.mask(broken, "")
+        chunk.broken[name] = broken.copy()
+        if mandatory:
+            chunk.mark("CELL_ERROR", broken, name)
+    if kind in _NUMBERED:
+        text, lost = _without_lost(text, numbers)
+        chunk.mark("ID_PRECISION_LOST", lost, name)
+        broken = broken | lost
+        chunk.broken[name] = broken
+    blank = cleaning.missing(text) & ~broken
+    chunk.filled[name] = int(len(text) - blank.sum())
+    if kind in _FIGURES:
+        _figures(chunk, use, text, broken)
+    elif kind == "resident_id":
+        _resident_ids(chunk, name, text, ~broken, as_of)
+    elif kind == "credit_code":
+        judged = identifiers.credit_codes(text)
+        chunk.text[name] = judged.text.fillna("")
+        chunk.mark("USCC_CHECK_FAILED", ~judged.valid & ~broken & (mandatory | ~blank), name)
+    elif kind in {"party_id", "region", "county", "town", "village"}:
+        chunk.text[name] = text
+    elif kind in {"bank_card", "account_no"}:
+        chunk.text[name] = cleaning.each(text, cleaning.squeezed) if not text.str.isdigit().all() else text
+        if kind == "bank_card":
+            chunk.mark("ACCOUNT_LUHN", identifiers.luhn_suspects(chunk.text[name]), name)
+    elif kind == "date":
+        _dates(chunk, name, cleaning.dates(text), mandatory=mandatory, broken=broken)
+    elif kind == "date_range":
+        for into, found in zip(use.column.into, cleaning.date_ranges(text), strict=True):
+            chunk.heads[into] = use.heading
+            _dates(chunk, into, found, mandatory=False, broken=broken)
+    elif kind == "year":
+        found = cleaning.dates(text)
+        _dates(chunk, name, found, mandatory=False, broken=broken)
+    elif kind == "enum":
+        chunk.text[name], outside = cleaning.choices(text, use.column.values)
+        chunk.mark("UNKNOWN_CATEGORY", (outside | (blank & mandatory)) & ~broken, name)
+    elif kind == "project":
+        chunk.text[name] = cleaning.texts(text)
+        known = cleaning.each(text, partial(_project_named, projects))
+        chunk.mark("UNKNOWN_CATEGORY", ((known == "") & ~blank & ~broken).to_numpy(dtype=bool), name)
+        chunk.text[name] = known
+    else:
+        chunk.text[name] = cleaning.names(text) if kind == "name" else cleaning.texts(text)
+        if mandatory:
+            chunk.mark("FIELD_MISSING", blank, name)
+
+
+def _without_lost(text: "pd.Series[str]", numbers: Mask | None) -> tuple["pd.Series[str]", Mask]:
+    """Take out numbers that a spreadsheet has rounded: number cells beyond 15 digits, or `6.3E+17` in a text file."""
+    lost = text.str.fullmatch(_LOST).to_numpy(dtype=bool)
+    if numbers is not None:
+        lost = lost | (numbers & (text.str.len() > _SPREADSHEET_DIGITS).to_numpy(dtype=bool))
+    return (text.mask(lost, ""), lost) if lost.any() else (text, lost)
+
+
+def _figures(chunk: Chunk, use: Use, text: "pd.Series[str]", broken: Mask) -> None:
+    kind, name = use.column.type, use.name
+    factor = use.factor if use.factor is not None else Fraction(100 if kind == "money" else 10_000)
+    if kind == "money":
+        found = cleaning.figures(text, factor, partial(fen, unit=use.unit.partition("/")[0] or "元"))
+    elif kind == "area":
+        found = cleaning.figures(text, factor, partial(mu4, unit=use.unit or "亩"))
+    elif kind == "int":
+        found = cleaning.figures(text.str.removesuffix("人").str.removesuffix("口"), Fraction(1), _integer)
+    else:
+        scale = factor * RATE_SCALE
+        found = cleaning.figures(text, scale, partial(_scaled, scale=scale), rounded=factor != 1)
+    chunk.figures[name] = found
+    if kind == "score":
+        return  # its range is the scheme's affair
+    if use.column.mandatory:
+        chunk.mark("AMOUNT_MISSING", found.missing & ~broken, name)
+    chunk.mark("AMOUNT_MALFORMED", found.bad, name)
+
+
+def _integer(text: str) -> int | None:
+    return _scaled(text, scale=Fraction(1))
+
+
+def _scaled(text: str, *, scale: Fraction) -> int | None:
+    value = number(text.removesuffix("分"))
+    return None if value is None else round(Fraction(value) * scale)
+
+
+def _resident_ids(chunk: Chunk, name: str, text: "pd.Series[str]", readable: Mask, as_of: date) -> None:
+    judged = identifiers.resident_ids(text, on=as_of)
+    chunk.text[name] = judged.text.fillna("")
+    failing = np.flatnonzero(~judged.valid & readable)
+    for row in failing:
+        found = _several_ids(str(text.iloc[row]), as_of)
+        if found:
+            chunk.several[int(row)] = found
+    alone = readable.copy()
+    alone[list(chunk.several)] = False
+    verdict = judged.verdict
+    malformed = (verdict == identifiers.Verdict.MALFORMED) | (verdict == identifiers.Verdict.MISSING)
+    chunk.mark("ID_MALFORMED", malformed & alone, name)
+    chunk.mark("ID_CHECK_FAILED", (verdict == identifiers.Verdict.CHECK_FAILED) & alone, name)
+    chunk.mark("ID_15_CONVERTED", verdict == identifiers.Verdict.CONVERTED, name)
+    chunk.mark("ID_REGION_UNKNOWN", identifiers.region_unknown(judged), name)
+    several = np.zeros(len(chunk), dtype=bool)
+    several[list(chunk.several)] = True
+    chunk.mark("MULTIPLE_PERSONS", several, name)
+    if chunk.several:
+        texts = chunk.text[name].to_numpy(dtype=object).copy()
+        for row, found in chunk.several.items():
+            texts[row] = found[0]
+        chunk.text[name] = pd.Series(texts, dtype="str")
+
+
+def _several_ids(text: str, as_of: date) -> tuple[str, ...]:
+    pieces = [piece for piece in cleaning.SEVERAL.split(text.replace("\n", ";")) if piece.strip()]
+    if len(pieces) < 2:  # noqa: PLR2004  # one is not several
+        return ()
+    try:
+        return tuple(ResidentId.parse(piece, on=as_of).text for piece in pieces)
+    except MalformedIdentifier:
+        return ()
+
+
+def _dates(chunk: Chunk, name: str, found: cleaning.Dates, *, mandatory: bool, broken: Mask) -> None:
+    chunk.iso[name] = found.iso
+    chunk.mark("DATE_AMBIGUOUS", found.ambiguous, name)
+    chunk.mark("DATE_MALFORMED", (found.bad | (found.missing & mandatory)) & ~broken, name)
+
+
+def _project_named(projects: Sequence[Project], text: str) -> str:
+    project = project_in(projects, text)
+    return project.name if project else ""
+
+
+def project_in(projects: Sequence[Project], text: str) -> Project | None:
+    """Find the declared project that a title or a cell names."""
+    squeezed = cleaning.squeezed(text)
+    return next((p for p in projects if any(cleaning.found(pattern, squeezed) for pattern in p.matches)), None)
+
+
+# ---- whom a row is about --------------------------------------------------------------------------------------------
+
+
+def _subject(chunk: Chunk, as_of: date) -> None:
+    table = chunk.table
+    chunk.subject = chunk.texts(table.subject)
+    chunk.person = np.full(len(chunk), table.columns[table.subject].type == "resident_id")
+    if table.party:
+        _party(chunk, as_of)
+
+
+def _party(chunk: Chunk, as_of: date) -> None:
+    """Tell a contract's lessee: a person is the subject; for an organisation the collective is."""
+    name = chunk.table.party
+    text = chunk.texts(name)
+    unreadable = chunk.broken.get(name, np.zeros(len(chunk), dtype=bool))
+    judged = identifiers.resident_ids(text, on=as_of)
+    codes = identifiers.credit_codes(text)
+    stated = (chunk.texts("lessee_code") != "").to_numpy(dtype=bool)
+    blank = cleaning.missing(text)
+    called = chunk.texts("lessee_name").str.contains(_ORGANISATION_WORDS).to_numpy(dtype=bool)
+    person = judged.valid & ~unreadable
+    organisation = ~person & (codes.valid | (blank & (stated | called)))
+    left = ~person & ~organisation & ~unreadable
+    squeezed = cleaning.each(text.where(left, ""), cleaning.squeezed)
+    lettered = squeezed.str.match("[0-9A-Z]{0,16}[A-Z]").to_numpy(dtype=bool) & (squeezed.str.len() == _CREDIT_LENGTH)
+    like_code = left & called & lettered.to_numpy(dtype=bool)
+    chunk.mark("USCC_CHECK_FAILED", like_code, name)
+    verdict = np.where(blank, identifiers.Verdict.MISSING, judged.verdict)
+    failed = verdict == identifiers.Verdict.CHECK_FAILED
+    chunk.mark("ID_CHECK_FAILED", left & ~like_code & failed, name)
+    chunk.mark("ID_MALFORMED", left & ~like_code & ~failed, name)
+    chunk.mark("ID_15_CONVERTED", person & (judged.verdict == identifiers.Verdict.CONVERTED), name)
+    chunk.mark("ID_REGION_UNKNOWN", person & identifiers.region_unknown(judged), name)
+    chunk.person = person
+    chunk.text["lessee_uscc"] = codes.text.fillna("").where(organisation, chunk.texts("lessee_code"))
+    chunk.subject = judged.text.fillna("").where(person, chunk.texts(chunk.table.subject))
+    chunk.text["lessor_uscc"] = chunk.texts(chunk.table.subject)

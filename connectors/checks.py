@@ -1,0 +1,222 @@
+"""Rules that need several columns of a row. Each is declared in a source's yml and stands here once. Pure.
+
+Figures are compared in whole units; 0.01 元 (one fen) and 0.01 亩 of difference are let pass, as intake-codes.md says.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from connectors import cleaning, places, source
+from connectors.cells import RATE_SCALE, Chunk
+from connectors.cleaning import Figures
+from connectors.schemes import Scheme, in_force
+from connectors.verdict import Mask
+
+_FEN_TOLERANCE: Final = 1
+_MU4_TOLERANCE: Final = 100
+_ROUNDING: Final = 1e-6
+_COLLECTIVE: Final = (
+    r"(农村)?(股份)?经济(合作社|合作联社|联合社|联合总社|联合会)|集体经济组织|(村民|牧民|社区居民|居民)?委员会|"
+    r"村委会|牧委会|居委会|股份合作社|合作社|村$"
+)
+
+
+def run(chunk: Chunk, *, as_of: date, schemes: Sequence[Scheme]) -> None:
+    """Apply every declared check to a chunk, in the order of the declaration."""
+    for check in chunk.table.checks:
+        rule = _RULES.get(check.rule)
+        if rule is not None:
+            rule(chunk, check)
+        elif isinstance(check, source.Village):
+            _village(chunk, check, as_of)
+        elif isinstance(check, source.Graded):
+            _graded(chunk, check, as_of, schemes)
+
+
+def _known(*columns: Figures) -> Mask:
+    return np.logical_and.reduce([column.known for column in columns])
+
+
+def _product(chunk: Chunk, check: source.Product) -> None:
+    if not {check.quantity, check.rate, check.amount} <= chunk.figures.keys():
+        return
+    quantity, rate, amount = (chunk.figures[name] for name in (check.quantity, check.rate, check.amount))
+    scale = 10_000 if chunk.table.columns[check.quantity].type == "area" else RATE_SCALE
+    due = quantity.units.astype(np.float64) / scale * (rate.units.astype(np.float64) / RATE_SCALE) * 100
+    off = np.abs(due - amount.units) > _FEN_TOLERANCE + _ROUNDING
+    chunk.mark("AMOUNT_MISMATCH", off & _known(quantity, rate, amount), check.amount)
+
+
+def _sum(chunk: Chunk, check: source.Sum) -> None:
+    parts = [chunk.figures[name] for name in check.parts if name in chunk.figures]
+    if len(parts) != len(check.parts):
+        return
+    total = np.sum([part.units for part in parts], axis=0)
+    bad = np.logical_or.reduce([part.bad for part in parts])
+    none = np.logical_and.reduce([part.missing for part in parts])
+    if check.whole not in chunk.figures:
+        chunk.figures[check.whole] = Figures(np.where(none | bad, 0, total), none, bad)
+        if chunk.table.columns[check.whole].mandatory:
+            chunk.mark("AMOUNT_MISSING", none & ~bad, check.parts[0])
+        return
+    whole = chunk.figures[check.whole]
+    tolerance = _MU4_TOLERANCE if chunk.table.columns[check.whole].type == "area" else _FEN_TOLERANCE
+    off = np.abs(total - whole.units) > tolerance
+    chunk.mark("AMOUNT_MISMATCH", off & whole.known & ~bad & ~none, check.whole)
+
+
+def _difference(chunk: Chunk, check: source.Difference) -> None:
+    if not {check.minuend, check.subtrahend} <= chunk.figures.keys():
+        return
+    minuend, subtrahend = chunk.figures[check.minuend], chunk.figures[check.subtrahend]
+    both = minuend.known & ~subtrahend.bad
+    result = minuend.units - subtrahend.units
+    if check.result not in chunk.figures:
+        chunk.figures[check.result] = Figures(np.where(both, result, 0), ~both, np.zeros(len(chunk), dtype=bool))
+        return
+    stated = chunk.figures[check.result]
+    off = np.abs(result - stated.units) > _FEN_TOLERANCE
+    chunk.mark("NET_VALUE_MISMATCH", off & both & stated.known, check.result)
+
+
+def _balance(chunk: Chunk, check: source.Balance) -> None:
+    if not {check.bank, check.ledger} <= chunk.figures.keys():
+        return
+    bank, ledger = chunk.figures[check.bank], chunk.figures[check.ledger]
+    both = _known(bank, ledger)
+    difference = np.where(both, bank.units - ledger.units, 0)
+    chunk.figures[check.difference] = Figures(difference, ~both, np.zeros(len(chunk), dtype=bool))
+    chunk.mark("BALANCE_DIFFERENCE", difference != 0, check.bank)
+
+
+def _period(chunk: Chunk, check: source.Period) -> None:
+    start = cleaning.each(chunk.dates(check.start), cleaning.first_day).to_numpy(dtype=object)
+    end = cleaning.each(chunk.dates(check.end), cleaning.last_day).to_numpy(dtype=object)
+    chunk.mark("PERIOD_INVERTED", ((start != "") & (end != "") & (end < start)).astype(bool), check.end)
+
+
+def _publicity(chunk: Chunk, check: source.Publicity) -> None:
+    into = chunk.table.columns[check.column].into
+    stated = [(chunk.dates(name) != "").to_numpy(dtype=bool) for name in into]
+    chunk.mark("PUBLICITY_MISSING", ~np.logical_and.reduce(stated), check.column)
+
+
+def _holder(chunk: Chunk, check: source.Holder) -> None:
+    if check.account_name not in chunk.text:
+        return
+    pairs = chunk.texts(check.account_name) + "\n" + chunk.texts(check.organisation)
+    numbers, own = cleaning.distinct(pairs, _is_own_account)
+    blank = (chunk.texts(check.account_name) == "").to_numpy(dtype=bool)
+    chunk.mark("COLLECTIVE_FUND_IN_PERSONAL_ACCOUNT", ~np.array(own, dtype=bool)[numbers] & ~blank, check.account_name)
+
+
+def _is_own_account(pair: str) -> bool:
+    """Say whether an account name is the collective's: the same name, or one that only names its place more fully."""
+    account, organisation = (cleaning.squeezed(name) for name in pair.split("\n", 1))
+    if account == organisation:
+        return True
+    if not cleaning.found(_COLLECTIVE, account):
+        return False
+    stem = cleaning.without(_COLLECTIVE, organisation)
+    return not organisation or (bool(stem) and stem in account) or (account in organisation)
+
+
+def _one_person(chunk: Chunk, check: source.OnePerson) -> None:
+    if check.name in chunk.text:
+        chunk.mark("MULTIPLE_PERSONS", cleaning.several(chunk.text[check.name]), check.name)
+
+
+def _paid(chunk: Chunk, check: source.PaidInFull) -> None:
+    if check.paid in chunk.figures or check.status not in chunk.text or check.due not in chunk.figures:
+        return
+    status, due = chunk.text[check.status], chunk.figures[check.due]
+    in_full = status.isin(["paid", "reissued"]).to_numpy(dtype=bool) & due.known
+    nothing = status.isin(["failed", "returned"]).to_numpy(dtype=bool)
+    units = np.where(in_full, due.units, 0)
+    chunk.figures[check.paid] = Figures(units, ~(in_full | nothing), np.zeros(len(chunk), dtype=bool))
+
+
+# ---- village and grade ----------------------------------------------------------------------------------------------
+
+
+def _village(chunk: Chunk, check: source.Village, as_of: date) -> None:
+    codes, villages = chunk.texts(check.code).str.strip(), chunk.texts(check.name).str.strip()
+    context = chunk.context
+    if check.code not in chunk.text and check.name not in chunk.text:
+        chunk.text[check.into] = pd.Series(np.full(len(chunk), context.village, dtype=object), dtype="str")
+        return
+    days = chunk.dates(chunk.table.valid_from)
+    keys = codes + "\n" + chunk.texts(check.county) + "\n" + chunk.texts(check.town) + "\n" + villages + "\n" + days
+    numbers, found = cleaning.distinct(keys, partial(_place, context, as_of))
+    chunk.text[check.into] = pd.Series(np.array([p.code for p in found], dtype=object)[numbers], dtype="str")
+    stated = ~(cleaning.missing(codes) & cleaning.missing(villages))
+    unknown = np.array([not place.code for place in found], dtype=bool)[numbers]
+    retired = np.array([place.retired for place in found], dtype=bool)[numbers]
+    seen = check.code if check.code in chunk.text else check.name
+    chunk.mark("VILLAGE_UNKNOWN", unknown & stated, seen)
+    chunk.mark("REGION_RETIRED", retired, seen)
+
+
+def _place(context: places.Context, as_of: date, key: str) -> places.Place:
+    code, county_name, town, village, day = key.split("\n")
+    at = date.fromisoformat(cleaning.first_day(day)) if day else as_of
+    if code and not cleaning.is_missing(code):
+        return places.by_code(code, at)
+    county = places.county_code(county_name) or context.county
+    return places.by_name(county, town or context.town, village)
+
+
+def _graded(chunk: Chunk, check: source.Graded, as_of: date, schemes: Sequence[Scheme]) -> None:
+    days = chunk.dates(check.at)
+    numbers, found = cleaning.distinct(days, lambda day: _scheme(chunk, schemes, day, as_of))
+    score = chunk.figures[check.score]
+    grades = chunk.texts(check.grade)
+    vetoed = ~cleaning.missing(chunk.texts(check.veto))
+    chunk.text["scheme"] = pd.Series(np.array([s.name if s else "" for s in found], dtype=object)[numbers], dtype="str")
+    canonical = chunk.blank().to_numpy(dtype=object).copy()
+    broken = chunk.broken.get(check.score, np.zeros(len(chunk), dtype=bool))
+    for index, scheme in enumerate(found):
+        rows = numbers == index
+        if scheme is None:
+            continue
+        low, high = (int(limit * RATE_SCALE) for limit in (scheme.lowest, scheme.highest))
+        outside = ~score.known | (score.units < low) | (score.units > high)
+        chunk.mark("SCORE_OUT_OF_RANGE", rows & outside & ~broken, check.score)
+        named, unknown = cleaning.choices(grades, scheme.spellings())
+        chunk.mark("UNKNOWN_CATEGORY", rows & unknown, check.grade)
+        earned = _earned(scheme, score.units)
+        agrees = (named.to_numpy(dtype=object) == earned) | ((named == scheme.veto).to_numpy(dtype=bool) & vetoed)
+        stated = (named != "").to_numpy(dtype=bool)
+        chunk.mark("GRADE_SCORE_MISMATCH", rows & ~outside & stated & ~agrees.astype(bool), check.grade)
+        canonical[rows] = named.to_numpy(dtype=object)[rows]
+    chunk.text[check.grade] = pd.Series(canonical, dtype="str")
+
+
+def _scheme(chunk: Chunk, schemes: Sequence[Scheme], day: str, as_of: date) -> Scheme | None:
+    at = date.fromisoformat(cleaning.first_day(day)) if day else as_of
+    return in_force(schemes, chunk.context.county, at)
+
+
+def _earned(scheme: Scheme, units: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
+    limits = [int(grade.at_least * RATE_SCALE) for grade in reversed(scheme.grades)]
+    names = np.array(["", *(grade.grade for grade in reversed(scheme.grades))], dtype=object)
+    return names[np.searchsorted(np.array(limits), units, side="right")]
+
+
+_RULES: Final[dict[str, Callable[[Chunk, Any], None]]] = {
+    "product": _product,
+    "sum": _sum,
+    "difference": _difference,
+    "balance": _balance,
+    "period": _period,
+    "publicity": _publicity,
+    "holder": _holder,
+    "one_person": _one_person,
+    "paid": _paid,
+}

@@ -1,0 +1,280 @@
+"""What the cells of a column mean: text → figures, dates, choices, names, account numbers. Vectorised.
+
+Cells in the usual form are read column by column; what is left over (大写, `1.2万`, brackets for minus, dates as they
+are written) is read once for each different text, by the rules of `registry.quantities` and `registry.dates`.
+Nothing is guessed and nothing is repaired: a cell that no rule reads is marked, and the caller decides what that means.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+from functools import lru_cache
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from connectors.verdict import Mask
+from registry.dates import stated_date
+from registry.errors import DateAmbiguous, DateUnreadable, InexactAmount
+from registry.quantities import MISSING_MARKS
+
+Value = TypeVar("Value")
+Integers = npt.NDArray[np.int64]
+
+_MISSING: Final = (*MISSING_MARKS, "—", "－", "–", "——", "———", "／", "―", "─")
+_PLAIN: Final = r"-?[0-9]{1,12}(\.[0-9]{1,8})?"
+_GROUPED: Final = r"[ ¥￥\u00a0\u3000]*-?(?:[0-9]{1,3}(?:,[0-9]{3}){1,4}|[0-9]{1,12})(?:\.[0-9]{1,8})?[ \u00a0\u3000]*"
+_GROUPING: Final = r"[ ,¥￥\u00a0\u3000]"
+_MOST_PRECISE_UNITS: Final = 2**52  # beyond it a double no longer holds every unit
+SEVERAL: Final = re.compile(r"[;；、,，/／&＆+＋|]|(?<=.)[和与及](?=.)")
+_SEPARATORS: Final = re.compile(r"[·•・．.‧∙⋅●]")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A column of figures in whole units: `units` (0 where there is none), which are missing, which are no figures."""
+
+    units: Integers
+    missing: Mask
+    bad: Mask
+
+    @property
+    def known(self) -> Mask:
+        """Rows that have a figure."""
+        return ~(self.missing | self.bad)
+
+    def nullable(self) -> "pd.Series[int]":
+        """Give the figures as nullable integers."""
+        return pd.Series(pd.arrays.IntegerArray(self.units, ~self.known))
+
+
+def distinct(text: "pd.Series[str]", read: Callable[[str], Value]) -> tuple[npt.NDArray[np.intp], list[Value]]:
+    """Read each different text of a column once: for each row a number, and the values by number."""
+    numbers, texts = pd.factorize(text)
+    return numbers, [read(str(one)) for one in texts]
+
+
+def each(text: "pd.Series[str]", read: Callable[[str], str]) -> "pd.Series[str]":
+    """Turn a column into another, reading each different text once."""
+    numbers, values = distinct(text, read)
+    return pd.Series(np.array([*values, ""], dtype=object)[numbers], dtype="str")
+
+
+def errors(text: "pd.Series[str]") -> Mask:
+    """Find formula errors (#REF!, #N/A, …)."""
+    begins: Mask = text.str.startswith("#").to_numpy(dtype=bool)
+    return begins
+
+
+def missing(text: "pd.Series[str]") -> Mask:
+    """Find cells that say there is nothing: blank, `—`, `-`, `/`, `无`."""
+    nothing: Mask = text.isin(_MISSING).to_numpy(dtype=bool)
+    return nothing
+
+
+def figures(
+    text: "pd.Series[str]", factor: Fraction, read: Callable[[str], int | None], *, rounded: bool = False
+) -> Figures:
+    """Read figures and turn them into whole units: figure × factor; `read` is the scalar rule for unusual cells.
+
+    What the units cannot hold exactly (half a fen) is bad; only a rate in other units may be `rounded`.
+    """
+    size = len(text)
+    figure = np.zeros(size, dtype=np.float64)
+    plain = text.str.fullmatch(_PLAIN).to_numpy(dtype=bool)
+    figure[plain] = _floats(text[plain])
+    none = missing(text)
+    bad = np.zeros(size, dtype=bool)
+    odd = np.flatnonzero(~plain & ~none)
+    if odd.size:
+        rest = text.iloc[odd]
+        grouped = rest.str.fullmatch(_GROUPED).to_numpy(dtype=bool)
+        figure[odd[grouped]] = _floats(rest[grouped].str.replace(_GROUPING, "", regex=True))
+        odd = odd[~grouped]
+    units, inexact = _whole(figure, factor, rounded=rounded)
+    if odd.size:
+        numbers, values = distinct(text.iloc[odd], lambda one: _scalar(one, read))
+        units[odd] = np.array([value or 0 for _, value in values], dtype=np.int64)[numbers]
+        bad[odd] = np.array([not readable for readable, _ in values])[numbers]
+        none[odd] = np.array([readable and value is None for readable, value in values])[numbers]
+        inexact[odd] = False
+    units[none | bad | inexact] = 0
+    return Figures(units, none, bad | inexact)
+
+
+def _scalar(text: str, read: Callable[[str], int | None]) -> tuple[bool, int | None]:
+    try:
+        value = read(text)
+    except InexactAmount:
+        return False, None
+    return (True, value) if value is None or abs(value) < _MOST_PRECISE_UNITS else (False, None)
+
+
+def _floats(text: "pd.Series[str]") -> npt.NDArray[np.float64]:
+    cast: npt.NDArray[np.float64] = pa.array(text, type=pa.large_string()).cast(pa.float64()).to_numpy()
+    return cast
+
+
+def _whole(figure: npt.NDArray[np.float64], factor: Fraction, *, rounded: bool) -> tuple[Integers, Mask]:
+    scaled = figure * float(factor)
+    whole = np.rint(scaled)
+    slack = 1e-6 + np.abs(scaled) * 1e-15
+    inexact: Mask = (~np.bool_(rounded) & (np.abs(scaled - whole) > slack)) | (np.abs(whole) >= _MOST_PRECISE_UNITS)
+    return np.where(inexact, 0, whole).astype(np.int64), inexact
+
+
+def is_missing(text: str) -> bool:
+    """Say whether one cell states that there is nothing."""
+    return text.strip() in _MISSING
+
+
+# ---- dates ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Dates:
+    """A column of dates: ISO text ("" where there is none; "2021-08" where no day was given), and what went wrong."""
+
+    iso: "pd.Series[str]"
+    missing: Mask
+    ambiguous: Mask
+    bad: Mask
+
+
+_AMBIGUOUS: Final = "?"
+_BAD: Final = "!"
+
+
+def dates(text: "pd.Series[str]") -> Dates:
+    """Read dates in every form of identifiers.md §7, Excel serials among them."""
+    iso = each(text, iso_date)
+    return _dates(iso)
+
+
+def iso_date(text: str) -> str:
+    """Read one date: ISO text, "" for none, "?" for a two-digit year, "!" for no date."""
+    if text.strip() in _MISSING:
+        return ""
+    try:
+        return stated_date(text).iso
+    except DateAmbiguous:
+        return _AMBIGUOUS
+    except DateUnreadable:
+        return _BAD
+
+
+def _dates(iso: "pd.Series[str]") -> Dates:
+    ambiguous = (iso == _AMBIGUOUS).to_numpy(dtype=bool)
+    bad = (iso == _BAD).to_numpy(dtype=bool)
+    known = iso.mask(ambiguous | bad, "")
+    return Dates(known, (iso == "").to_numpy(dtype=bool), ambiguous, bad)
+
+
+_RANGE: Final = re.compile(r"(.*?\d[日号]?)\s*(?:至|到|—+|－|–|~|～|\s-\s|(?<=\d)-(?=\d{4}))\s*(.*)")
+
+
+def date_ranges(text: "pd.Series[str]") -> tuple[Dates, Dates]:
+    """Read `2026.5.10-2026.5.16`; a second date without a year takes the first one's."""
+    starts = each(text, lambda one: _ends(one)[0])
+    ends = each(text, lambda one: _ends(one)[1])
+    return _dates(starts), _dates(ends)
+
+
+def _ends(text: str) -> tuple[str, str]:
+    folded = unicodedata.normalize("NFKC", text).strip()
+    if folded in _MISSING:
+        return "", ""
+    split = _RANGE.fullmatch(folded) or re.fullmatch(r"([\d.年月/]+日?)\s*-\s*([\d.年月/]+日?)", folded)
+    if not split:
+        one = iso_date(folded)
+        return one, one if one in {_AMBIGUOUS, _BAD} else ""
+    start, end = iso_date(split[1]), split[2].strip()
+    if start not in {"", _AMBIGUOUS, _BAD} and re.fullmatch(r"\d{1,2}(?:[./月-]\d{1,2})?日?", end):
+        end = _completed(start, end)
+    return start, iso_date(end)
+
+
+def _completed(start: str, end: str) -> str:
+    parts = [int(part) for part in re.findall(r"\d+", end)]
+    year, month = start[:4], int(start[5:7])
+    month, day = parts if len(parts) > 1 else (month, parts[0])
+    return f"{year}-{month:02}-{day:02}"
+
+
+def last_day(iso: str) -> str:
+    """Give the last day that an ISO text of day, month or year precision can mean; "" stays ""."""
+    if len(iso) == len("2021"):
+        return f"{iso}-12-31"
+    if len(iso) == len("2021-08"):
+        year, month = int(iso[:4]), int(iso[5:])
+        following = date(year + month // 12, month % 12 + 1, 1)
+        return date.fromordinal(following.toordinal() - 1).isoformat()
+    return iso
+
+
+def first_day(iso: str) -> str:
+    """Give the first day that an ISO text can mean; "" stays ""."""
+    return iso + "-01-01"[3 * (len(iso) // 3 - 1) :] if len(iso) in {4, 7} else iso
+
+
+# ---- choices, names, accounts ---------------------------------------------------------------------------------------
+
+
+def choices(text: "pd.Series[str]", values: Mapping[str, Sequence[str]]) -> tuple["pd.Series[str]", Mask]:
+    """Read a value of a code list: the canonical values ("" where none), and which cells are outside the list."""
+    known = {squeezed(spelt): value for value, spellings in values.items() for spelt in (*spellings, value)}
+    canonical = each(text, lambda one: "" if one.strip() in _MISSING else known.get(squeezed(one), _BAD))
+    outside = (canonical == _BAD).to_numpy(dtype=bool)
+    return canonical.mask(outside, ""), outside
+
+
+def squeezed(text: str) -> str:
+    """Fold a text for comparison: half-width, upper case, no space."""
+    return re.sub(r"\s+", "", unicodedata.normalize("NFKC", text)).upper()
+
+
+@lru_cache(maxsize=4096)
+def found(pattern: str, text: str) -> bool:
+    """Say whether a pattern stands anywhere in a text."""
+    return re.search(pattern, text) is not None
+
+
+def without(pattern: str, text: str) -> str:
+    """Take out whatever a pattern stands for."""
+    return re.sub(pattern, "", text)
+
+
+def texts(text: "pd.Series[str]") -> "pd.Series[str]":
+    """Trim texts, newlines within them removed."""
+    plain = text.str.fullmatch(r"[^\s'\u3000\u200b]*")
+    if plain.all():
+        return text
+    return text.where(
+        plain, each(text.mask(plain, ""), lambda one: re.sub(r"[\r\n\u200b]+", "", one).strip().lstrip("'"))
+    )
+
+
+def names(text: "pd.Series[str]") -> "pd.Series[str]":
+    """Write names with one separator (·), without spaces, newlines and leading apostrophes."""
+    plain = text.str.fullmatch("[一-鿿]{0,12}")
+    if plain.all():
+        return text
+    return text.where(plain, each(text.mask(plain, ""), _name))
+
+
+def _name(text: str) -> str:
+    folded = re.sub(r"[\s\u200b'‘’]+", "", unicodedata.normalize("NFC", text))
+    return _SEPARATORS.sub("·", folded).strip("·")
+
+
+def several(text: "pd.Series[str]") -> Mask:
+    """Find cells that name more than one person."""
+    numbers, found = distinct(text, lambda one: sum(1 for part in SEVERAL.split(one.strip()) if part.strip()) > 1)
+    more: Mask = np.array([*found, False], dtype=bool)[numbers]
+    return more

@@ -1,0 +1,238 @@
+"""Where the header is, what each column is, and what it is counted in.
+
+A header is found by its meaning: the first row (or two or three rows, for headings in levels) whose headings satisfy
+the signature of a declaration. Units come from the heading, else from the fill-unit row above, else from the
+declaration; a unit that none of them gives stays unknown and blocks the table (UNIT_UNKNOWN). Nothing is guessed.
+
+Not here: reading bytes (reading), which rows are data (rows), what cells mean (cleaning).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Final
+
+from connectors.headings import UNITS, heading, stated_units
+from connectors.reading import Grid
+from connectors.source import Column, Declarations, Elsewhere, Source, Table
+
+_HEADER_WITHIN_ROWS: Final = 60
+_HEADER_LEVELS: Final = 3
+_LONGEST_HEADING: Final = 40
+
+
+# ---- the header -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A column of the grid that the declaration knows: which one it is, and what its cells are counted in.
+
+    `factor` turns a cell into fen (money), 1/10000 亩 (area), 元 per 亩 or piece (rate: a factor on the figure);
+    None where a unit is needed and nobody gave one.
+    """
+
+    name: str
+    index: int
+    column: Column
+    heading: str
+    unit: str
+    factor: Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a sheet is: its declaration, where its header stands, and which column is which."""
+
+    source: Source
+    table: Table
+    first_header_row: int
+    last_header_row: int
+    uses: dict[str, Use]
+    preamble: tuple[str, ...]
+    unread: tuple[str, ...]
+
+    @property
+    def unit_unknown(self) -> tuple[str, ...]:
+        """The columns that need a unit and have none."""
+        return tuple(use.name for use in self.uses.values() if use.factor is None)
+
+
+def elsewhere(grid: Grid, declarations: Declarations) -> Elsewhere | None:
+    """Recognise a table that is no agency data, by its headings in the first rows."""
+    seen = {heading(cell).core for index in range(min(grid.height, 3)) for cell in grid.row(index)}
+    return next((known for known in declarations.elsewhere if set(known.headings) <= seen), None)
+
+
+def find(grid: Grid, declarations: Declarations, file_name: str) -> Layout | None:
+    """Find the header and the declaration that knows it; None when no declaration does (HEADER_UNKNOWN)."""
+    rows = [spread(grid, index) for index in range(min(grid.height, _HEADER_WITHIN_ROWS))]
+    best: tuple[tuple[int, int, int], Layout] | None = None
+    satisfied_at = len(rows)
+    for first in range(len(rows)):
+        if first >= satisfied_at + _HEADER_LEVELS:
+            break
+        if sum(1 for cell in rows[first] if cell) < 2:  # noqa: PLR2004  # one cell is a title
+            continue
+        for depth in range(1, min(_HEADER_LEVELS, len(rows) - first) + 1):
+            for source, table, found, unread in _candidates(declarations, _paths(rows[first : first + depth])):
+                hint = int(any(word in file_name or word in grid.sheet for word in source.files))
+                rank = (len(found), hint, -depth)
+                satisfied_at = min(satisfied_at, first)
+                if best is None or rank > best[0]:
+                    best = (rank, _layout(grid, source, table, (first, first + depth - 1), found, unread))
+    return best[1] if best else None
+
+
+_Found = dict[str, tuple[int, Sequence[str]]]
+
+
+def _candidates(
+    declarations: Declarations, paths: Sequence[Sequence[str]]
+) -> Iterator[tuple[Source, Table, _Found, list[str]]]:
+    """Give every declared table whose signature these headings satisfy."""
+    for source in declarations.sources:
+        for table in source.tables:
+            found, unread = _match(table, paths)
+            if all(any(name in found for name in group) for group in table.require):
+                yield source, table, found, unread
+
+
+def spread(grid: Grid, index: int) -> list[str]:
+    """Give one row with cells merged sideways or downwards repeated in each of their places."""
+    cells = grid.row(index)
+    for top, left, bottom, right in grid.merged:
+        if top <= index <= bottom and (right > left or bottom > top) and bottom - top < _HEADER_LEVELS:
+            text = str(grid.columns[left].iloc[top]).strip()
+            for at in range(left, min(right + 1, len(cells))):
+                cells[at] = text
+    return cells
+
+
+def _paths(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """For each column its headings from the top level down; a blank group heading continues to its right."""
+    levels = [list(row) for row in rows]
+    for level, below in pairwise(levels):
+        for at in range(1, len(level)):
+            if not level[at] and below[at]:
+                level[at] = level[at - 1] if below[at - 1] else ""
+    return [list(dict.fromkeys(cell for cell in column if cell)) for column in zip(*levels, strict=True)]
+
+
+def _match(table: Table, paths: Sequence[Sequence[str]]) -> tuple[_Found, list[str]]:
+    found: _Found = {}
+    unread: list[str] = []
+    for index, path in enumerate(paths):
+        if not path:
+            continue
+        name = next((name for name in _names(id(table), table, tuple(path)) if name not in found), None)
+        if name is None:
+            unread.append("/".join(path)[:_LONGEST_HEADING])
+        else:
+            found[name] = (index, path)
+    return found, unread
+
+
+_known_names: dict[tuple[int, tuple[str, ...]], tuple[str, ...]] = {}
+
+
+def _names(table_key: int, table: Table, path: tuple[str, ...]) -> tuple[str, ...]:
+    """Columns that a path of headings can be, the most telling first."""
+    key = (table_key, path)
+    if any(len(part) > _LONGEST_HEADING for part in path) or all(part[:1].isdigit() for part in path):
+        return ()
+    if key not in _known_names:
+        if len(_known_names) > 50_000:  # noqa: PLR2004  # a bound on memory, not a rule
+            _known_names.clear()
+        cores = [heading(part).core for part in path]
+        _known_names[key] = tuple(dict.fromkeys([*_compounds(table, cores), *_plain(table, cores)]))
+    return _known_names[key]
+
+
+def _compounds(table: Table, cores: Sequence[str]) -> list[str]:
+    pairs = [(a, b) for a in cores for b in cores if a != b]
+    return [
+        name
+        for name, column in table.columns.items()
+        if column.compound
+        and any(re.fullmatch(column.compound.group, a) and re.fullmatch(column.compound.part, b) for a, b in pairs)
+    ]
+
+
+def _plain(table: Table, cores: Sequence[str]) -> list[str]:
+    texts = ["".join(cores), "".join(reversed(cores)), cores[-1]]
+    return [
+        name
+        for text in dict.fromkeys(texts)
+        for name, column in table.columns.items()
+        if any(re.fullmatch(pattern, text) for pattern in column.matches)
+    ]
+
+
+def _layout(
+    grid: Grid,
+    source: Source,
+    table: Table,
+    header: tuple[int, int],
+    found: _Found,
+    unread: Sequence[str],
+) -> Layout:
+    for name, other in table.instead.items():
+        if name not in found and other in found and not _parts_present(table, name, found):
+            found[name] = found[other]
+    preamble = tuple(cell for index in range(header[0]) for cell in dict.fromkeys(grid.row(index)) if cell)
+    stated = stated_units(preamble)
+    uses: dict[str, Use] = {}
+    for name, (index, path) in found.items():
+        column = table.columns[name]
+        own = next((heading(part).unit for part in reversed(path) if heading(part).unit), "")
+        unit = _unit(column, own, stated)
+        uses[name] = Use(name, index, column, "/".join(path), unit, _factor(column, unit))
+    return Layout(source, table, *header, _with_rates(table, uses), preamble, tuple(unread))
+
+
+def _parts_present(table: Table, whole: str, found: _Found) -> bool:
+    return any(
+        check.rule == "sum" and check.whole == whole and set(check.parts) <= set(found) for check in table.checks
+    )
+
+
+def _unit(column: Column, own: str, stated: Sequence[str]) -> str:
+    if column.type not in {"money", "area", "rate"}:
+        return own
+    if own:
+        return own
+    if column.type == "rate":
+        rates = [unit for unit in stated if "/" in unit]
+        return rates[0] if len(rates) == 1 else ""
+    fitting = [unit for unit in stated if UNITS.get(unit, ("", 0))[0] == column.type]
+    return fitting[0] if len(fitting) == 1 else column.unit
+
+
+def _factor(column: Column, unit: str) -> Fraction | None:
+    """Turn a unit into the column's factor; columns that need none have 1."""
+    if column.type in {"money", "area"}:
+        top, _, bottom = unit.partition("/")
+        known = UNITS.get(top)
+        fits = known is not None and known[0] == column.type and (not bottom or bottom == "年")
+        return known[1] if known is not None and fits else None
+    return Fraction(1)
+
+
+def _with_rates(table: Table, uses: dict[str, Use]) -> dict[str, Use]:
+    """Give each rate its factor to 元 per 亩 (or per piece): from its own unit, else from amount and quantity."""
+    done = dict(uses)
+    for check in table.checks:
+        if check.rule != "product" or check.rate not in uses or check.quantity not in uses:
+            continue
+        rate, quantity, amount = uses[check.rate], uses[check.quantity], uses.get(check.amount)
+        top, _, bottom = rate.unit.partition("/")
+        money = UNITS[top][1] if UNITS.get(top, ("", 0))[0] == "money" else amount.factor if amount else None
+        per = re.split(r"[·.*]", bottom)[0]
+        per_area = UNITS[per][1] if UNITS.get(per, ("", 0))[0] == "area" else quantity.factor
+        area = per_area if per_area is not None and quantity.column.type == "area" else Fraction(10_000)
+        factor = None if money is None else money / 100 / (area / 10_000)
+        done[check.rate] = Use(rate.name, rate.index, rate.column, rate.heading, rate.unit, factor or Fraction(1))
+    return done

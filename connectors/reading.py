@@ -1,0 +1,285 @@
+"""Bytes → raw grids: what stands in which cell, before anyone asks what it means.
+
+Containers are told apart by their first bytes, never by their name: workbooks (.xlsx, and .xls or .et in the old OLE
+form) by calamine, everything else as delimited text in UTF-8 (with or without BOM) or GB18030, decoded strictly in
+this order. A byte that fits neither stops the file; nothing is ever replaced.
+
+A grid keeps, for each column, the text of every cell, and which cells were numbers in a workbook: a number cell of
+more than 15 digits has lost some. Rows with more cells than others widen the grid; hidden rows and sheets are read
+like any other; formula errors are kept as their text (`#REF!`).
+
+Not here: headers, units, totals (layout); what a text means (cleaning).
+"""
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+from python_calamine import CalamineError, CalamineWorkbook
+
+from connectors.errors import FileUnreadable
+
+Mask = npt.NDArray[np.bool_]
+
+_ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_OTHER_KINDS = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"{", b"<", b"Rar!", b"7z\xbc\xaf")
+_BLOCK_BYTES = 8 << 20
+_WIDEST_ROW_CELLS = 512
+_PROBE_CHARACTERS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """One sheet: `columns[c]` is the text of column c, a blank cell is ""; `numbers[c]` marks number cells.
+
+    `merged` are (first row, first column, last row, last column), counted from 0. `first_row` is the sheet's row
+    number, counted from 1, of the grid's first row.
+    """
+
+    sheet: str
+    columns: tuple[pd.Series, ...]
+    numbers: tuple[Mask | None, ...]
+    merged: tuple[tuple[int, int, int, int], ...] = ()
+
+    @property
+    def height(self) -> int:
+        """How many rows the grid has."""
+        return len(self.columns[0]) if self.columns else 0
+
+    def row(self, index: int) -> list[str]:
+        """The texts of one row, stripped."""
+        return [str(column.iloc[index]).strip() for column in self.columns]
+
+
+def is_table(raw: bytes) -> bool:
+    """Say whether bytes can be a workbook or a delimited text; pictures, PDF, JSON and markup are not."""
+    head = raw.lstrip()[:8]
+    return (
+        bool(head)
+        and not head.startswith(_OTHER_KINDS)
+        and (raw[:4] == _ZIP or b"\x00" not in raw[:512] or raw[:8] == _OLE)
+    )
+
+
+def read(raw: bytes) -> list[Grid]:
+    """Read every sheet of a workbook, or the one grid of a text; sheets without any cell are left out.
+
+    Raises:
+        FileUnreadable: a workbook that is broken or locked, or text that is neither UTF-8 nor GB18030.
+    """
+    grids = _workbook(raw) if raw[:4] == _ZIP or raw[:8] == _OLE else [_text(raw)]
+    return [grid for grid in grids if grid.height]
+
+
+# ---- text -----------------------------------------------------------------------------------------------------------
+
+
+def encoding_of(raw: bytes) -> str:
+    """Name the encoding: by BOM, else UTF-8 if the bytes are strictly that, else GB18030 if they are strictly that.
+
+    Raises:
+        FileUnreadable: neither.
+    """
+    if raw.startswith(b"\xef\xbb\xbf"):
+        return "utf-8-sig"
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    for encoding in ("utf-8", "gb18030"):
+        if _decodes(raw, encoding):
+            return encoding
+    raise FileUnreadable("the text is neither UTF-8 nor GB18030")
+
+
+def _decodes(raw: bytes, encoding: str) -> bool:
+    text = io.TextIOWrapper(io.BytesIO(raw), encoding=encoding, errors="strict", newline="")
+    try:
+        while text.read(_BLOCK_BYTES):
+            pass
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _text(raw: bytes) -> Grid:
+    encoding = encoding_of(raw)
+    if encoding == "utf-16":
+        raw, encoding = raw.decode("utf-16").encode(), "utf-8"
+    if encoding == "utf-8-sig":
+        raw, encoding = raw[3:], "utf-8"
+    probe = raw[: 4 * _PROBE_CHARACTERS].decode(encoding, errors="ignore")[:_PROBE_CHARACTERS]
+    delimiter = max(",\t;|", key=lambda mark: (probe.count(mark), mark == ","))
+    width = max((len(cells) for cells in csv.reader(io.StringIO(probe), delimiter=delimiter)), default=0)
+    if not width:
+        return Grid("", (), ())
+    return _delimited(raw, encoding, delimiter, min(width, _WIDEST_ROW_CELLS))
+
+
+def _delimited(raw: bytes, encoding: str, delimiter: str, width: int) -> Grid:
+    """Read with Arrow; rows of another length than `width` are set aside by it and put back in their places."""
+    odd: list[tuple[int, str]] = []
+
+    def set_aside(row: pyarrow.csv.InvalidRow) -> str:
+        odd.append((row.number - 1, row.text))
+        return "skip"
+
+    names = [str(index) for index in range(width)]
+    try:
+        table = pyarrow.csv.read_csv(
+            io.BytesIO(raw),
+            read_options=pyarrow.csv.ReadOptions(
+                column_names=names, encoding=encoding, use_threads=False, block_size=_BLOCK_BYTES
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=set_aside
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise FileUnreadable("the delimited text cannot be split into rows") from error
+    columns = [_series(table.column(name)) for name in names]
+    if odd:
+        columns = _put_back(columns, [(number, *_cells(text, delimiter)) for number, text in odd])
+    return Grid("", tuple(columns), (None,) * len(columns))
+
+
+def _cells(text: str, delimiter: str) -> list[str]:
+    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+
+
+def _put_back(columns: list[pd.Series], odd: list[tuple[int, *tuple[str, ...]]]) -> list[pd.Series]:
+    """Insert set-aside rows, each (row index, cell, cell, …), where they stood."""
+    height = len(columns[0]) + len(odd)
+    places = np.array([row[0] for row in odd])
+    is_odd = np.zeros(height, dtype=bool)
+    is_odd[places] = True
+    width = max(len(columns), *(len(row) - 1 for row in odd))
+    whole = []
+    for index in range(width):
+        cells = np.full(height, "", dtype=object)
+        if index < len(columns):
+            cells[~is_odd] = columns[index].to_numpy(dtype=object)
+        for row in odd:
+            if index + 1 < len(row):
+                cells[row[0]] = row[index + 1]
+        whole.append(pd.Series(cells, dtype="str"))
+    return whole
+
+
+def _series(column: pa.ChunkedArray) -> pd.Series:
+    return pd.Series(column.to_pandas(types_mapper={pa.large_string(): pd.StringDtype(na_value=np.nan)}.get))
+
+
+# ---- workbooks ------------------------------------------------------------------------------------------------------
+
+
+def _workbook(raw: bytes) -> list[Grid]:
+    try:
+        book = CalamineWorkbook.from_filelike(io.BytesIO(raw))
+        errors = _error_cells(raw) if raw[:4] == _ZIP else {}
+        grids = []
+        for name in book.sheet_names:
+            sheet = book.get_sheet_by_name(name)
+            rows = sheet.to_python(skip_empty_area=False)
+            merged = tuple((*first, *last) for first, last in (sheet.merged_cell_ranges or ()))
+            grids.append(_grid(name, rows, merged, errors.get(name, {})))
+    except (CalamineError, zipfile.BadZipFile, OSError) as error:
+        raise FileUnreadable("the workbook is broken, locked or of a kind that no reader knows") from error
+    return grids
+
+
+def _grid(
+    name: str,
+    rows: Sequence[Sequence[object]],
+    merged: tuple[tuple[int, int, int, int], ...],
+    errors: dict[tuple[int, int], str],
+) -> Grid:
+    width = max([len(row) for row in rows], default=0)
+    columns, numbers = [], []
+    for index in range(width):
+        cells = [row[index] if index < len(row) else "" for row in rows]
+        for (at_row, at_column), text in errors.items():
+            if at_column == index and at_row < len(cells):
+                cells[at_row] = text
+        columns.append(pd.Series([_cell(cell) for cell in cells], dtype="str"))
+        mask = np.fromiter((type(cell) in {int, float} for cell in cells), dtype=bool, count=len(cells))
+        numbers.append(mask if mask.any() else None)
+    return Grid(name, tuple(columns), tuple(numbers), merged)
+
+
+def _cell(value: object) -> str:
+    """Write a cell as text: numbers with the 15 digits that a spreadsheet keeps, dates as ISO, errors as they are."""
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, bool):
+        text = "是" if value else "否"
+    elif isinstance(value, float):
+        text = _number(value)
+    elif isinstance(value, datetime):
+        text = value.date().isoformat() if value.time() == time() else value.isoformat(sep=" ")
+    elif isinstance(value, date):
+        text = value.isoformat()
+    else:
+        text = "" if value is None else str(value)
+    return text
+
+
+def _number(value: float) -> str:
+    if value.is_integer():
+        return str(int(value))
+    text = f"{value:.15g}"
+    return f"{value:.20f}".rstrip("0") if "e" in text else text
+
+
+_SHEET_ENTRY = re.compile(rb'<sheet\b[^>]*?\bname="([^"]*)"[^>]*?\br:id="([^"]*)"')
+_RELATION = re.compile(rb"<Relationship\b[^>]*>")
+_ATTRIBUTE = re.compile(rb'\b(Id|Target)="([^"]*)"')
+_ERROR_CELL = re.compile(
+    rb'<c\b(?=[^>]*\bt="e")[^>]*\br="([A-Z]+)([0-9]+)"[^>]*>(?:<f\b[^>]*(?:/>|>[^<]*</f>))?<v>([^<]*)</v>'
+)
+_ENTITIES = ((b"&lt;", b"<"), (b"&gt;", b">"), (b"&quot;", b'"'), (b"&apos;", b"'"), (b"&amp;", b"&"))
+
+
+def _error_cells(raw: bytes) -> dict[str, dict[tuple[int, int], str]]:
+    """Find the formula errors of an .xlsx, by sheet and (row, column) from 0; calamine reads them as blanks."""
+    found: dict[str, dict[tuple[int, int], str]] = {}
+    with zipfile.ZipFile(io.BytesIO(raw)) as package:
+        names = set(package.namelist())
+        if not {"xl/workbook.xml", "xl/_rels/workbook.xml.rels"} <= names:
+            return found
+        targets = {}
+        for relation in _RELATION.findall(package.read("xl/_rels/workbook.xml.rels")):
+            parts = dict(_ATTRIBUTE.findall(relation))
+            targets[parts.get(b"Id")] = parts.get(b"Target", b"").decode().removeprefix("/xl/")
+        for name, relation_id in _SHEET_ENTRY.findall(package.read("xl/workbook.xml")):
+            path = f"xl/{targets.get(relation_id, '')}"
+            body = package.read(path) if path in names else b""
+            if b't="e"' in body:
+                found[_unescaped(name)] = {
+                    (int(row) - 1, _column_index(letters)): text.decode()
+                    for letters, row, text in _ERROR_CELL.findall(body)
+                }
+    return found
+
+
+def _unescaped(name: bytes) -> str:
+    for entity, character in _ENTITIES:
+        name = name.replace(entity, character)
+    return name.decode()
+
+
+def _column_index(letters: bytes) -> int:
+    index = 0
+    for letter in letters:
+        index = index * 26 + letter - 64
+    return index - 1
