@@ -1,0 +1,79 @@
+"""A load generator that costs little: requests written beforehand, plain HTTP/1.1 over kept connections, loopback only.
+
+Each connection sends its next request as soon as the last is answered. Requests are bytes, so that what they cost to
+make and sign is not counted. Bounded in count by the requests given, and in time by `SECONDS_AT_MOST`.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+HOST: Final = "127.0.0.1"
+SECONDS_AT_MOST: Final = 120.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What came of it: rate a second, latencies in seconds (sorted), and answers by status."""
+
+    seconds: float
+    latencies: Sequence[float]
+    statuses: Mapping[int, int]
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return len(self.latencies) / self.seconds
+
+    def percentile(self, share: float) -> float:
+        """Return the latency that this share of the answers did not exceed, in milliseconds."""
+        return 1000 * self.latencies[min(len(self.latencies) - 1, int(share * len(self.latencies)))]
+
+
+def request(method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
+    """Write one request."""
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def drive(port: int, requests: Sequence[bytes], *, connections: int) -> Load:
+    """Send every request once over that many connections, and wait for all answers."""
+    return asyncio.run(asyncio.wait_for(_drive(port, requests, connections), SECONDS_AT_MOST))
+
+
+async def _drive(port: int, requests: Sequence[bytes], connections: int) -> Load:
+    todo = iter(requests)
+    latencies: list[float] = []
+    statuses: Counter[int] = Counter()
+    streams = [await asyncio.open_connection(HOST, port) for _ in range(connections)]
+    began = time.perf_counter()
+    await asyncio.gather(*(_connection(reader, writer, todo, latencies, statuses) for reader, writer in streams))
+    seconds = time.perf_counter() - began
+    for _, writer in streams:
+        writer.close()
+    return Load(seconds, sorted(latencies), statuses)
+
+
+async def _connection(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    todo: Iterator[bytes],
+    latencies: list[float],
+    statuses: Counter[int],
+) -> None:
+    for one in todo:
+        began = time.perf_counter()
+        writer.write(one)
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(_length(head))
+        latencies.append(time.perf_counter() - began)
+        statuses[int(head[9:12])] += 1
+
+
+def _length(head: bytes) -> int:
+    _, found, rest = head.lower().partition(b"content-length:")
+    return int(rest.split(b"\r\n", 1)[0]) if found else 0

@@ -1,0 +1,105 @@
+"""One server process for a benchmark: the product's application, or a handler that does nothing, on the same server.
+
+Run as `python -m bench.rig.serving app HOME PORT` or `… noop HOME PORT`; `serving` starts it, waits until it answers,
+and ends it. The server is uvicorn, its access log off, our own journal written and thrown away; scheduled jobs are
+not in this process.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+import uvicorn
+from fastapi import FastAPI, Request
+
+from bench.rig.load import HOST
+from exchange import journal
+from exchange.app import create_app
+from exchange.home import open_home
+from exchange.settings import Settings
+
+What = Literal["app", "noop"]
+_START_SECONDS: Final = 60.0
+
+
+def settings(home: Path, port: int) -> Settings:
+    """Return the settings of a benchmark's installation."""
+    return Settings(home=home, issuer=f"http://{HOST}:{port}", listen_host=HOST, listen_port=port, postgres="wheel")
+
+
+@contextmanager
+def fresh_home() -> Iterator[Path]:
+    """Give an empty home that the database's account can reach, and remove it."""
+    with tempfile.TemporaryDirectory(prefix="qqb-") as folder:
+        home = Path(folder)
+        home.chmod(0o755)
+        yield home
+
+
+@contextmanager
+def serving(what: What, home: Path, port: int) -> Iterator[None]:
+    """Serve in a process of its own until the block ends.
+
+    Raises:
+        RuntimeError: it does not listen within a minute.
+    """
+    command = [sys.executable, "-m", "bench.rig.serving", what, str(home), str(port)]
+    with subprocess.Popen(command) as server:
+        try:
+            _wait_for(port, server)
+            yield
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with closing(socket.socket()) as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end and server.poll() is None:
+        with closing(socket.socket()) as probe:
+            if probe.connect_ex((HOST, port)) == 0:
+                return
+        time.sleep(0.1)
+    raise RuntimeError("the server did not start")
+
+
+def _noop() -> FastAPI:
+    app = FastAPI()
+
+    @app.post("/noop")
+    async def noop(request: Request) -> dict[str, int]:
+        return {"bytes": len(await request.body())}
+
+    return app
+
+
+def _run(app: FastAPI, port: int) -> None:
+    uvicorn.run(app, host=HOST, port=port, access_log=False, log_config=None, server_header=False)
+
+
+def main(what: str, home: str, port: str) -> None:
+    """Serve until terminated."""
+    if what == "noop":
+        _run(_noop(), int(port))
+        return
+    with open_home(settings(Path(home), int(port))) as opened, Path(os.devnull).open("w") as nowhere:
+        journal.set_up(nowhere)
+        _run(create_app(opened), int(port))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,156 @@
+"""The application called in process, and clients whose every claim can be bent.
+
+The clients sign with joserfc, not with our own code, so that a mistake on our side cannot agree with itself.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Self
+from uuid import uuid4
+
+import httpx
+from fastapi import FastAPI
+from joserfc import jwt
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
+
+from exchange.app import create_app
+from exchange.home import Home
+from exchange.oauth import clients
+from exchange.oauth.scopes import Role
+from registry import clock
+from registry.canonical import b64url
+from registry.suites import sha256
+
+ISSUER = "https://exchange.example"
+TOKEN_URL = f"{ISSUER}/oauth/token"
+CATALOGUE_URL = f"{ISSUER}/v1/catalogue"
+ALL_ALGORITHMS = ["ES256", "PS256", "Ed25519", "EdDSA", "RS256", "HS256", "none"]
+Key = ECKey | OKPKey | RSAKey
+
+
+class Door:
+    """The application, called in process; entering it starts what its life needs."""
+
+    def __init__(self, home: Home) -> None:
+        self.app: FastAPI = create_app(home)
+        self._runner = asyncio.Runner()
+        self._stack = AsyncExitStack()
+
+    def __enter__(self) -> Self:
+        self._runner.run(self._open())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.run(self._stack.aclose())
+        self._runner.close()
+
+    async def _open(self) -> None:
+        await self._stack.enter_async_context(self.app.router.lifespan_context(self.app))
+        transport = httpx.ASGITransport(self.app)
+        self._client = await self._stack.enter_async_context(httpx.AsyncClient(transport=transport))
+
+    def call(self, method: str, url: str, **more: Any) -> httpx.Response:
+        """Send one request."""
+        return self._runner.run(self._client.request(method, url, **more))
+
+    def together(self, *requests: tuple[str, str, dict[str, Any]]) -> list[httpx.Response]:
+        """Send several requests at the same time."""
+
+        async def send() -> list[httpx.Response]:
+            calls = (self._client.request(method, url, **more) for method, url, more in requests)
+            return await asyncio.gather(*calls)
+
+        return self._runner.run(send())
+
+
+@dataclass
+class Caller:
+    """A registered system. Everything it sends can be overridden, claim by claim; None leaves a claim out."""
+
+    client_id: str
+    key: Key = field(default_factory=lambda: ECKey.generate_key("P-256", {"kid": "k1"}))
+    proof_key: Key = field(default_factory=lambda: ECKey.generate_key("P-256"))
+    algorithm: str = "ES256"
+
+    @property
+    def jwks(self) -> dict[str, Any]:
+        return {"keys": [self.key.as_dict(private=False)]}
+
+    def assertion(self, header: Mapping[str, Any] | None = None, **claims: Any) -> str:
+        now = int(time.time())
+        stated = {
+            "iss": self.client_id,
+            "sub": self.client_id,
+            "aud": ISSUER,
+            "iat": now,
+            "exp": now + 60,
+            "jti": uuid4().hex,
+        }
+        return sign(
+            {"alg": self.algorithm, "typ": "JWT", "kid": self.key.kid} | dict(header or {}), stated | claims, self.key
+        )
+
+    def proof(self, method: str, url: str, token: str | None = None, **bent: Any) -> str:
+        """Sign a proof; `header` and `key` may be given besides claims."""
+        key = bent.pop("key", self.proof_key)
+        header = {"alg": self.algorithm, "typ": "dpop+jwt", "jwk": key.as_dict(private=False)} | bent.pop("header", {})
+        claims = {"htm": method, "htu": url, "iat": int(time.time()), "jti": uuid4().hex}
+        if token is not None:
+            claims["ath"] = b64url(sha256(token.encode()))
+        return sign(header, claims | bent, key)
+
+    def form(self, **fields: str | None) -> dict[str, str]:
+        stated = {
+            "grant_type": "client_credentials",
+            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "client_assertion": self.assertion() if "client_assertion" not in fields else None,
+        }
+        return {name: value for name, value in (stated | fields).items() if value is not None}
+
+    def ask(self, door: Door, proof: str | None = None, **fields: str | None) -> httpx.Response:
+        """Call the token endpoint."""
+        headers = {"DPoP": proof or self.proof("POST", TOKEN_URL)}
+        return door.call("POST", TOKEN_URL, data=self.form(**fields), headers=headers)
+
+    def token(self, door: Door) -> str:
+        """Get a token, or fail the test."""
+        answer = self.ask(door)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access_token"])
+
+    def headers(self, method: str, url: str, token: str, **bent: Any) -> dict[str, str]:
+        return {"Authorization": f"DPoP {token}", "DPoP": self.proof(method, url, token, **bent)}
+
+    def get(self, door: Door, token: str, url: str = CATALOGUE_URL, **bent: Any) -> httpx.Response:
+        return door.call("GET", url, headers=self.headers("GET", url, token, **bent))
+
+
+class _Anything(JWSRegistry):
+    """joserfc refuses to write headers that are wrong; an attacker does not."""
+
+    def check_header(self, header: Mapping[str, Any]) -> None:
+        """Take any header."""
+
+    def get_alg(self, name: str) -> Any:
+        """EdDSA is Ed25519's older name (RFC 9864); joserfc warns of it, older clients still send it."""
+        return super().get_alg("Ed25519" if name == "EdDSA" else name)
+
+
+def sign(header: Mapping[str, Any], claims: Mapping[str, Any], key: Key) -> str:
+    stated = {name: value for name, value in claims.items() if value is not None}
+    named = {name: value for name, value in header.items() if value is not None}
+    registry = _Anything(algorithms=ALL_ALGORITHMS)
+    registry.max_header_length = 4096
+    return jwt.encode(named, stated, key, registry=registry, default_type=None)
+
+
+def registered(home: Home, caller: Caller, role: Role = Role.LENDER) -> Caller:
+    with home.database.transaction() as tx:
+        clients.register(
+            tx, caller.client_id, role=role, organisation="91630000MA0000000X", jwks=caller.jwks, now=clock.now()
+        )
+    return caller

@@ -1,0 +1,170 @@
+"""What every test may ask for.
+
+`database` and `keystore` are fresh databases of one test, at the newest revision: copies of two templates
+that `alembic upgrade head` made once. The server is a private one with the wheel's binaries, shared by all
+workers of a run; QINGQIAO_DATABASE_URL names another (its role must be allowed to create databases).
+
+Tests under tests/unit have no sockets. Nothing here skips: what is missing is a failure.
+"""
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import make_url
+
+from exchange.home import SANDBOX, Home
+from exchange.settings import Settings
+from registry import clock, schema
+from registry.database import Database
+from registry.datakeys import DataKeys
+from registry.embedded import EmbeddedPostgres
+from registry.keyring import Keyring
+
+_HERE = Path(__file__).parent
+_TEMPLATE_LOCK = 7_118_420  # held while one worker makes or drops the templates and the others wait
+_USER_LOCK = _TEMPLATE_LOCK + 1  # shared by the workers that use them
+
+
+@dataclass(frozen=True)
+class Server:
+    """A PostgreSQL server where tests make databases of their own, and the templates they copy."""
+
+    url: str
+    main_template: str
+    keystore_template: str
+
+    def address(self, name: str) -> str:
+        """The address of a database on this server."""
+        return make_url(self.url).set(database=name).render_as_string(hide_password=False)
+
+    def run(self, *statements: sql.Composed) -> None:
+        """Run statements that no transaction may hold, such as CREATE DATABASE."""
+        with closing(psycopg.connect(self.address("postgres"), autocommit=True)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the databases of one test are, for processes that the test starts."""
+
+    database_url: str
+    keystore_url: str
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Iterator[Server]:
+    """The server of this run; the workers of one run share it."""
+    given = os.environ.get("QINGQIAO_DATABASE_URL")  # noqa: TID251  # the tests' own door: settings are made by hand
+    if given is not None:
+        yield from _with_templates(given, testrun_uid)
+        return
+    run = tmp_path_factory.getbasetemp()
+    shared = run.parent if "PYTEST_XDIST_WORKER" in os.environ else run  # noqa: TID251  # pytest's own, not ours
+    with EmbeddedPostgres(shared / "server", prefer="wheel") as embedded:
+        yield from _with_templates(embedded.url, testrun_uid)
+
+
+def _with_templates(url: str, run: str) -> Iterator[Server]:
+    server = Server(url, f"qq_{run[:12]}_main", f"qq_{run[:12]}_keys")
+    templates = (server.main_template, server.keystore_template)
+    with closing(psycopg.connect(server.address("postgres"), autocommit=True)) as held:
+        held.execute("SELECT pg_advisory_lock(%s)", [_TEMPLATE_LOCK])
+        held.execute("SELECT pg_advisory_lock_shared(%s)", [_USER_LOCK])
+        if held.execute("SELECT FROM pg_database WHERE datname = %s", [server.main_template]).fetchone() is None:
+            for name in reversed(templates):
+                held.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+            schema.upgrade(*(server.address(name) for name in templates))
+        held.execute("SELECT pg_advisory_unlock(%s)", [_TEMPLATE_LOCK])
+        yield server
+        held.execute("SELECT pg_advisory_lock(%s)", [_TEMPLATE_LOCK])
+        held.execute("SELECT pg_advisory_unlock_shared(%s)", [_USER_LOCK])
+        if held.execute("SELECT pg_try_advisory_lock(%s)", [_USER_LOCK]).fetchone() == (True,):  # nobody else is left
+            for name in templates:
+                held.execute(_drop(name))
+
+
+@pytest.fixture
+def addresses(server: Server) -> Iterator[Addresses]:
+    """Two fresh databases of this test, dropped after it."""
+    name = f"qq_test_{uuid4().hex[:16]}"
+    copies = {name: server.main_template, f"{name}_keys": server.keystore_template}
+    server.run(*(_copy(copy, template) for copy, template in copies.items()))
+    yield Addresses(server.address(name), server.address(f"{name}_keys"))
+    server.run(*(_drop(copy) for copy in copies))
+
+
+@pytest.fixture
+def database(addresses: Addresses) -> Iterator[Database]:
+    """The main database of this test."""
+    database = Database(addresses.database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def keystore(addresses: Addresses) -> Iterator[Database]:
+    """The key store of this test."""
+    database = Database(addresses.keystore_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with nothing in it."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def exchange_home(home: Path, database: Database, keystore: Database) -> Home:
+    """An installation with fresh keys over this test's databases."""
+    keyring = Keyring.create(home, origin="exchange.example/log", now=clock.now())
+    settings = Settings(home=home, issuer="https://exchange.example")
+    return Home(settings, SANDBOX, keyring, database, DataKeys(keystore, keyring))
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory with a short path, which the server's account can reach."""
+    with tempfile.TemporaryDirectory(prefix="qqt-") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.path.is_relative_to(_HERE / "unit"):
+        monkeypatch.setattr(socket.socket, "connect", _refuse("connect"))
+        monkeypatch.setattr(socket.socket, "connect_ex", _refuse("connect_ex"))
+        monkeypatch.setattr(socket.socket, "bind", _refuse("bind"))
+        monkeypatch.setattr(socket, "create_connection", _refuse("create_connection"))
+        monkeypatch.setattr(socket, "getaddrinfo", _refuse("getaddrinfo"))
+        monkeypatch.setattr(psycopg, "connect", _refuse("psycopg.connect"))
+        monkeypatch.setattr(psycopg.Connection, "connect", _refuse("psycopg.Connection.connect"))
+
+
+def _refuse(name: str) -> Callable[..., None]:
+    def refuse(*args: object, **kwargs: object) -> None:
+        pytest.fail(f"a unit test called {name}: it belongs in tests/integration")
+
+    return refuse
+
+
+def _copy(name: str, template: str) -> sql.Composed:
+    return sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY WAL_LOG").format(
+        sql.Identifier(name), sql.Identifier(template)
+    )
+
+
+def _drop(name: str) -> sql.Composed:
+    return sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))

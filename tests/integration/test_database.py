@@ -1,0 +1,90 @@
+"""The transaction: what it promises when something fails."""
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from registry.database import Database, driver
+from registry.errors import DatabaseUnavailable
+
+
+@pytest.fixture
+def notes(database: Database) -> Database:
+    with database.transaction() as tx:
+        tx.execute("CREATE TABLE note (line text)")
+    return database
+
+
+def lines(database: Database) -> list[str]:
+    with database.transaction() as tx:
+        return [line for (line,) in tx.execute("SELECT line FROM note ORDER BY line")]
+
+
+def test_what_a_block_wrote_is_there_after_it(notes: Database) -> None:
+    with notes.transaction() as tx:
+        tx.execute("INSERT INTO note VALUES ('a')")
+    assert lines(notes) == ["a"]
+
+
+def test_a_block_that_raises_wrote_nothing(notes: Database) -> None:
+    with pytest.raises(RuntimeError, match="after the write"), notes.transaction() as tx:
+        tx.execute("INSERT INTO note VALUES ('a')")
+        raise RuntimeError("after the write")
+    assert lines(notes) == []
+
+
+def test_a_failed_statement_that_was_swallowed_does_not_look_like_success(notes: Database) -> None:
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction), notes.transaction() as tx:
+        tx.execute("INSERT INTO note VALUES ('a')")
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            tx.execute("SELECT 1/0")
+    assert lines(notes) == []
+
+
+def test_a_swallowed_failure_in_a_session_does_not_look_like_success_either(notes: Database) -> None:
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction), notes.session() as session:
+        driver(session).execute("INSERT INTO note VALUES ('a')")
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            driver(session).execute("SELECT 1/0")
+    assert lines(notes) == []
+
+
+def test_session_and_driver_are_one_transaction(notes: Database) -> None:
+    with pytest.raises(RuntimeError), notes.session() as session:
+        session.connection().execute(text("INSERT INTO note VALUES ('orm')"))
+        driver(session).execute("INSERT INTO note VALUES ('driver')")
+        raise RuntimeError
+    assert lines(notes) == []
+    with notes.session() as session:
+        session.connection().execute(text("INSERT INTO note VALUES ('orm')"))
+        driver(session).execute("INSERT INTO note VALUES ('driver')")
+    assert lines(notes) == ["driver", "orm"]
+
+
+def test_a_connection_comes_back_to_the_pool_with_no_transaction_open(notes: Database) -> None:
+    with pytest.raises(RuntimeError), notes.transaction() as tx:
+        tx.execute("SET LOCAL statement_timeout = '7s'")
+        raise RuntimeError
+    with notes.transaction() as tx:
+        assert tx.execute("SHOW statement_timeout").fetchone() == ("0",)
+
+
+def test_after_the_server_dropped_us_the_next_transaction_works(notes: Database) -> None:
+    with notes.transaction() as one, notes.transaction() as other:
+        one.execute("SELECT 1")
+        other.execute("SELECT 1")
+    with pytest.raises(psycopg.OperationalError), notes.transaction() as tx:
+        tx.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        tx.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    for _ in range(3):
+        assert lines(notes) == []
+
+
+def test_a_database_that_is_not_there_is_said_without_its_password() -> None:
+    database = Database("postgresql://someone:verysecret@127.0.0.1:1/nothing")
+    with pytest.raises(DatabaseUnavailable, match="nothing") as caught, database.transaction():
+        pass
+    assert "verysecret" not in str(caught.value) + repr(database)

@@ -1,0 +1,170 @@
+"""Jobs: one leader at a time, a failure is told and tried again, and the log keeps its second."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from threading import Event, Thread
+from types import SimpleNamespace
+from typing import cast
+from uuid import UUID
+
+import pytest
+import structlog
+from prometheus_client import CollectorRegistry
+
+from exchange import jobs
+from exchange.home import SANDBOX, Home
+from exchange.jobs import Job, Jobs, Leadership
+from registry import clock, log
+from registry.database import Database
+from registry.keyring import Keyring
+
+NOON = datetime(2026, 6, 15, 4, tzinfo=UTC)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+@contextmanager
+def running(*started: Jobs) -> Iterator[None]:
+    for one in started:
+        one.start()
+    try:
+        yield
+    finally:
+        for one in started:
+            one.stop()
+
+
+@pytest.fixture
+def installation(database: Database, home: Path) -> Home:
+    keyring = Keyring.create(home, origin=SANDBOX.log_origin, now=NOON)
+    return cast("Home", SimpleNamespace(database=database, keyring=keyring, installation=SANDBOX))
+
+
+def sample(registry: CollectorRegistry, name: str, job: str) -> float | None:
+    return registry.get_sample_value(name, {"job": job})
+
+
+def test_every_job_runs_at_once_and_again(installation: Home) -> None:
+    runs: list[float] = []
+    with running(one := Jobs(installation, [Job("test:count", 0.2, lambda _: runs.append(time.monotonic()))])):
+        wait_until(lambda: len(runs) >= 3)
+    assert (sample(one.metrics, "qingqiao_job_last_success_timestamp_seconds", "test:count") or 0) > 0
+
+
+def test_two_processes_never_lead_together_and_the_second_takes_over(
+    installation: Home, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "TAKEOVER_SECONDS", 0.2)
+    monkeypatch.setattr(jobs, "WATCH_SECONDS", 0.1)
+    first, second = Jobs(installation, []), Jobs(installation, [])
+    with running(first):
+        wait_until(lambda: first.leading)
+        with running(second):
+            time.sleep(1)
+            assert not second.leading
+            with database.transaction() as tx:  # the leader's connection is cut, as when its machine is gone
+                tx.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s",
+                    (jobs.LEADER_LOCK,),
+                )
+            wait_until(lambda: first.leading != second.leading)
+            first.stop()
+            wait_until(lambda: second.leading)
+
+
+def test_the_lock_is_given_back_at_the_end(installation: Home, database: Database) -> None:
+    with running(one := Jobs(installation, [])):
+        wait_until(lambda: one.leading)
+    other = Leadership(database)
+    assert other.take()
+    assert other.held()
+    other.release()
+    assert not other.held()
+
+
+def test_a_job_that_runs_is_waited_for_at_the_end(installation: Home) -> None:
+    began, done = Event(), Event()
+
+    def slow(_: Home) -> None:
+        began.set()
+        time.sleep(0.5)
+        done.set()
+
+    with running(Jobs(installation, [Job("test:slow", 60, slow)])):
+        assert began.wait(10)
+    assert done.is_set()
+
+
+def test_a_failure_is_told_counted_and_tried_again(installation: Home) -> None:
+    runs: list[int] = []
+
+    def fails_once(_: Home) -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise OSError("the row was 630222199901010001")
+
+    with structlog.testing.capture_logs() as lines:
+        with running(one := Jobs(installation, [Job("test:fails", 3600, fails_once)], retry_seconds=0.2)):
+            wait_until(lambda: len(runs) == 2)
+        (line,) = (line for line in lines if line["event"] == "jobs:job:failed")
+    assert line["job"] == "test:fails"
+    assert isinstance(line["exc_info"], OSError)
+    assert sample(one.metrics, "qingqiao_job_failures_total", "test:fails") == 1
+    assert sample(one.metrics, "qingqiao_job_last_success_timestamp_seconds", "test:fails")
+
+
+def test_a_failing_job_stops_no_other(installation: Home) -> None:
+    runs: list[int] = []
+
+    def fails(_: Home) -> None:
+        raise OSError("no")
+
+    table = [Job("test:fails", 0.1, fails), Job("test:runs", 0.1, lambda _: runs.append(1))]
+    with running(Jobs(installation, table)):
+        wait_until(lambda: len(runs) >= 5)
+
+
+def test_an_entry_is_covered_by_a_checkpoint_within_a_second(installation: Home, database: Database) -> None:
+    waits = []
+    with running(one := Jobs(installation, [job for job in jobs.TABLE if job.name == "log:sequence"])):
+        wait_until(lambda: one.leading)
+        for number in range(5):
+            entry = log.Entry("test:entry:written", clock.now(), "system", {"n": number})
+            with database.transaction() as tx:
+                log.append(tx, [entry])
+            began = time.monotonic()
+            wait_until(partial(covered, database, entry.entry_id))
+            waits.append(time.monotonic() - began)
+    assert sorted(waits)[2] <= 1.0
+
+
+def covered(database: Database, entry_id: UUID) -> bool:
+    with database.transaction() as tx:
+        return log.proof(tx, entry_id) is not None
+
+
+def test_every_job_of_the_table_does_nothing_on_an_empty_installation(installation: Home) -> None:
+    for job in jobs.TABLE:
+        job.run(installation)
+
+
+def test_a_database_that_is_gone_is_waited_for(installation: Home) -> None:
+    nowhere = Database("postgresql://nobody:x@127.0.0.1:1/nothing")
+    one = Jobs(cast("Home", SimpleNamespace(database=nowhere)), [])
+    stop = Event()
+    thread = Thread(target=one.run_forever, args=(stop,))
+    thread.start()
+    time.sleep(0.3)
+    assert not one.leading
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()

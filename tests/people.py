@@ -1,0 +1,121 @@
+"""A person with a consent and two records, put into an installation without any file; and a caller at the gate."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID, uuid4
+
+from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
+from consent.record import Consent, NewConsent, SubjectType
+from consent.scope import Mode
+from exchange import consents
+from exchange.home import Home
+from exchange.oauth.guard import Caller
+from exchange.release import Ask
+from registry import clock, log, store
+from registry.basis import Basis, BasisKind
+from registry.canonical import canonical
+from registry.catalogue import current
+from registry.identifiers import ResidentId
+from registry.records import NewRecord, Provenance
+
+ZHANG = ResidentId.parse("630222199901010001")
+LI = ResidentId.parse("63272119850302000X")
+NOBODY = ResidentId.parse("630203197606150003")
+BANK = "沙箱农商银行"
+EVERYTHING = ("SUBSIDY", "RATING")
+
+SUBSIDY = {
+    "project": "草原生态保护补助奖励",
+    "grant_year": 2026,
+    "period": "1",
+    "amount_due": 120_050,
+    "amount_paid": 120_050,
+    "paid_on": "2026-05-08",
+    "bank_account": "6239990000000000018",
+}
+RATING = {"grade": "AA", "score": "86.5", "eval_date": "2026-03-01", "valid_to": None}
+
+
+def caller(organisation: str = BANK, client_id: str = "bank") -> Caller:
+    """A lender's system that has been admitted."""
+    return Caller(client_id, organisation, "lender", frozenset({"queries"}), "jti", b"", datetime.now(UTC))
+
+
+def capture() -> Capture:
+    return Capture(
+        channel=Channel.VILLAGE,
+        text_version="2026-01",
+        text_language=Language.TIBETAN,
+        evidence=Evidence(EvidenceKind.PAPER_SCAN, b"\x07" * 32),
+    )
+
+
+def consented(  # noqa: PLR0913  # one argument a term
+    home: Home,
+    who: ResidentId = ZHANG,
+    *,
+    recipient: str = BANK,
+    items: Sequence[str] = EVERYTHING,
+    max_uses: int = 5,
+    days: int = 30,
+    began: timedelta = timedelta(days=1),
+) -> Consent:
+    """Record a consent that is in force."""
+    start = clock.now() - began
+    new = NewConsent(
+        subject_id=UUID(int=0),
+        subject_type=SubjectType.PERSON,
+        recipient=recipient,
+        purpose="LOAN_APPROVAL",
+        items=items,
+        valid_from=start,
+        valid_until=start + timedelta(days=days),
+        capture=capture(),
+        w_acknowledged=True,
+        max_uses=max_uses,
+        mode=Mode.SUMMARY,
+    )
+    return consents.grant(home, who, new, actor="test")
+
+
+def held(home: Home, who: ResidentId = ZHANG, payloads: Sequence[tuple[str, dict[str, object]]] | None = None) -> UUID:
+    """Publish records of a person; give the subject's id."""
+    now = clock.now()
+    provenance = Provenance(
+        uuid4(), "test-agency", "民和县农业农村局", "SUBSIDY", current().version, b"\x01" * 32, date(2026, 6, 15)
+    )
+    with home.database.transaction() as tx:
+        subject_id = store.ensure_subjects(tx, home.keyring, [who], now=now)[who.text]
+        store.open_publication(tx, uuid4(), provenance, raw_sm3=b"\x02" * 32, now=now)
+        records = [
+            NewRecord(
+                subject_id, kind, payload, 7 + place, Basis(BasisKind.CONSENT, "test"), "B", "2026",
+                valid_from=now.date() - timedelta(days=30),
+            )
+            for place, (kind, payload) in enumerate(payloads or [("SUBSIDY", SUBSIDY), ("RATING", RATING)])
+        ]  # fmt: skip
+        store.stage(tx, home.sealing, provenance, records, now=now)
+        store.publish(tx, provenance, now=now)
+    return subject_id
+
+
+def question(who: ResidentId = ZHANG, **changes: object) -> Ask:
+    """A question as the door would put it to the gate."""
+    body = canonical({"subject": who.text, **{name: str(value) for name, value in changes.items()}})
+    asked = {
+        "presented": caller(),
+        "identifier": who,
+        "purpose": "LOAN_APPROVAL",
+        "mode": Mode.SUMMARY,
+        "items": None,
+        "body": body,
+        "business_no": "LA-1",
+    }
+    return Ask(**asked | changes)  # type: ignore[arg-type]  # a test's way to change one part
+
+
+def sequenced(home: Home) -> None:
+    """Let the log number and sign what waits."""
+    log.sequence_all(home.database, home.keyring.log_signers(), home.keyring.origin, now=clock.now())
+
+

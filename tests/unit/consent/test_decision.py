@@ -1,0 +1,206 @@
+"""The decision, at and around each edge of a consent."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from consent import purposes
+from consent.decision import Permit, Reason, Refusal, Request, decide, decide_together, reopen, screen
+from consent.grant import Grant, State
+from consent.scope import Mode, Scope
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+PAID = frozenset({"SUBSIDY.amount_paid"})
+GRADE = frozenset({"RATING.grade"})
+SCOPE = Scope(
+    recipient="bank-a",
+    purpose="LOAN_APPROVAL",
+    items=PAID,
+    history_months=24,
+    valid_from=NOON - timedelta(days=1),
+    valid_until=NOON + timedelta(days=1),
+    max_uses=3,
+    mode=Mode.SUMMARY,
+    w_acknowledged=True,
+)
+GRANT = Grant("c-1", SCOPE, State.ACTIVE)
+ASK = Request("bank-a", "LOAN_APPROVAL", PAID, Mode.SUMMARY, PAID, business_no="A-1")
+LEAVE = Permit("c-1", PAID, Mode.SUMMARY, 24)
+
+
+def grant(**edges: object) -> Grant:
+    return replace(GRANT, scope=replace(SCOPE, **edges))  # type: ignore[arg-type]  # edges of the example
+
+
+def test_a_covering_consent_permits_exactly_what_was_asked() -> None:
+    assert decide(ASK, [grant(items=PAID | GRADE)], now=NOON) == LEAVE
+
+
+@pytest.mark.parametrize(
+    ("grants", "reason"),
+    [
+        ([], Reason.NO_CONSENT),
+        ([grant(recipient="bank-b")], Reason.NO_CONSENT),
+        ([grant(purpose="POST_LOAN")], Reason.NO_CONSENT),
+        ([replace(GRANT, state=State.REQUESTED)], Reason.NOT_YET_GIVEN),
+        ([replace(GRANT, state=State.SUPERSEDED)], Reason.SUPERSEDED),
+        ([replace(GRANT, state=State.WITHDRAWN)], Reason.WITHDRAWN),
+        ([replace(GRANT, state=State.EXPIRED)], Reason.EXPIRED),
+        ([grant(valid_until=NOON)], Reason.EXPIRED),
+        ([grant(valid_from=NOON + TICK)], Reason.NOT_YET_VALID),
+        ([replace(GRANT, state=State.PAUSED)], Reason.PAUSED),
+        ([grant(items=GRADE)], Reason.ITEMS_NOT_COVERED),
+        ([grant(items=frozenset())], Reason.ITEMS_NOT_COVERED),
+        ([grant(mode=Mode.SCORE)], Reason.MODE_TOO_HIGH),
+        ([grant(w_acknowledged=False)], Reason.W_NOT_ACKNOWLEDGED),
+        ([replace(GRANT, uses=3)], Reason.USES_EXHAUSTED),
+        ([replace(GRANT, uses=4)], Reason.USES_EXHAUSTED),
+    ],
+)
+def test_a_refusal_names_its_reason(grants: list[Grant], reason: Reason) -> None:
+    assert decide(ASK, grants, now=NOON) == Refusal(reason)
+
+
+@pytest.mark.parametrize(
+    "edge",
+    [
+        grant(valid_from=NOON),
+        grant(valid_until=NOON + TICK),
+        grant(max_uses=1),
+        replace(GRANT, uses=2),
+        grant(mode=Mode.MONITOR),
+    ],
+)
+def test_the_last_moment_use_and_mode_within_a_consent_still_permit(edge: Grant) -> None:
+    assert decide(ASK, [edge], now=NOON) == LEAVE
+
+
+def test_a_withdrawn_consent_stays_withdrawn_after_its_last_day() -> None:
+    withdrawn = replace(grant(valid_until=NOON), state=State.WITHDRAWN)
+    assert decide(ASK, [withdrawn], now=NOON) == Refusal(Reason.WITHDRAWN)
+
+
+def test_the_reason_is_that_of_the_consent_that_came_furthest() -> None:
+    grants = [replace(GRANT, state=State.WITHDRAWN), grant(mode=Mode.VERIFY), grant(items=GRADE)]
+    assert decide(ASK, grants, now=NOON) == Refusal(Reason.MODE_TOO_HIGH)
+
+
+def test_two_half_consents_do_not_make_a_whole_one() -> None:
+    both = replace(ASK, items=PAID | GRADE)
+    assert decide(both, [GRANT, grant(items=GRADE)], now=NOON) == Refusal(Reason.ITEMS_NOT_COVERED)
+
+
+def test_items_of_one_consent_and_mode_of_another_do_not_make_a_whole_one() -> None:
+    grants = [grant(mode=Mode.VERIFY), grant(items=GRADE)]
+    assert isinstance(decide(ASK, grants, now=NOON), Refusal)
+
+
+def test_asking_for_nothing_is_refused_even_by_a_consent_over_nothing() -> None:
+    nothing = replace(ASK, items=frozenset())
+    assert decide(nothing, [grant(items=frozenset())], now=NOON) == Refusal(Reason.NOTHING_ASKED)
+
+
+def test_history_is_what_was_asked_and_never_more_than_was_agreed() -> None:
+    assert decide(replace(ASK, history_months=12), [GRANT], now=NOON) == replace(LEAVE, history_months=12)
+    assert decide(replace(ASK, history_months=24), [GRANT], now=NOON) == LEAVE
+    assert decide(replace(ASK, history_months=25), [GRANT], now=NOON) == Refusal(Reason.HISTORY_TOO_LONG)
+
+
+def test_items_that_are_not_reserved_need_no_acknowledgement() -> None:
+    open_items = Request("bank-a", "LOAN_APPROVAL", GRADE, Mode.VERIFY, frozenset())
+    assert decide(open_items, [grant(items=PAID | GRADE, w_acknowledged=False)], now=NOON) == Permit(
+        "c-1", GRADE, Mode.VERIFY, 24
+    )
+
+
+def test_of_several_the_narrowest_then_the_first_to_end_then_the_smaller_id_is_used() -> None:
+    wide = replace(grant(items=PAID | GRADE), consent_id="a")
+    late = replace(GRANT, consent_id="b")
+    soon = replace(grant(valid_until=NOON + TICK), consent_id="d")
+    same = replace(soon, consent_id="c")
+    for order in ([wide, late, soon, same], [same, soon, late, wide]):
+        assert decide(ASK, order, now=NOON) == replace(LEAVE, consent_id="c")
+    assert decide(ASK, [wide, late], now=NOON) == replace(LEAVE, consent_id="b")
+
+
+def test_a_consent_without_uses_gives_way_to_one_that_has_some() -> None:
+    spent = replace(GRANT, consent_id="a", uses=3)
+    assert decide(ASK, [spent, GRANT], now=NOON) == LEAVE
+
+
+def test_requests_that_share_a_transaction_are_admitted_up_to_what_is_left() -> None:
+    outcomes = decide_together([(ASK, [replace(GRANT, uses=1)])] * 4, now=NOON)
+    assert outcomes == [LEAVE, LEAVE, Refusal(Reason.USES_EXHAUSTED), Refusal(Reason.USES_EXHAUSTED)]
+
+
+def test_a_request_that_fails_fails_alone_and_takes_no_use() -> None:
+    too_much = replace(ASK, items=GRADE)
+    outcomes = decide_together([(too_much, [GRANT]), (ASK, [replace(GRANT, uses=2)])], now=NOON)
+    assert outcomes == [Refusal(Reason.ITEMS_NOT_COVERED), LEAVE]
+
+
+def test_an_answer_already_counted_opens_again_without_a_use_left() -> None:
+    assert reopen(ASK, "c-1", [replace(GRANT, uses=3)], now=NOON) == LEAVE
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        (replace(GRANT, state=State.WITHDRAWN), Reason.WITHDRAWN),
+        (replace(GRANT, state=State.PAUSED), Reason.PAUSED),
+        (grant(valid_until=NOON), Reason.EXPIRED),
+        (grant(items=GRADE), Reason.ITEMS_NOT_COVERED),
+        (grant(recipient="bank-b"), Reason.NO_CONSENT),
+    ],
+)
+def test_but_everything_else_holds_as_of_now(changed: Grant, reason: Reason) -> None:
+    assert reopen(ASK, "c-1", [changed], now=NOON) == Refusal(reason)
+
+
+def test_another_consent_does_not_bring_a_withdrawn_answer_back() -> None:
+    fresh = replace(GRANT, consent_id="c-2")
+    assert reopen(ASK, "c-1", [replace(GRANT, state=State.WITHDRAWN), fresh], now=NOON) == Refusal(Reason.WITHDRAWN)
+    assert reopen(ASK, "c-0", [fresh], now=NOON) == Refusal(Reason.NO_CONSENT)
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (replace(ASK, items=frozenset()), Reason.NOTHING_ASKED),
+        (replace(ASK, business_no=None), Reason.BUSINESS_NUMBER_MISSING),
+        (replace(ASK, business_no="  "), Reason.BUSINESS_NUMBER_MISSING),
+        (replace(ASK, items=frozenset({"HEALTH.illness"})), Reason.ITEMS_OUTSIDE_PURPOSE),
+        (replace(ASK, mode=Mode.MONITOR), Reason.MODE_TOO_HIGH),
+        (replace(ASK, history_months=61), Reason.HISTORY_TOO_LONG),
+    ],
+)
+def test_what_no_consent_could_make_right_is_refused_before_any_is_read(request_: Request, reason: Reason) -> None:
+    assert screen(request_, purposes.current().get("LOAN_APPROVAL")) == Refusal(reason)
+
+
+def test_an_unknown_purpose_is_refused_and_a_sound_request_is_not() -> None:
+    assert screen(ASK, purposes.current().get("MARKETING")) == Refusal(Reason.PURPOSE_UNKNOWN)
+    assert screen(ASK, purposes.current().get("LOAN_APPROVAL")) is None
+
+
+def test_published_reasons_keep_their_names() -> None:
+    assert [reason.value for reason in Reason] == [
+        "nothing-asked",
+        "purpose-unknown",
+        "business-number-missing",
+        "items-outside-purpose",
+        "no-consent",
+        "not-yet-given",
+        "superseded",
+        "withdrawn",
+        "expired",
+        "not-yet-valid",
+        "paused",
+        "items-not-covered",
+        "mode-too-high",
+        "history-too-long",
+        "adverse-consequences-not-acknowledged",
+        "uses-exhausted",
+    ]

@@ -1,0 +1,139 @@
+"""The receipt: standard, pseudonymous, the same bytes for the same consent, and not to be changed."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from joserfc import jws as jose
+from joserfc.jwk import OKPKey
+
+from consent import notices, purposes, receipt
+from consent.errors import ReceiptInvalid
+from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
+from consent.grant import State
+from consent.record import NewConsent, SubjectType, midnight, settle
+from registry import catalogue, jws
+from registry.canonical import b64url, canonical, unb64url
+from registry.keyring import Keyring
+from registry.suites import sha256
+
+NOW = datetime(2026, 6, 15, 2, tzinfo=UTC)
+TERMS = settle(
+    NewConsent(
+        subject_id=UUID(int=7),
+        subject_type=SubjectType.HOUSEHOLD,
+        recipient="青海民和农村商业银行",
+        purpose="LOAN_APPROVAL",
+        items=("RATING",),
+        valid_from=midnight(date(2026, 1, 10)),
+        capture=Capture(
+            Channel.VILLAGE,
+            "2026-01",
+            Language.TIBETAN,
+            Evidence.of(EvidenceKind.PAPER_SCAN, "ab" * 32),
+            witness="lookup-1:00ff",
+        ),
+        w_acknowledged=True,
+    ),
+    purposes=purposes.current(),
+    catalogue=catalogue.current(),
+)
+PURPOSE = purposes.current().by_code["LOAN_APPROVAL"]
+
+
+@pytest.fixture
+def issuer(tmp_path: Path) -> receipt.Issuer:
+    return receipt.Issuer.of(Keyring.create(tmp_path, origin="test.example/log", now=NOW), "青桥测试")
+
+
+def issued(issuer: receipt.Issuer) -> str:
+    return receipt.issue("c-1", TERMS, State.ACTIVE, NOW, PURPOSE, issuer)
+
+
+def keys(issuer: receipt.Issuer) -> dict[str, bytes]:
+    return {issuer.key.key_id: issuer.key.public}
+
+
+def test_a_receipt_says_what_was_agreed_to(issuer: receipt.Issuer) -> None:
+    read = receipt.verify(issued(issuer), keys(issuer))
+    assert (read.consent_id, read.subject_id, read.purpose) == ("c-1", UUID(int=7), "LOAN_APPROVAL")
+    assert read.recipient == "青海民和农村商业银行"
+    assert read.items == TERMS.scope.items
+    assert set(read.document) >= {"header", "processing", "pii_information", "party_identification", "events"}
+    limits = read.document["processing"]["purposes"][0]["limits"]
+    assert limits == {
+        "history_months": 24,
+        "max_uses": 3,
+        "highest_mode": "summary",
+        "adverse_consequences_acknowledged": True,
+    }
+
+
+def test_it_names_the_words_that_were_agreed_to(issuer: receipt.Issuer) -> None:
+    notice = notices.find("LOAN_APPROVAL", "2026-01", Language.TIBETAN)
+    assert notice is not None
+    stated = receipt.verify(issued(issuer), keys(issuer)).document["processing"]["privacy_notice"]
+    assert stated["sha256"] == notice.sha256.hex() == sha256(notice.text.encode()).hex()
+
+
+def test_the_same_consent_gives_the_same_bytes(issuer: receipt.Issuer) -> None:
+    assert issued(issuer) == issued(issuer)
+    payload = unb64url(issued(issuer).split(".")[1])
+    assert payload == canonical(json.loads(payload))
+
+
+def test_no_witness_stands_in_it(issuer: receipt.Issuer) -> None:
+    payload = unb64url(issued(issuer).split(".")[1]).decode()
+    assert "00ff" not in payload
+    assert '"witnessed":true' in payload
+
+
+def test_a_changed_byte_anywhere_is_found(issuer: receipt.Issuer) -> None:
+    text = issued(issuer)
+    for position in range(0, len(text), 41):
+        changed = text[:position] + ("A" if text[position] != "A" else "B") + text[position + 1 :]
+        with pytest.raises(ReceiptInvalid):
+            receipt.verify(changed, keys(issuer))
+
+
+def test_another_key_another_type_and_another_form_are_refused(issuer: receipt.Issuer, tmp_path: Path) -> None:
+    with pytest.raises(ReceiptInvalid):
+        receipt.verify(issued(issuer), {issuer.key.key_id: bytes(32)})
+    with pytest.raises(ReceiptInvalid):
+        receipt.verify(issued(issuer), {})
+    payload = unb64url(issued(issuer).split(".")[1])
+    answer = jws.sign(issuer.key, issuer.key.key_id, payload, "qq-answer+jws")
+    with pytest.raises(ReceiptInvalid):
+        receipt.verify(answer, keys(issuer))
+    for bare in (b"{}", b"[]", payload.replace(b'"events"', b'"eventz"'), payload.replace(b'"record_id"', b'"record"')):
+        with pytest.raises(ReceiptInvalid):
+            receipt.verify(jws.sign(issuer.key, issuer.key.key_id, bare, receipt.TYP), keys(issuer))
+
+
+def test_a_tool_that_is_not_ours_accepts_it(issuer: receipt.Issuer) -> None:
+    key = OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": b64url(issuer.key.public)})
+    read = jose.deserialize_compact(issued(issuer).encode(), key, algorithms=["Ed25519", "EdDSA"])
+    assert json.loads(read.payload)["header"]["record_id"] == "c-1"
+
+
+def test_a_text_we_do_not_hold_is_named_without_a_hash(issuer: receipt.Issuer) -> None:
+    other = replace(TERMS, capture=replace(TERMS.capture, text_version="2025-09"))
+    made = receipt.issue("c-2", other, State.ACTIVE, NOW, PURPOSE, issuer)
+    assert receipt.verify(made, keys(issuer)).document["processing"]["privacy_notice"]["sha256"] is None
+
+
+@pytest.mark.parametrize("language", [Language.CHINESE, Language.TIBETAN, Language.ENGLISH])
+def test_the_text_on_loans_is_held_in_three_languages(language: Language) -> None:
+    notice = notices.find("LOAN_APPROVAL", "2026-01", language)
+    assert notice is not None
+    assert notice.needs_review == (language is Language.TIBETAN)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "version"), [("../LOAN_APPROVAL", "2026-01"), ("LOAN_APPROVAL", "../2026-01"), ("RATING", "2026-01")]
+)
+def test_a_text_is_never_looked_for_elsewhere(purpose: str, version: str) -> None:
+    assert notices.find(purpose, version, Language.CHINESE) is None

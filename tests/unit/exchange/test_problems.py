@@ -1,0 +1,75 @@
+"""The problem catalogue: complete, stable in form, and silent about people."""
+
+import ast
+from pathlib import Path
+
+import orjson
+import pytest
+
+from consent.decision import Reason
+from exchange import errors, problems
+from exchange.errors import ExchangeError, RequestRefused, ScopeMissing
+
+EXCHANGE = Path(problems.__file__).parent
+
+
+def test_every_reason_of_the_decision_has_its_problem_and_no_more() -> None:
+    assert {reason.value for reason in Reason} == problems.REFUSAL_CODES
+
+
+def test_every_code_that_the_doors_raise_is_in_the_catalogue() -> None:
+    raised = {
+        call.args[0].value
+        for path in EXCHANGE.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and getattr(call.func, "id", None) == "RequestRefused"
+        if call.args and isinstance(call.args[0], ast.Constant)
+    }
+    assert raised <= set(problems.CATALOGUE)
+    assert "request-malformed" in raised
+
+
+@pytest.mark.parametrize("code", sorted(problems.CATALOGUE))
+def test_every_problem_says_in_two_languages_what_happened_and_how_to_mend_it(code: str) -> None:
+    told = problems.tell("https://exchange.example", code)
+    body = orjson.loads(told.body)
+    assert body["type"] == f"https://exchange.example/problems/{code}"
+    assert body["status"] == told.status == problems.CATALOGUE[code].status
+    assert body["title_zh"] != body["title"]
+    assert not body["title_zh"].isascii()
+    assert problems.CATALOGUE[code].mend
+    assert told.headers["Content-Type"] == "application/problem+json"
+    assert ("WWW-Authenticate" in told.headers) == (
+        code in {"credentials-missing", "token-invalid", "proof-invalid", "scope-missing"}
+    )
+
+
+def test_every_error_of_the_doors_becomes_a_problem_of_its_own() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ExchangeError)]
+    for kind in kinds:
+        error = kind("not-found") if kind is not ScopeMissing else ScopeMissing("queries")
+        code = orjson.loads(problems.told_of("", error).body)["code"]
+        assert (code == "internal") == (kind in {ExchangeError, errors.CredentialsRefused, errors.AssertionRefused})
+
+
+def test_a_refusal_carries_the_query_and_nothing_else_of_it() -> None:
+    answer = problems.refusal(Reason.NO_CONSENT, "b7d2")
+    assert set(orjson.loads(bytes(answer.body))) == {
+        "type",
+        "title",
+        "title_zh",
+        "status",
+        "code",
+        "detail",
+        "query_id",
+    }
+
+
+def test_an_unknown_code_is_a_mistake_in_the_program() -> None:
+    with pytest.raises(KeyError):
+        problems.told_of("", RequestRefused("no-such-code"))
+
+
+def test_openapi_shows_each_problem_of_a_status() -> None:
+    said = problems.responses(403)[403]["content"]["application/problem+json"]
+    assert problems.REFUSAL_CODES & set(said["examples"]) >= {"no-consent", "withdrawn"}
