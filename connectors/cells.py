@@ -5,7 +5,7 @@ itself. Out comes the same number of rows with typed columns and the verdict so 
 come next (checks), rules that need the whole table or a consent come last (normalise).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
@@ -21,18 +21,20 @@ from connectors.cleaning import Figures
 from connectors.layout import Layout, Use
 from connectors.places import Context
 from connectors.reading import Grid
-from connectors.source import Project, Table
+from connectors.source import ColumnType, Project, Table
 from connectors.verdict import Mask, Verdict
+from registry import divisions
 from registry import identifier_columns as identifiers
 from registry.errors import MalformedIdentifier
-from registry.identifiers import ResidentId
+from registry.identifiers import ResidentId, normalise
 from registry.quantities import fen, mu4, number
 
 RATE_SCALE: Final = 1_000_000
 _LOST: Final = r"[0-9]\.?[0-9]*[Ee]\+[0-9]+"
 _SPREADSHEET_DIGITS: Final = 15
 _NUMBERED: Final = frozenset({"resident_id", "credit_code", "party_id", "bank_card", "account_no"})
-_FIGURES: Final = frozenset({"money", "area", "rate", "number", "int", "score"})
+_FIGURES: Final[tuple[ColumnType, ...]] = ("money", "area", "rate", "number", "int", "score")
+_PLACES: Final[tuple[ColumnType, ...]] = ("region", "county", "town", "village")
 _CREDIT_LENGTH: Final = 18
 _ORGANISATION_WORDS: Final = (
     "公司|合作社|合作联社|经济组织|委员会|村委会|中心|企业|集团|农场|牧场|银行|学校|政府|厂$|店$|站$"
@@ -105,7 +107,7 @@ def clean(part: Part, first: int, last: int, *, as_of: date, projects: Sequence[
     return chunk
 
 
-def _column(  # one column and what is known of it
+def _column(
     chunk: Chunk,
     use: Use,
     text: "pd.Series[str]",
@@ -127,68 +129,56 @@ def _column(  # one column and what is known of it
         chunk.broken[name] = broken
     blank = cleaning.missing(text) & ~broken
     chunk.filled[name] = int(len(text) - blank.sum())
-    if kind in _FIGURES:
-        _figures(chunk, use, text, broken)
-    elif kind == "resident_id":
-        _resident_ids(chunk, name, text, ~broken, as_of)
-    elif kind == "credit_code":
-        judged = identifiers.credit_codes(text)
-        chunk.text[name] = judged.text.fillna("")
-        chunk.mark("USCC_CHECK_FAILED", ~judged.valid & ~broken & (mandatory | ~blank), name)
-    elif kind in {"party_id", "region", "county", "town", "village"}:
-        chunk.text[name] = text
-    elif kind in {"bank_card", "account_no"}:
-        chunk.text[name] = cleaning.each(text, cleaning.squeezed) if not text.str.isdigit().all() else text
-        if kind == "bank_card":
-            chunk.mark("ACCOUNT_LUHN", identifiers.luhn_suspects(chunk.text[name]), name)
-    elif kind == "date":
-        _dates(chunk, name, cleaning.dates(text), mandatory=mandatory, broken=broken)
-    elif kind == "date_range":
-        for into, found in zip(use.column.into, cleaning.date_ranges(text), strict=True):
-            chunk.heads[into] = use.heading
-            _dates(chunk, into, found, mandatory=False, broken=broken)
-    elif kind == "year":
-        found = cleaning.dates(text)
-        _dates(chunk, name, found, mandatory=False, broken=broken)
-    elif kind == "enum":
-        chunk.text[name], outside = cleaning.choices(text, use.column.values)
-        chunk.mark("UNKNOWN_CATEGORY", (outside | (blank & mandatory)) & ~broken, name)
-    elif kind == "project":
-        chunk.text[name] = cleaning.texts(text)
-        known = cleaning.each(text, partial(_project_named, projects))
-        chunk.mark("UNKNOWN_CATEGORY", ((known == "") & ~blank & ~broken).to_numpy(dtype=bool), name)
-        chunk.text[name] = known
-    else:
-        chunk.text[name] = cleaning.names(text) if kind == "name" else cleaning.texts(text)
-        if mandatory:
-            chunk.mark("FIELD_MISSING", blank, name)
+    cell = _Cells(use, text, broken, blank, as_of, projects)
+    _CLEANERS[kind](chunk, cell)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """One column's cells: which cannot be read at all (`broken`), which are blank, and what the reading rests on."""
+
+    use: Use
+    text: "pd.Series[str]"
+    broken: Mask
+    blank: Mask
+    as_of: date
+    projects: Sequence[Project]
+
+    @property
+    def name(self) -> str:
+        return self.use.name
+
+    @property
+    def mandatory(self) -> bool:
+        return self.use.column.mandatory
 
 
 def _without_lost(text: "pd.Series[str]", numbers: Mask | None) -> tuple["pd.Series[str]", Mask]:
     """Take out numbers that a spreadsheet has rounded: number cells beyond 15 digits, or `6.3E+17` in a text file."""
-    lost = text.str.fullmatch(_LOST).to_numpy(dtype=bool)
+    lost = cleaning.matches(text, _LOST)
     if numbers is not None:
         lost = lost | (numbers & (text.str.len() > _SPREADSHEET_DIGITS).to_numpy(dtype=bool))
     return (text.mask(lost, ""), lost) if lost.any() else (text, lost)
 
 
-def _figures(chunk: Chunk, use: Use, text: "pd.Series[str]", broken: Mask) -> None:
-    kind, name = use.column.type, use.name
+def _figures(chunk: Chunk, cell: _Cells) -> None:
+    kind, name, text, use = cell.use.column.type, cell.name, cell.text, cell.use
     factor = use.factor if use.factor is not None else Fraction(100 if kind == "money" else 10_000)
     if kind == "money":
         found = cleaning.figures(text, factor, partial(fen, unit=use.unit.partition("/")[0] or "元"))
     elif kind == "area":
         found = cleaning.figures(text, factor, partial(mu4, unit=use.unit or "亩"))
     elif kind == "int":
-        found = cleaning.figures(text.str.removesuffix("人").str.removesuffix("口"), Fraction(1), _integer)
+        bare = text.str.removesuffix("人").str.removesuffix("口")
+        found = cleaning.figures(bare, Fraction(1), _integer)
     else:
         scale = factor * RATE_SCALE
         found = cleaning.figures(text, scale, partial(_scaled, scale=scale), rounded=factor != 1)
     chunk.figures[name] = found
     if kind == "score":
         return  # its range is the scheme's affair
-    if use.column.mandatory:
-        chunk.mark("AMOUNT_MISSING", found.missing & ~broken, name)
+    if cell.mandatory:
+        chunk.mark("AMOUNT_MISSING", found.missing & ~cell.broken, name)
     chunk.mark("AMOUNT_MALFORMED", found.bad, name)
 
 
@@ -201,14 +191,15 @@ def _scaled(text: str, *, scale: Fraction) -> int | None:
     return None if value is None else round(Fraction(value) * scale)
 
 
-def _resident_ids(chunk: Chunk, name: str, text: "pd.Series[str]", readable: Mask, as_of: date) -> None:
+def _resident_ids(chunk: Chunk, cell: _Cells) -> None:
+    name, text, readable, as_of = cell.name, cell.text, ~cell.broken, cell.as_of
     judged = identifiers.resident_ids(text, on=as_of)
     chunk.text[name] = judged.text.fillna("")
     failing = np.flatnonzero(~judged.valid & readable)
-    for row in failing:
+    for row in map(int, failing):
         found = _several_ids(str(text.iloc[row]), as_of)
         if found:
-            chunk.several[int(row)] = found
+            chunk.several[row] = found
     alone = readable.copy()
     alone[list(chunk.several)] = False
     verdict = judged.verdict
@@ -216,7 +207,7 @@ def _resident_ids(chunk: Chunk, name: str, text: "pd.Series[str]", readable: Mas
     chunk.mark("ID_MALFORMED", malformed & alone, name)
     chunk.mark("ID_CHECK_FAILED", (verdict == identifiers.Verdict.CHECK_FAILED) & alone, name)
     chunk.mark("ID_15_CONVERTED", verdict == identifiers.Verdict.CONVERTED, name)
-    chunk.mark("ID_REGION_UNKNOWN", identifiers.region_unknown(judged), name)
+    chunk.mark("ID_REGION_UNKNOWN", _region_unknown(judged), name)
     several = np.zeros(len(chunk), dtype=bool)
     several[list(chunk.several)] = True
     chunk.mark("MULTIPLE_PERSONS", several, name)
@@ -225,6 +216,14 @@ def _resident_ids(chunk: Chunk, name: str, text: "pd.Series[str]", readable: Mas
         for row, found in chunk.several.items():
             texts[row] = found[0]
         chunk.text[name] = pd.Series(texts, dtype="str")
+
+
+def _region_unknown(judged: identifiers.JudgedColumn) -> Mask:
+    heads = judged.text.fillna("").str.slice(0, 6)
+    unknown = divisions.Standing.UNKNOWN
+    numbers, found = cleaning.distinct(heads, lambda one: bool(one) and divisions.region_standing(one) is unknown)
+    marked: Mask = np.array(found, dtype=bool)[numbers]
+    return marked
 
 
 def _several_ids(text: str, as_of: date) -> tuple[str, ...]:
@@ -237,10 +236,77 @@ def _several_ids(text: str, as_of: date) -> tuple[str, ...]:
         return ()
 
 
-def _dates(chunk: Chunk, name: str, found: cleaning.Dates, *, mandatory: bool, broken: Mask) -> None:
+def _credit_codes(chunk: Chunk, cell: _Cells) -> None:
+    judged = identifiers.credit_codes(cell.text)
+    chunk.text[cell.name] = judged.text.fillna("")
+    needed = ~cell.blank | np.bool_(cell.mandatory)
+    chunk.mark("USCC_CHECK_FAILED", ~judged.valid & ~cell.broken & needed, cell.name)
+
+
+def _accounts(chunk: Chunk, cell: _Cells) -> None:
+    plain = cleaning.matches(cell.text, "[0-9]*").all()
+    chunk.text[cell.name] = cell.text if plain else cleaning.each(cell.text, normalise)
+    if cell.use.column.type == "bank_card":
+        chunk.mark("ACCOUNT_LUHN", identifiers.luhn_suspects(chunk.text[cell.name]), cell.name)
+    if cell.mandatory:
+        chunk.mark("FIELD_MISSING", cell.blank, cell.name)
+
+
+def _one_date(chunk: Chunk, cell: _Cells) -> None:
+    _dates(chunk, cell.name, cleaning.dates(cell.text), cell)
+
+
+def _two_dates(chunk: Chunk, cell: _Cells) -> None:
+    for into, found in zip(cell.use.column.into, cleaning.date_ranges(cell.text), strict=True):
+        chunk.heads[into] = cell.use.heading
+        _dates(chunk, into, found, cell)
+
+
+def _dates(chunk: Chunk, name: str, found: cleaning.Dates, cell: _Cells) -> None:
     chunk.iso[name] = found.iso
     chunk.mark("DATE_AMBIGUOUS", found.ambiguous, name)
-    chunk.mark("DATE_MALFORMED", (found.bad | (found.missing & mandatory)) & ~broken, name)
+    chunk.mark("DATE_MALFORMED", (found.bad | (found.missing & np.bool_(cell.mandatory))) & ~cell.broken, name)
+
+
+def _choices(chunk: Chunk, cell: _Cells) -> None:
+    chunk.text[cell.name], outside = cleaning.choices(cell.text, cell.use.column.values)
+    needed = cell.blank & np.bool_(cell.mandatory)
+    chunk.mark("UNKNOWN_CATEGORY", (outside | needed) & ~cell.broken, cell.name)
+
+
+def _projects(chunk: Chunk, cell: _Cells) -> None:
+    named = cleaning.each(cell.text, partial(_project_named, cell.projects))
+    chunk.mark("UNKNOWN_CATEGORY", (named == "").to_numpy(dtype=bool) & ~cell.blank & ~cell.broken, cell.name)
+    chunk.text[cell.name] = named
+
+
+def _as_it_is(chunk: Chunk, cell: _Cells) -> None:
+    chunk.text[cell.name] = cell.text
+
+
+def _words(chunk: Chunk, cell: _Cells) -> None:
+    names = cell.use.column.type == "name"
+    chunk.text[cell.name] = cleaning.names(cell.text) if names else cleaning.texts(cell.text)
+    if cell.mandatory:
+        chunk.mark("FIELD_MISSING", cell.blank, cell.name)
+
+
+_CLEANERS: Final[dict[ColumnType, Callable[[Chunk, _Cells], None]]] = {
+    **dict.fromkeys(_FIGURES, _figures),
+    **dict.fromkeys(_PLACES, _as_it_is),
+    "resident_id": _resident_ids,
+    "credit_code": _credit_codes,
+    "party_id": _as_it_is,
+    "bank_card": _accounts,
+    "account_no": _accounts,
+    "date": _one_date,
+    "year": _one_date,
+    "date_range": _two_dates,
+    "enum": _choices,
+    "project": _projects,
+    "name": _words,
+    "text": _words,
+}
 
 
 def _project_named(projects: Sequence[Project], text: str) -> str:
@@ -279,15 +345,16 @@ def _party(chunk: Chunk, as_of: date) -> None:
     organisation = ~person & (codes.valid | (blank & (stated | called)))
     left = ~person & ~organisation & ~unreadable
     squeezed = cleaning.each(text.where(left, ""), cleaning.squeezed)
-    lettered = squeezed.str.match("[0-9A-Z]{0,16}[A-Z]").to_numpy(dtype=bool) & (squeezed.str.len() == _CREDIT_LENGTH)
-    like_code = left & called & lettered.to_numpy(dtype=bool)
+    lettered = cleaning.matches(squeezed, "(?:[0-9A-Z]{0,16}[A-WYZ][0-9A-Z]*|[0-9A-Z]*X[0-9A-Z]+)")
+    lettered &= (squeezed.str.len() == _CREDIT_LENGTH).to_numpy(dtype=bool)
+    like_code = left & called & lettered
     chunk.mark("USCC_CHECK_FAILED", like_code, name)
     verdict = np.where(blank, identifiers.Verdict.MISSING, judged.verdict)
     failed = verdict == identifiers.Verdict.CHECK_FAILED
     chunk.mark("ID_CHECK_FAILED", left & ~like_code & failed, name)
     chunk.mark("ID_MALFORMED", left & ~like_code & ~failed, name)
     chunk.mark("ID_15_CONVERTED", person & (judged.verdict == identifiers.Verdict.CONVERTED), name)
-    chunk.mark("ID_REGION_UNKNOWN", person & identifiers.region_unknown(judged), name)
+    chunk.mark("ID_REGION_UNKNOWN", person & _region_unknown(judged), name)
     chunk.person = person
     chunk.text["lessee_uscc"] = codes.text.fillna("").where(organisation, chunk.texts("lessee_code"))
     chunk.subject = judged.text.fillna("").where(person, chunk.texts(chunk.table.subject))

@@ -40,7 +40,8 @@ def run(chunk: Chunk, *, as_of: date, schemes: Sequence[Scheme]) -> None:
 
 
 def _known(*columns: Figures) -> Mask:
-    return np.logical_and.reduce([column.known for column in columns])
+    known: Mask = np.logical_and.reduce([column.known for column in columns])
+    return known
 
 
 def _product(chunk: Chunk, check: source.Product) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from connectors.verdict import Mask
 from registry.dates import stated_date
@@ -29,8 +30,10 @@ Integers = npt.NDArray[np.int64]
 
 _MISSING: Final = (*MISSING_MARKS, "—", "－", "–", "——", "———", "／", "―", "─")
 _PLAIN: Final = r"-?[0-9]{1,12}(\.[0-9]{1,8})?"
-_GROUPED: Final = r"[ ¥￥\u00a0\u3000]*-?(?:[0-9]{1,3}(?:,[0-9]{3}){1,4}|[0-9]{1,12})(?:\.[0-9]{1,8})?[ \u00a0\u3000]*"
-_GROUPING: Final = r"[ ,¥￥\u00a0\u3000]"
+_GROUPED: Final = (
+    r"[ ¥￥\x{a0}\x{3000}]*-?(?:[0-9]{1,3}(?:,[0-9]{3}){1,4}|[0-9]{1,12})(?:\.[0-9]{1,8})?[ \x{a0}\x{3000}]*"
+)
+_GROUPING: Final = r"[ ,¥￥\x{a0}\x{3000}]"
 _MOST_PRECISE_UNITS: Final = 2**52  # beyond it a double no longer holds every unit
 SEVERAL: Final = re.compile(r"[;；、,，/／&＆+＋|]|(?<=.)[和与及](?=.)")
 _SEPARATORS: Final = re.compile(r"[·•・．.‧∙⋅●]")
@@ -66,6 +69,19 @@ def each(text: "pd.Series[str]", read: Callable[[str], str]) -> "pd.Series[str]"
     return pd.Series(np.array([*values, ""], dtype=object)[numbers], dtype="str")
 
 
+def matches(text: "pd.Series[str]", pattern: str) -> Mask:
+    """Find cells that fit a pattern from end to end, in Arrow."""
+    cells = pa.array(text, type=pa.large_string())
+    fitting: Mask = pc.match_substring_regex(cells, f"^(?:{pattern})$").to_numpy(zero_copy_only=False)
+    return fitting
+
+
+def replaced(text: "pd.Series[str]", pattern: str) -> "pd.Series[str]":
+    """Take out of every cell whatever fits a pattern, in Arrow."""
+    cells = pc.replace_substring_regex(pa.array(text, type=pa.large_string()), pattern, "")
+    return pd.Series(cells.to_numpy(zero_copy_only=False), dtype="str")
+
+
 def errors(text: "pd.Series[str]") -> Mask:
     """Find formula errors (#REF!, #N/A, …)."""
     begins: Mask = text.str.startswith("#").to_numpy(dtype=bool)
@@ -87,15 +103,15 @@ def figures(
     """
     size = len(text)
     figure = np.zeros(size, dtype=np.float64)
-    plain = text.str.fullmatch(_PLAIN).to_numpy(dtype=bool)
+    plain = matches(text, _PLAIN)
     figure[plain] = _floats(text[plain])
     none = missing(text)
     bad = np.zeros(size, dtype=bool)
     odd = np.flatnonzero(~plain & ~none)
     if odd.size:
         rest = text.iloc[odd]
-        grouped = rest.str.fullmatch(_GROUPED).to_numpy(dtype=bool)
-        figure[odd[grouped]] = _floats(rest[grouped].str.replace(_GROUPING, "", regex=True))
+        grouped = matches(rest, _GROUPED)
+        figure[odd[grouped]] = _floats(replaced(rest[grouped], _GROUPING))
         odd = odd[~grouped]
     units, inexact = _whole(figure, factor, rounded=rounded)
     if odd.size:
@@ -252,7 +268,7 @@ def without(pattern: str, text: str) -> str:
 
 def texts(text: "pd.Series[str]") -> "pd.Series[str]":
     """Trim texts, newlines within them removed."""
-    plain = text.str.fullmatch(r"[^\s'\u3000\u200b]*")
+    plain = matches(text, r"[^\s'\x{3000}\x{200b}]*")
     if plain.all():
         return text
     return text.where(
@@ -262,7 +278,7 @@ def texts(text: "pd.Series[str]") -> "pd.Series[str]":
 
 def names(text: "pd.Series[str]") -> "pd.Series[str]":
     """Write names with one separator (·), without spaces, newlines and leading apostrophes."""
-    plain = text.str.fullmatch("[一-鿿]{0,12}")
+    plain = matches(text, "[一-鿿]{0,12}")
     if plain.all():
         return text
     return text.where(plain, each(text.mask(plain, ""), _name))
@@ -275,6 +291,9 @@ def _name(text: str) -> str:
 
 def several(text: "pd.Series[str]") -> Mask:
     """Find cells that name more than one person."""
-    numbers, found = distinct(text, lambda one: sum(1 for part in SEVERAL.split(one.strip()) if part.strip()) > 1)
-    more: Mask = np.array([*found, False], dtype=bool)[numbers]
+    more = ~matches(text, "[一-鿿·]*") | matches(text, ".*[和与及].*")
+    odd = np.flatnonzero(more)
+    numbers, found_ = distinct(text.iloc[odd], lambda one: sum(1 for p in SEVERAL.split(one.strip()) if p.strip()) > 1)
+    more = np.zeros(len(text), dtype=bool)
+    more[odd] = np.array([*found_, False], dtype=bool)[numbers]
     return more

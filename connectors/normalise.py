@@ -19,8 +19,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from connectors import cells, checks, cleaning, expectations, layout, places, reading, rows, schemes, source
-from connectors.cells import RATE_SCALE, Chunk, Part
+from connectors import cells, checks, cleaning, expectations, frames, layout, places, reading, rows, schemes, source
+from connectors.cells import Part
 from connectors.codes import Outcome
 from connectors.errors import FileUnreadable
 from connectors.expectations import Control, SheetFigures
@@ -28,14 +28,10 @@ from connectors.rows import ControlRow
 from connectors.schemes import Scheme
 from connectors.verdict import Verdict
 from registry.basis import Basis, BasisKind, BasisOf
-from registry.catalogue import FieldSpec, Kind
+from registry.catalogue import Kind
 from registry.catalogue import current as catalogue
 
 CHUNK_ROWS: Final = 100_000
-_PROJECT_NOISE: Final = (
-    r"(20\d\d年?度?|第?[一二三四]季度|资金|发放|兑付|补发|花名册|明细表?|汇总表?|登记表|公示表?|一览表|台账|名单|统计表|清单|表$|[_\s()（）-]|"
-    r"\.\w+$)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +49,11 @@ class QuarantinedRow:
 class TableOutcome:
     """What became of one table.
 
-    `frame` has a row for every data row except those without a basis, of which only `counts` knows: row_no (from 1, in
-    its sheet), sheet, outcome, code, column, subject_kind, subject_id, basis, period, valid_from, valid_to, then the
-    kind's fields by catalogue name (fen, 1/10000 亩, ISO dates; missing is NA). Subject and fields are NA unless the row
-    is accepted, warned or quarantined. Of a blocked table it is empty.
+    `frame` has a row for every data row except those without a basis, of which only `counts` knows: row_no (from 1,
+    in its sheet), sheet, outcome, code, column, subject_kind, subject_id, basis, period, valid_from, valid_to, and the
+    kind's fields by catalogue name (fen, 1/10000 亩, ISO dates; missing is NA). Of a rejected row subject and fields
+    are NA. Of a blocked table it is empty. `uncovered` are persons without a basis: to be forgotten by the caller once
+    what was held of them is frozen.
     """
 
     label: str
@@ -77,6 +74,7 @@ class TableOutcome:
     furniture: Mapping[str, int] = field(default_factory=dict)
     frame: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     quarantined: tuple[QuarantinedRow, ...] = field(default=(), repr=False)
+    uncovered: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +175,8 @@ def _table(  # what it rests on is handed in
     found = members[0].part.layout
     table, declared = found.table, found.source
     kind = catalogue().kinds[table.kind]
-    verdict, frames, several = Verdict(0), [], {}
+    verdict, laid_out = Verdict(0), list[pd.DataFrame]()
+    several: dict[int, tuple[str, ...]] = {}
     figures: list[SheetFigures] = []
     filled: Counter[str] = Counter()
     for sheet in members:
@@ -192,10 +191,10 @@ def _table(  # what it rests on is handed in
             several |= {len(verdict.rank) + row: ids for row, ids in chunk.several.items()}
             verdict.extend(chunk.verdict)
             filled.update(chunk.filled)
-            frames.append(_frame(chunk, sheet.part, kind, label, as_of))
+            laid_out.append(frames.lay_out(chunk, sheet.part, kind, label, as_of))
         joined = {name: np.concatenate(parts) for name, parts in units.items()}
         figures.append(SheetFigures(sheet.part, sheet.controls, expectations.units_of(joined, sheet.part)))
-    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    frame = pd.concat(laid_out, ignore_index=True) if laid_out else pd.DataFrame()
     controls = tuple(expectations.controls(figures, table.amount))
     project = _only(frame["project"]) if "project" in frame else None
     said = _Said(label, kind.code, declared, project, as_of, members, controls, len(frame))
@@ -231,7 +230,7 @@ def _outcome(said: _Said, blocked: str | None, **decided: object) -> TableOutcom
         rows=said.rows,
         as_of=first.context.as_of or said.as_of.isoformat(),
         source=said.declared.source,
-        publisher=said.declared.publisher,
+        publisher=_publisher(said.declared, first),
         class_code=said.declared.class_code,
         kind=said.kind,
         project=said.project,
@@ -242,6 +241,11 @@ def _outcome(said: _Said, blocked: str | None, **decided: object) -> TableOutcom
         furniture=dict(furniture),
         **decided,  # type: ignore[arg-type]  # the four fields of a decided table, named where they are made
     )
+
+
+def _publisher(declared: source.Source, part: Part) -> str:
+    """Say who sends a table: the unit that its fill-unit row names, else the county's office of the declaration."""
+    return part.context.publisher or f"{places.county_name(part.context.county)}{declared.publisher}"
 
 
 def _only(column: "pd.Series[str]") -> str | None:
@@ -261,90 +265,6 @@ def _blocked(
     return None
 
 
-# ---- one chunk's frame ----------------------------------------------------------------------------------------------
-
-
-def _frame(chunk: Chunk, part: Part, kind: Kind, label: str, as_of: date) -> pd.DataFrame:
-    """Lay a cleaned chunk out by the catalogue's fields."""
-    size = len(chunk)
-    stated_as_of = _or(chunk.dates("as_of"), part.context.as_of or as_of.isoformat())
-    frame: dict[str, object] = {
-        "row_no": chunk.rows + 1,
-        "sheet": _constant(part.grid.sheet, size),
-        "subject_kind": pd.Series(np.where(chunk.person, "person", "organisation"), dtype="str"),
-        "subject_id": chunk.subject.mask(chunk.subject == ""),
-    }
-    if "project" in kind.fields:
-        chunk.text["project"] = _or(chunk.texts("project"), _project(part, label))
-        categories = {p.name: p.category for p in part.layout.source.projects}
-        chunk.text["category"] = cleaning.each(chunk.text["project"], lambda one: categories.get(one, "其他"))
-    for name, spec in kind.fields.items():
-        held = name not in part.layout.table.columns or part.layout.table.columns[name].held
-        column = _field(chunk, name, spec) if held else None
-        if column is not None:
-            frame[name] = column
-    frame |= _times(chunk, part, stated_as_of, as_of)
-    if "as_of" in kind.fields:
-        frame["as_of"] = stated_as_of
-    if "grant_year" in kind.fields:
-        frame["grant_year"] = pd.Series(pd.to_numeric(frame["period"]), dtype="Int64")  # type: ignore[call-overload]  # digits
-    return pd.DataFrame(frame)
-
-
-def _field(chunk: Chunk, name: str, spec: FieldSpec) -> "pd.Series[str] | pd.Series[int] | None":
-    if name in chunk.figures:
-        column = chunk.figures[name]
-        if spec.type != "rate6":
-            return column.nullable()
-        decimal = cleaning.each(pd.Series(column.units.astype(str), dtype="str"), _decimal)
-        return decimal.mask(~column.known)
-    if name in chunk.iso:
-        return chunk.iso[name].mask(chunk.iso[name] == "")
-    if name in chunk.text:
-        return chunk.text[name].mask(chunk.text[name] == "")
-    return None
-
-
-def _decimal(units: str) -> str:
-    whole, part = divmod(abs(int(units)), RATE_SCALE)
-    text = f"{whole}.{part:06}".rstrip("0").rstrip(".")
-    return f"-{text}" if units.startswith("-") else text
-
-
-def _times(chunk: Chunk, part: Part, stated_as_of: "pd.Series[str]", as_of: date) -> dict[str, object]:
-    table = part.layout.table
-    begin = chunk.dates(table.valid_from)
-    if table.period == "as_of":
-        period = stated_as_of
-    elif table.period == "date":
-        period = _or(begin.str.slice(0, 4), str(as_of.year))
-    else:
-        period = _or(_or(chunk.dates("grant_year").str.slice(0, 4), str(part.context.year or "")), "")
-        period = period.where(period != "", _or(begin.str.slice(0, 4), str(as_of.year)))
-    start = cleaning.each(begin, cleaning.first_day) if table.valid_from in chunk.iso else begin
-    if table.period == "as_of" and table.valid_from == "as_of":
-        start = stated_as_of
-    end = cleaning.each(chunk.dates(table.valid_to), cleaning.last_day)
-    return {"period": period, "valid_from": start.mask(start == ""), "valid_to": end.mask(end == "")}
-
-
-def _constant(text: str, size: int) -> "pd.Series[str]":
-    return pd.Series(np.full(size, text, dtype=object), dtype="str")
-
-
-def _or(column: "pd.Series[str]", instead: str) -> "pd.Series[str]":
-    return column.mask(column == "", instead)
-
-
-def _project(part: Part, label: str) -> str:
-    """Name a roster's project: a declared one that its title, sheet or file names, else what its title is called."""
-    known = cells.project_in(part.layout.source.projects, part.context.title)
-    if known:
-        return known.name
-    title = next((text for text in part.layout.preamble if len(text) > 4), label)  # noqa: PLR2004  # too short for a title
-    return cleaning.without(_PROJECT_NOISE, title) or label
-
-
 # ---- over the whole table -------------------------------------------------------------------------------------------
 
 
@@ -360,26 +280,29 @@ def _basis(  # what it rests on is handed in
     """Step 4: ask, once for each person, whether the rows may be held; organisations' data needs no consent."""
     person = (frame["subject_kind"] == "person").to_numpy(dtype=bool)
     asked = person & ~verdict.rejected
-    organisation = Basis(BasisKind.ORGANISATION, declared.legal_basis).text
-    basis = np.where(person, None, organisation).astype(object)
+    basis = np.full(len(frame), Basis(BasisKind.ORGANISATION, declared.legal_basis).text, dtype=object)
+    basis[person] = None
     if not kind.consent_required:
         basis[person] = Basis(BasisKind.STATUTE, kind.legal_basis).text
     elif asked.any():
-        subjects = frame["subject_id"].to_numpy(dtype=object)
-        others = {one for row, ids in several.items() if asked[row] for one in ids}
-        wanted = sorted({*pd.unique(frame.loc[asked, "subject_id"]), *others})
-        known = dict(zip(wanted, basis_of(kind.code, wanted, as_of), strict=True))
-        numbers, ids = pd.factorize(subjects[asked])
-        basis[asked] = np.array([_text(known[one]) for one in ids], dtype=object)[numbers]
+        numbers, distinct = pd.factorize(frame.loc[asked, "subject_id"])
+        ids: list[str] = distinct.to_numpy(dtype=object).tolist()
+        others = {one for row, all_of_them in several.items() if asked[row] for one in all_of_them}
+        wanted = [*ids, *sorted(others - set(ids))] if others else ids
+        found = _texts(basis_of(kind.code, wanted, as_of))
+        known = dict(zip(wanted, found, strict=True)) if others else {}
+        basis[asked] = np.array(found, dtype=object)[numbers]  # `others` stand behind
         for row, all_of_them in several.items():
             if any(known.get(one) is None for one in all_of_them):
                 basis[row] = None
-        verdict.mark("NO_CONSENT", asked & np.array([one is None for one in basis], dtype=bool), "")
+        verdict.mark("NO_CONSENT", asked & pd.isna(basis), "")
     frame["basis"] = pd.Series(basis, dtype="str")
 
 
-def _text(basis: Basis | None) -> str | None:
-    return basis.text if basis else None
+def _texts(bases: Sequence[Basis | None]) -> list[str | None]:
+    """Write bases; many rows may share one, which is then written once."""
+    written = {id(basis): basis.text for basis in bases if basis is not None}
+    return [None if basis is None else written[id(basis)] for basis in bases]
 
 
 def _duplicates(verdict: Verdict, frame: pd.DataFrame, table: source.Table) -> None:
@@ -414,19 +337,35 @@ def _decided(
     frame.insert(2, "outcome", pd.Series(outcomes, dtype="str"))
     frame.insert(3, "code", pd.Series(codes, dtype="str"))
     frame.insert(4, "column", pd.Series(verdict.columns, dtype="str"))
-    kept = frame[codes != "NO_CONSENT"].reset_index(drop=True)
-    emptied = list(kept.columns[5:])
-    kept[emptied] = kept[emptied].mask(kept["outcome"] == Outcome.REJECTED.value)
-    quarantined = _quarantined(kept, members)
-    return _outcome(said, None, counts=counts, codes=by_outcome, amount_fen=amount, frame=kept, quarantined=quarantined)
+    kept = frame if (codes != "NO_CONSENT").all() else frame[codes != "NO_CONSENT"].reset_index(drop=True)
+    refused = kept["outcome"] == Outcome.REJECTED.value
+    if refused.any():
+        emptied = list(kept.columns[5:])
+        kept[emptied] = kept[emptied].mask(refused)
+    without = frame.loc[(codes == "NO_CONSENT") & (frame["subject_kind"] == "person"), "subject_id"]
+    return _outcome(
+        said,
+        None,
+        counts=counts,
+        codes=by_outcome,
+        amount_fen=amount,
+        frame=kept,
+        quarantined=_quarantined(kept, members),
+        uncovered=tuple(without.unique()),
+    )
 
 
 def _quarantined(frame: pd.DataFrame, members: Sequence[_Sheet]) -> tuple[QuarantinedRow, ...]:
-    grids = {sheet.part.grid.sheet: sheet.part for sheet in members}
-    rows_ = frame.loc[frame["outcome"] == Outcome.QUARANTINED.value, ["sheet", "row_no", "code", "column"]]
-    found = []
-    for sheet, row_no, code, column in rows_.itertuples(index=False):
-        texts = grids[sheet].grid.row(row_no - 1)
-        headed = {use.heading: texts[use.index] for use in grids[sheet].layout.uses.values()}
-        found.append(QuarantinedRow(sheet, row_no, code, column, headed))
+    found: list[QuarantinedRow] = []
+    to_decide = frame[frame["outcome"] == Outcome.QUARANTINED.value]
+    for sheet in members:
+        grid, uses = sheet.part.grid, sheet.part.layout.uses.values()
+        here = to_decide[to_decide["sheet"] == grid.sheet]
+        at = here["row_no"].to_numpy() - 1
+        columns = [grid.columns[use.index].take(at).tolist() for use in uses]
+        headings = [use.heading for use in uses]
+        marks = here[["row_no", "code", "column"]].itertuples(index=False)
+        for (row_no, code, column), texts in zip(marks, zip(*columns, strict=True), strict=True):
+            cells_ = dict(zip(headings, texts, strict=True))
+            found.append(QuarantinedRow(grid.sheet, int(row_no), code, column, cells_))
     return tuple(found)

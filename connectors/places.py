@@ -19,6 +19,7 @@ _AS_OF: Final = re.compile(r"截[止至](?:日期|时间)?:?\s*(\d{4}[\d年月�
 _ANY_DATE: Final = re.compile(r"\d{4}年\d{1,2}月\d{1,2}日|\d{4}[./-]\d{1,2}[./-]\d{1,2}")
 _QUARTER: Final = re.compile(r"(20\d\d)年?(?:第)?([一二三四1-4])季度|(20\d\d)[-_ ]?Q([1-4])")
 _QUARTER_ENDS: Final = {1: "03-31", 2: "06-30", 3: "09-30", 4: "12-31"}
+_PUBLISHER: Final = re.compile(r"(?:填报|填表|报送|编制|评定|制表|上报)(?:单位|部门)(?:\([^)]*\))?:\s*([一-鿿]{4,40})")
 _COUNTY_ENDS: Final = "县市区委"
 _TOWN_ENDS: Final = "乡镇道办"
 _LONGEST_NAME: Final = 14
@@ -35,6 +36,7 @@ class Context:
     year: int | None = None
     as_of: str = ""
     title: str = ""
+    publisher: str = ""
 
 
 def context(preamble: Sequence[str], sheet: str, file_name: str) -> Context:
@@ -144,3 +146,9 @@ def county_code(name: str) -> str:
     """Give the code of a county by its name; "" when unknown."""
     found = divisions.county_by_name(name) if name else None
     return found.code if found else ""
+
+
+def county_name(code: str) -> str:
+    """Give the name of a county by its code; "" when unknown."""
+    found = divisions.division(code) if code else None
+    return found.name if found else ""

@@ -11,6 +11,7 @@ like any other; formula errors are kept as their text (`#REF!`).
 Not here: headers, units, totals (layout); what a text means (cleaning).
 """
 
+import codecs
 import csv
 import io
 import re
@@ -83,47 +84,58 @@ def read(raw: bytes) -> list[Grid]:
 # ---- text -----------------------------------------------------------------------------------------------------------
 
 
-def encoding_of(raw: bytes) -> str:
-    """Name the encoding: by BOM, else UTF-8 if the bytes are strictly that, else GB18030 if they are strictly that.
+def utf8_of(raw: bytes) -> bytes:
+    """Give a text's bytes as UTF-8: by BOM, else UTF-8 if it is strictly that, else GB18030 if it is strictly that.
 
     Raises:
         FileUnreadable: neither.
     """
     if raw.startswith(b"\xef\xbb\xbf"):
-        return "utf-8-sig"
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    for encoding in ("utf-8", "gb18030"):
-        if _decodes(raw, encoding):
-            return encoding
-    raise FileUnreadable("the text is neither UTF-8 nor GB18030")
+        raw = raw[3:]
+    if _is_utf8(raw):
+        return raw
+    recoded = _recoded(raw, "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "gb18030")
+    if recoded is None:
+        raise FileUnreadable("the text is neither UTF-8 nor GB18030")
+    return recoded
 
 
-def _decodes(raw: bytes, encoding: str) -> bool:
-    text = io.TextIOWrapper(io.BytesIO(raw), encoding=encoding, errors="strict", newline="")
+def _is_utf8(raw: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")("strict")
+    view = memoryview(raw)
     try:
-        while text.read(_BLOCK_BYTES):
-            pass
+        for start in range(0, len(raw), _BLOCK_BYTES):
+            decoder.decode(view[start : start + _BLOCK_BYTES])
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True
 
 
+def _recoded(raw: bytes, encoding: str) -> bytes | None:
+    """Recode block by block, so that a long file never stands in memory as one Python text."""
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    view, recoded = memoryview(raw), bytearray()
+    try:
+        for start in range(0, len(raw), _BLOCK_BYTES):
+            recoded += decoder.decode(view[start : start + _BLOCK_BYTES]).encode()
+        recoded += decoder.decode(b"", final=True).encode()
+    except UnicodeError:
+        return None
+    return bytes(recoded)
+
+
 def _text(raw: bytes) -> Grid:
-    encoding = encoding_of(raw)
-    if encoding == "utf-16":
-        raw, encoding = raw.decode("utf-16").encode(), "utf-8"
-    if encoding == "utf-8-sig":
-        raw, encoding = raw[3:], "utf-8"
-    probe = raw[: 4 * _PROBE_CHARACTERS].decode(encoding, errors="ignore")[:_PROBE_CHARACTERS]
+    raw = utf8_of(raw)
+    probe = raw[: 4 * _PROBE_CHARACTERS].decode(errors="ignore")[:_PROBE_CHARACTERS]
     delimiter = max(",\t;|", key=lambda mark: (probe.count(mark), mark == ","))
     width = max((len(cells) for cells in csv.reader(io.StringIO(probe), delimiter=delimiter)), default=0)
     if not width:
         return Grid("", (), ())
-    return _delimited(raw, encoding, delimiter, min(width, _WIDEST_ROW_CELLS))
+    return _delimited(raw, delimiter, min(width, _WIDEST_ROW_CELLS))
 
 
-def _delimited(raw: bytes, encoding: str, delimiter: str, width: int) -> Grid:
+def _delimited(raw: bytes, delimiter: str, width: int) -> Grid:
     """Read with Arrow; rows of another length than `width` are set aside by it and put back in their places."""
     odd: list[tuple[int, str]] = []
 
@@ -135,9 +147,7 @@ def _delimited(raw: bytes, encoding: str, delimiter: str, width: int) -> Grid:
     try:
         table = pyarrow.csv.read_csv(
             io.BytesIO(raw),
-            read_options=pyarrow.csv.ReadOptions(
-                column_names=names, encoding=encoding, use_threads=False, block_size=_BLOCK_BYTES
-            ),
+            read_options=pyarrow.csv.ReadOptions(column_names=names, use_threads=False, block_size=_BLOCK_BYTES),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=set_aside
             ),

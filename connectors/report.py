@@ -44,4 +44,3 @@ def yuan(fen: int) -> str:
     """Write fen as yuan with two decimals."""
     whole, part = divmod(abs(fen), _FEN_PER_YUAN)
     return f"{'-' if fen < 0 else ''}{whole}.{part:02}"
-

@@ -79,9 +79,15 @@ def create_app(home: Home) -> FastAPI:
     app.state.admissions = admissions(home.database)
     app.state.gate = Gate(home)
     app.state.metrics = metrics
-    for build_router in (lender_api.build_router, consents_api.build_router, audit_api.build_router, log_api.build_router):
+    app.router.routes.insert(0, endpoints.token_route(profile, keys, home.database))
+    for build_router in (
+        lender_api.build_router,
+        consents_api.build_router,
+        audit_api.build_router,
+        log_api.build_router,
+    ):
         app.include_router(build_router(home))
-    app.include_router(endpoints.build_router(profile, keys, home.database))
+    app.include_router(endpoints.build_router(profile, keys))
     app.include_router(_operating(home, metrics))
     app.include_router(_problems(profile.issuer))
     _handle_errors(app, profile.issuer)
@@ -187,6 +193,7 @@ def _described(app: FastAPI, profile: Profile) -> Callable[[], dict[str, Any]]:
                 title=app.title, version=app.version, description=app.description, routes=app.routes,
                 servers=[{"url": profile.issuer}],
             )  # fmt: skip
+            described["paths"][TOKEN_PATH] = {"post": orjson.loads(orjson.dumps(endpoints.TOKEN_OPERATION))}
             scheme = {"type": "http", "scheme": "DPoP", "description": "RFC 9449, with a DPoP proof header per request"}
             described.setdefault("components", {}).setdefault("securitySchemes", {})["DPoP"] = scheme
             for path, operations in described["paths"].items():

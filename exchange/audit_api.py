@@ -41,7 +41,7 @@ def build_router(home: Home) -> APIRouter:
     router = APIRouter(prefix="/audit/v1", tags=["regulator"])
 
     @router.get("/events", summary="Read the trail", responses=problems.responses(400, 401, 403, 422))
-    def events(  # noqa: PLR0913  # one parameter a filter
+    def events(  # noqa: PLR0917  # one parameter a filter, read by name from the address
         caller: Annotated[Caller, Depends(require(Scope.AUDIT_READ))],
         event: Annotated[str | None, Query(max_length=80, pattern=r"^[a-z:_-]+\*?$", examples=["release:*"])] = None,
         actor: Annotated[str | None, Query(max_length=64)] = None,
@@ -57,9 +57,7 @@ def build_router(home: Home) -> APIRouter:
         cursor: Annotated[str | None, Query(max_length=200)] = None,
     ) -> AuditPage:
         """Give a page of entries, newest first. That it was read is an entry as well."""
-        filters = audit.Filters(
-            event, actor, lender, reason, purpose, subject_id, consent_id, query_id, since, until
-        )
+        filters = audit.Filters(event, actor, lender, reason, purpose, subject_id, consent_id, query_id, since, until)
         with home.database.transaction() as tx:
             page = audit.read(tx, filters, limit=limit, cursor=cursor)
             audit.note_reading(tx, caller.client_id, filters, len(page.events), at=clock.now())

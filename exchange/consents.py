@@ -13,17 +13,23 @@ from dataclasses import replace
 from datetime import date, datetime
 from uuid import UUID
 
+from connectors import reading
 from consent import importing, ledger
+from consent.errors import Fault, RegisterUnreadable, TermsRefused
 from consent.evidence import Channel
-from consent.record import Consent, NewConsent
 from consent.importing import ImportReport
+from consent.record import Consent, NewConsent
+from consent.register import GUARDIAN_UNTIL_AGE
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth import clients
 from registry import catalogue, clock, store
 from registry.basis import Basis, BasisKind
 from registry.database import Transaction
-from registry.identifiers import Identifier, ResidentId
+from registry.identifiers import Identifier, ResidentId, years_between
+
+_HEADER_WITHIN_ROWS = 10
+_REGISTER_MARKS = {"授权编号", "身份证号", "被授权机构"}
 
 
 def import_register(home: Home, rows: Sequence[Mapping[str, str]], *, actor: str = "system") -> ImportReport:
@@ -35,7 +41,13 @@ def import_register(home: Home, rows: Sequence[Mapping[str, str]], *, actor: str
             return store.ensure_subjects(tx, home.keyring, identifiers, now=now)
 
         report = importing.import_register(
-            tx, rows, subjects=subjects, keyring=home.keyring, registered=clients.organisations(tx), now=now, actor=actor
+            tx,
+            rows,
+            keyring=home.keyring,
+            subjects=subjects,
+            now=now,
+            actor=actor,
+            registered=clients.organisations(tx),
         )
         _freeze_uncovered(tx, report.subjects, now=now)
         return report
@@ -48,6 +60,9 @@ def grant(home: Home, identifier: Identifier, new: NewConsent, *, actor: str) ->
         TermsRefused: terms that no consent may have.
     """
     now = clock.now()
+    today = clock.beijing_day(now)
+    if isinstance(identifier, ResidentId) and years_between(identifier.birth, today) < GUARDIAN_UNTIL_AGE:
+        raise TermsRefused(Fault.GUARDIAN_NEEDED, "a child under 14: a guardian has to consent")
     with home.database.transaction() as tx:
         subject_id = store.ensure_subjects(tx, home.keyring, [identifier], now=now)[identifier.text]
         return ledger.create(tx, replace(new, subject_id=subject_id), home.keyring, now, actor=actor)
@@ -78,7 +93,7 @@ def withdraw(home: Home, consent_id: str, channel: Channel, *, actor: str, recip
 
 
 def _freeze_uncovered(tx: Transaction, subjects: Collection[UUID], *, now: datetime) -> None:
-    """Freeze the records of every kind that no consent of their subject covers any more (architecture.md, section 4)."""
+    """Freeze the records of every kind that no consent of their subject covers any more."""
     today = clock.beijing_day(now)
     for kind in catalogue.current().kinds.values():
         if kind.consent_required and subjects:
@@ -97,3 +112,20 @@ def basis_of(home: Home, kind: str, identifiers: Sequence[str], at: date) -> lis
         consents = ledger.covering(tx, list(subjects.values()), kind, at)
     held = {text: consents[subject_id] for text, subject_id in subjects.items() if subject_id in consents}
     return [Basis(BasisKind.CONSENT, held[text]) if text in held else None for text in identifiers]
+
+
+def read_register(raw: bytes) -> list[dict[str, str]]:
+    """Read a consent register (授权台账), workbook or text, into rows by column name.
+
+    Raises:
+        FileUnreadable: no table can be read from the bytes.
+        RegisterUnreadable: no sheet has the register's header within its first rows.
+    """
+    for grid in reading.read(raw):
+        for index in range(min(grid.height, _HEADER_WITHIN_ROWS)):
+            header = ["".join(cell.split()) for cell in grid.row(index)]
+            if set(header) >= _REGISTER_MARKS:
+                columns = [column.iloc[index + 1 :].astype(str).str.strip() for column in grid.columns]
+                rows = [dict(zip(header, cells, strict=False)) for cells in zip(*columns, strict=True)]
+                return [row for row in rows if any(row.values())]
+    raise RegisterUnreadable("no sheet has the header of a consent register (授权台账)")

@@ -42,7 +42,7 @@ class GrantModel(_Model):
 
     subject: SubjectModel
     purpose: str = Field(max_length=40, examples=["LOAN_APPROVAL"])
-    items: list[Annotated[str, Field(max_length=80)]] = Field(min_length=1, max_length=400, examples=[["SUBSIDY", "RATING"]])
+    items: list[Annotated[str, Field(max_length=80)]] = Field(min_length=1, max_length=400, examples=[["SUBSIDY"]])
     valid_from: date = Field(description="first day, in Beijing")
     valid_to: date | None = Field(default=None, description="last day, that day included")
     history_months: int | None = Field(default=None, ge=1)
@@ -85,7 +85,7 @@ def build_router(home: Home) -> APIRouter:
     calling = Annotated[Caller, Depends(require(Scope.CONSENTS))]
 
     @router.post("", status_code=201, summary="Record a consent", responses=problems.responses(401, 403, 422, 503))
-    def record(given: GrantModel, caller: calling) -> ConsentModel:  # type: ignore[valid-type]  # FastAPI reads it at run time
+    def record(given: GrantModel, caller: calling) -> ConsentModel:
         """Record a consent that names the calling lender, and sign its receipt."""
         identifier = identifier_of(given.subject)
         new = NewConsent(
@@ -115,7 +115,7 @@ def build_router(home: Home) -> APIRouter:
             raise RequestRefused("consent-terms", str(refused)) from refused
 
     @router.get("/{consent_id}", summary="See a consent", responses=problems.responses(401, 403, 404))
-    def see(consent_id: str, caller: calling) -> ConsentModel:  # type: ignore[valid-type]  # as above
+    def see(consent_id: str, caller: calling) -> ConsentModel:
         """Show a consent that names the calling lender."""
         with home.database.transaction() as tx:
             found = ledger.get(tx, [consent_id]).get(consent_id)
@@ -123,8 +123,8 @@ def build_router(home: Home) -> APIRouter:
             raise RequestRefused("consent-unknown")
         return _shown(found)
 
-    @router.post("/{consent_id}/withdraw", summary="Withdraw a consent", responses=problems.responses(401, 403, 404, 409))
-    def withdraw(consent_id: str, given: WithdrawModel, caller: calling) -> ConsentModel:  # type: ignore[valid-type]  # as above
+    @router.post("/{consent_id}/withdraw", summary="Withdraw", responses=problems.responses(401, 403, 404, 409))
+    def withdraw(consent_id: str, given: WithdrawModel, caller: calling) -> ConsentModel:
         """Carry out a withdrawal that the subject declared to the lender. It bites on the next read, everywhere."""
         try:
             ended = consents.withdraw(
@@ -152,5 +152,3 @@ def _shown(consent: Consent) -> ConsentModel:
         mode=scope.mode.value,
         receipt=consent.receipt,
     )
-
-

@@ -41,8 +41,8 @@ def full(home: Home, permitted: Permitted) -> bytes | None:
         receipt = ledger.get(tx, [facts.consent_id])[facts.consent_id].receipt
     if parts is None:
         return None
-    for part, opened in zip(parts["records"], permitted.opened, strict=True):
-        part |= _record(opened, values=facts.mode != "verify")
+    for place, opened in enumerate(permitted.opened):
+        parts["records"][place].update(_record(opened, values=facts.mode != "verify"))
     said = orjson.loads(permitted.body)
     return canonical(parts | {"answer": said, "signature": permitted.signature, "receipt": receipt}) + b"\n"
 

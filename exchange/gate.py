@@ -75,7 +75,7 @@ class Gate:
                 return
 
     def _take(self) -> list[tuple[Ask | AskAgain, asyncio.Future[Outcome]]]:
-        batch = []
+        batch: list[tuple[Ask | AskAgain, asyncio.Future[Outcome]]] = []
         while self._waiting and len(batch) < BATCH:
             batch.append(self._waiting.popleft())
         for _ in batch[1:]:
@@ -86,7 +86,7 @@ class Gate:
         results: list[Outcome | BaseException]
         try:
             results = list(release(self._home, [ask for ask, _ in batch]))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whoever waits must be told, whatever it was
             _log.exception("release_failed", requests=len(batch), error=type(error).__name__)
             down = OutOfService("the registry cannot be reached") if _is_outage(error) else error
             results = [down] * len(batch)

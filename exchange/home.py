@@ -57,7 +57,7 @@ SANDBOX = Installation(
 )
 
 
-class HomeExists(Exception):  # noqa: N818  # a statement, as the other errors are
+class HomeExists(Exception):  # a statement, as the other errors are
     """The home has been made already; what was chosen for it stands."""
 
 

@@ -18,7 +18,8 @@ differ from it. Fencing by UNIQUE (source, scheduled_for) comes with the jobs th
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from threading import Event as Signal
 from threading import Thread
 from typing import Final
@@ -32,17 +33,20 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from connectors.intake import Intake
 from consent import ledger
+from exchange import audit, consents
 from exchange.home import Home
 from exchange.oauth import spending
-from registry import clock, log
-from registry.database import Database
+from registry import clock, log, retention
+from registry.database import Database, Transaction
 
 LEADER_LOCK: Final = 7_118_430  # of pg_advisory_lock; any number that nothing else in this database takes
 WATCH_SECONDS: Final = 1.0
 TAKEOVER_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 30.0
 SEQUENCE_SECONDS: Final = 0.5  # architecture.md, section 3: an entry is covered by a checkpoint within a second
+SLOWEST_COMMIT: Final = timedelta(seconds=60)  # an entry's time is its act's, and it is seen when that commits
 _THREADS: Final = 4
 
 _journal = structlog.get_logger("qingqiao.jobs")
@@ -64,10 +68,12 @@ def sequence_log(home: Home) -> None:
 
 def expire_consents(home: Home) -> None:
     """Write `expired` where a consent's time is over; the gate refuses by the date, whether or not this has run."""
-    while True:
-        with home.database.transaction() as tx:
-            if ledger.expire_due(tx, clock.now()) < ledger.EXPIRE_AT_ONCE:
-                return
+    _until_done(home, lambda tx: ledger.expire_due(tx, clock.now()), ledger.EXPIRE_AT_ONCE)
+
+
+def shred_records(home: Home) -> None:
+    """Destroy the sealed bytes of records that were frozen long enough ago."""
+    _until_done(home, lambda tx: retention.shred_due(tx, now=clock.now()), retention.AT_ONCE)
 
 
 def forget_proofs(home: Home) -> None:
@@ -76,11 +82,59 @@ def forget_proofs(home: Home) -> None:
         spending.forget_expired(tx, now=clock.now())
 
 
-TABLE: Final[Sequence[Job]] = (
-    Job("log:sequence", SEQUENCE_SECONDS, sequence_log),
-    Job("consent:expire", 60, expire_consents),
-    Job("oauth:forget-proofs", 300, forget_proofs),
-)
+def destroy_raw_files(home: Home) -> None:
+    """Destroy the bytes of agencies' files whose time for correction is over."""
+    intake_of(home).destroy_due()
+
+
+class Reevaluation:
+    """Weighs open batches again when a consent has changed since, or a day has begun on which one may start or end.
+
+    It remembers how far it has looked, in this process only: whoever leads next weighs all once, which changes nothing
+    where nothing has changed.
+    """
+
+    def __init__(self) -> None:
+        self._day: date | None = None
+        self._since: datetime | None = None
+
+    def __call__(self, home: Home) -> None:
+        """Look, and weigh if need be."""
+        now = clock.now()
+        today = clock.beijing_day(now)
+        if today == self._day and not self._consents_changed(home):
+            return
+        intake_of(home).reevaluate()
+        self._day, self._since = today, now - SLOWEST_COMMIT
+
+    def _consents_changed(self, home: Home) -> bool:
+        with home.database.transaction() as tx:
+            return bool(audit.read(tx, audit.Filters(event="consent:*", since=self._since), limit=1).events)
+
+
+def intake_of(home: Home) -> Intake:
+    """Make an installation's intake, which asks the installation's consents."""
+    return Intake(home.database, home.sealing, home.raw, partial(consents.basis_of, home))
+
+
+def table() -> list[Job]:
+    """Return the jobs of an installation, in the order in which they first run."""
+    return [
+        Job("log:sequence", SEQUENCE_SECONDS, sequence_log),
+        Job("consent:expire", 60, expire_consents),
+        Job("intake:reevaluate", 120, Reevaluation()),
+        Job("intake:destroy-raw", 3600, destroy_raw_files),
+        Job("registry:shred-frozen", 3600, shred_records),
+        Job("oauth:forget-proofs", 300, forget_proofs),
+    ]
+
+
+def _until_done(home: Home, step: Callable[[Transaction], int], at_once: int) -> None:
+    """Repeat a step, each time in a transaction of its own, until it has less to do than it does at once."""
+    while True:
+        with home.database.transaction() as tx:
+            if step(tx) < at_once:
+                return
 
 
 class Leadership:
@@ -128,7 +182,7 @@ class Jobs:
 
     Args:
         home: the installation.
-        table: the jobs.
+        jobs: what to run; `table()` by default.
         metrics: where the metrics go; those of the web application, when both share a process.
         retry_seconds: how long after a failure a job runs again.
     """
@@ -136,14 +190,14 @@ class Jobs:
     def __init__(
         self,
         home: Home,
-        table: Sequence[Job] = TABLE,
+        jobs: Sequence[Job] | None = None,
         *,
         metrics: CollectorRegistry | None = None,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self.metrics = metrics or CollectorRegistry()
         self._home = home
-        self._table = {job.name: job for job in table}
+        self._table = {job.name: job for job in (table() if jobs is None else jobs)}
         self._retry_seconds = retry_seconds
         self._leadership = Leadership(home.database)
         self._stop = Signal()

@@ -75,10 +75,11 @@ def set_up(stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
     )
     root = logging.getLogger()
     root.handlers = [_FromLibraries(out)]
-    root.setLevel(max(level, logging.INFO))
+    root.setLevel(max(level, logging.WARNING))  # libraries speak when something is wrong
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], name != "uvicorn.access"  # its lines carry whole addresses
+        logger.setLevel(level)
 
 
 class _FromLibraries(logging.Handler):

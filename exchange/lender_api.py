@@ -210,25 +210,17 @@ def build_router(home: Home) -> APIRouter:
         The full form holds the answer and so goes through the gate once more: after a withdrawal it is refused,
         and only the redacted form, without personal data, is given.
         """
-        gate: Gate = request.app.state.gate
-        credentials = presented(request, Scope.QUERIES)
-        opened: Permitted | None = None
-        if form == "full":
-            outcome = await gate.ask(AskAgain(credentials, query_id))
+        caller = await require(Scope.QUERIES)(request)
+        found = await run_in_threadpool(evidence.redacted, home, query_id, caller.client_id)
+        if found is not None and form == "full":  # only when the log covers it is anything opened
+            gate: Gate = request.app.state.gate
+            outcome = await gate.ask(AskAgain(caller, query_id))
             if not isinstance(outcome, Permitted):
                 return _response(outcome, home.settings.issuer)
-            opened = outcome
-            found = await run_in_threadpool(evidence.full, home, opened)
-        else:
-            caller = await require(Scope.QUERIES)(request)
-            found = await run_in_threadpool(evidence.redacted, home, query_id, caller.client_id)
+            found = await run_in_threadpool(evidence.full, home, outcome)
         if found is None:
-            return Response(
-                orjson.dumps({"status": "pending", "query_id": str(query_id)}),
-                202,
-                {"Retry-After": str(RETRY_AFTER_SECONDS)},
-                JSON,
-            )
+            pending = orjson.dumps({"status": "pending", "query_id": str(query_id)})
+            return Response(pending, 202, {"Retry-After": str(RETRY_AFTER_SECONDS)}, JSON)
         return Response(found, 200, media_type=JSON)
 
     @router.get("/catalogue", summary="Kinds and items", responses=problems.responses(401))
@@ -243,8 +235,15 @@ def build_router(home: Home) -> APIRouter:
                     "class": kind.class_code,
                     "title": dict(kind.titles),
                     "items": [
-                        {"item": f"{kind.code}.{f.name}", "type": f.type, "unit": f.unit, "zh": f.zh, "en": f.en, "w": f.w}
-                        for f in kind.fields.values()
+                        {
+                            "item": f"{kind.code}.{name}",
+                            "type": f.type,
+                            "unit": f.unit,
+                            "zh": f.zh,
+                            "en": f.en,
+                            "w": f.w,
+                        }
+                        for name, f in kind.fields.items()
                         if f.lender_visible
                     ],
                 }
@@ -261,5 +260,3 @@ def _response(outcome: Outcome, issuer: str) -> Response:
     if isinstance(outcome, Refused):
         return problems.refusal(outcome.reason, outcome.query_id, issuer=issuer)
     raise outcome
-
-

@@ -118,7 +118,7 @@ _DOORS: Final = (
     _p(404, "query-unknown", "No such query", "查询不存在",
        "no query of yours has this id", "use the query_id that an answer of yours carried"),
     _p(422, "consent-terms", "No consent may be recorded on these terms", "授权条款不符合要求",
-       "the purpose, items, dates, caps or evidence are outside what a consent may state; `detail` names the first fault",
+       "the purpose, items, dates, caps or evidence are not what a consent may state; `detail` names the first fault",
        "correct it; the published purposes and the catalogue say what may be stated"),
     _p(409, "consent-ended", "The consent has ended", "授权已终止",
        "it expired, was replaced or withdrawn; no step leads out of that", "obtain a new consent if one is needed"),

@@ -1,9 +1,9 @@
 """Tables of the doors. Private to `exchange`.
 
-  client      a lender's or regulator's system that may ask
-  seen_proof  digests of assertions and DPoP proofs already used; unique, so a replay is refused in every process
-  revoked_token  access tokens taken back before they expire
-  query       a permitted query: what was asked, on which consent, which record versions. No answer is stored.
+client      a lender's or regulator's system that may ask
+seen_proof  digests of assertions and DPoP proofs already used; unique, so a replay is refused in every process
+revoked_token  access tokens taken back before they expire
+query       a permitted query: what was asked, on which consent, which record versions. No answer is stored.
 """
 
 from datetime import datetime

@@ -51,8 +51,7 @@ class FieldSpec:
 class Kind:
     """One kind of record: who it is about, what it holds, what makes two rows the same record.
 
-    `identity` names fields, or "period" for the period of the record itself (registry.records). `retention` is an
-    ISO 8601 duration.
+    `identity` names fields of the payload; `retention` is an ISO 8601 duration.
     """
 
     code: str
@@ -192,8 +191,8 @@ def read(texts: Mapping[str, str]) -> Catalogue:
                 raise CatalogueError(f"kind {code} is declared twice")
             kinds[code] = _kind(code, declaration.class_code, kind)
     titles = {d.class_code: MappingProxyType({"zh": d.zh, "en": d.en}) for d in declared}
-    w_items = frozenset(f"{kind.code}.{name}" for kind in kinds.values() for name, spec in kind.fields.items() if spec.w)
-    return Catalogue(versions.pop(), MappingProxyType(kinds), MappingProxyType(titles), w_items)
+    w_items = {f"{code}.{name}" for code, kind in kinds.items() for name, spec in kind.fields.items() if spec.w}
+    return Catalogue(versions.pop(), MappingProxyType(kinds), MappingProxyType(titles), frozenset(w_items))
 
 
 def _declaration(name: str, text: str) -> _ClassDeclaration:
@@ -204,7 +203,7 @@ def _declaration(name: str, text: str) -> _ClassDeclaration:
 
 
 def _kind(code: str, class_code: str, declared: _KindDeclaration) -> Kind:
-    missing = [name for name in declared.identity if name != "period" and name not in declared.fields]
+    missing = [name for name in declared.identity if name not in declared.fields]
     if missing:
         raise CatalogueError(f"kind {code}: identity names {missing}, which are no fields of it")
     fields: dict[str, FieldSpec] = {}

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from registry.database import Database, Transaction
 from registry.errors import KeyMissing
-from registry.keyring import Keyring, Purpose
+from registry.keyring import Keyring, Purpose, SymmetricKey
 from registry.suites import intl, random_bytes, seal, unseal
 
 _KEY_BYTES = 32
@@ -77,9 +77,7 @@ class DataKeys:
                 (now, owner),
             ).rowcount
             if gone:
-                tx.execute(
-                    "INSERT INTO data_key_event (owner_id, action, at) VALUES (%s, 'erased', %s)", (owner, now)
-                )
+                tx.execute("INSERT INTO data_key_event (owner_id, action, at) VALUES (%s, 'erased', %s)", (owner, now))
         return bool(gone)
 
     def _read(self, tx: Transaction, owners: Collection[UUID]) -> dict[UUID, bytes | None]:
@@ -87,9 +85,15 @@ class DataKeys:
             "SELECT owner_id, wrapped, key_id FROM data_key WHERE owner_id = ANY(%s)", (list(owners),)
         ).fetchall()
         return {
-            owner: None if wrapped is None else unseal(self._keyring.by_id(key_id).secret, wrapped, _binding(owner))
+            owner: None if wrapped is None else unseal(self._secret(key_id), wrapped, _binding(owner))
             for owner, wrapped, key_id in rows
         }
+
+    def _secret(self, key_id: str) -> bytes:
+        key = self._keyring.by_id(key_id)
+        if not isinstance(key, SymmetricKey):
+            raise KeyMissing("a data key is wrapped under a key that signs")
+        return key.secret
 
 
 def _binding(owner: UUID) -> bytes:

@@ -16,12 +16,11 @@ from registry.records import OpenedRecord, VisibleRecord, associated_data, heade
 from registry.suites import unseal
 
 
-def open_records(
-    keys: DataKeys, wanted: Sequence[tuple[VisibleRecord, AbstractSet[str]]]
-) -> list[OpenedRecord]:
+def open_records(keys: DataKeys, wanted: Sequence[tuple[VisibleRecord, AbstractSet[str]]]) -> list[OpenedRecord]:
     """Open each record's permitted fields, and check all of it against the commitment in the log.
 
     Args:
+        keys: where the subjects' data keys are asked for, anew each time.
         wanted: records with the names of the fields that may be seen. A name that the record does not have is
             simply absent from the answer.
 
@@ -43,9 +42,7 @@ def _open(key: bytes, record: VisibleRecord, names: AbstractSet[str]) -> OpenedR
     )
     fields, seed = plain["fields"], unb64url(str(plain["seed"]))
     digests = commit_fields(seed, fields)
-    said = header(
-        record.kind, record.provenance, row_no=record.row_no, period=record.period, quality=record.quality
-    )
+    said = header(record.kind, record.provenance, row_no=record.row_no, period=record.period, quality=record.quality)
     if record_commitment(said, digests) != record.commitment:
         raise ProofFailed("an opened record does not match its commitment")
     seen = {name: value for name, value in fields.items() if name in names}

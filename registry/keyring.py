@@ -218,6 +218,11 @@ class Keyring:
                     return key
         raise KeyMissing("no key of that id is in the ring")
 
+    @property
+    def keys(self) -> tuple[AnyKey, ...]:
+        """Every key of the ring, in use or retired, by purpose and date."""
+        return tuple(sorted(self._keys, key=lambda key: (key.purpose.value, key.created_at)))
+
     def log_signers(self) -> tuple[NoteSigner, ...]:
         """Return the keys that sign checkpoints, Ed25519 first."""
         keys = (key for key in self.signing_all(Purpose.LOG) if key.retired_at is None)

@@ -97,7 +97,10 @@ def summarise(records: Sequence[OpenedRecord], catalogue: Catalogue, *, at: date
     by_kind: dict[str, list[Mapping[str, Value]]] = defaultdict(list)
     last_period = {r.visible.kind: r.visible.period for r in sorted(records, key=lambda r: r.visible.period)}
     for record in records:
-        if not catalogue.kinds[record.visible.kind].snapshot or record.visible.period == last_period[record.visible.kind]:
+        if (
+            not catalogue.kinds[record.visible.kind].snapshot
+            or record.visible.period == last_period[record.visible.kind]
+        ):
             by_kind[record.visible.kind].append(record.fields)
     today = at.astimezone(BEIJING).date()
     return {kind: _SUMMARIES[kind](rows, today) for kind, rows in sorted(by_kind.items()) if kind in _SUMMARIES}

@@ -12,13 +12,14 @@ The seed lies sealed with the fields: when a subject's data key is erased, the c
 stays and can be opened by nobody.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
 from registry.basis import Basis
 from registry.canonical import canonical
+from registry.catalogue import Kind
 
 NOBODY = UUID(int=0)  # the subject of nothing: nobody is ever given this id
 
@@ -120,6 +121,9 @@ def associated_data(ref: RecordRef, kind: str) -> bytes:
     return canonical(["record", str(ref.subject_id), str(ref.record_id), ref.version, kind])
 
 
-def identity_bytes(subject_id: UUID, kind: str, identity: Sequence[str], payload: Payload) -> bytes:
-    """Say what makes "the same record again": the kind's identity fields, by the catalogue."""
-    return canonical([str(subject_id), kind, [payload.get(name) for name in identity]])
+def identity_bytes(record: NewRecord, kind: Kind) -> bytes:
+    """Say what makes "the same record again": the kind's identity fields, and of a snapshot kind the period too."""
+    period = record.period if kind.snapshot else None
+    return canonical(
+        [str(record.subject_id), record.kind, period, [record.payload.get(name) for name in kind.identity]]
+    )

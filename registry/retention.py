@@ -1,8 +1,8 @@
 """Shredding what was frozen, when its time is over.
 
-A withdrawal freezes at once (`store.freeze`); the sealed bytes stay for `SHRED_AFTER` only, so that a withdrawal made by
-mistake at a counter does not destroy what an agency would have to send again. Then they are gone: the row stays with its
-commitment, which nobody can open any more, and the log says how many records went.
+A withdrawal freezes at once (`store.freeze`); the sealed bytes stay for `SHRED_AFTER` only, so that a withdrawal made
+by mistake at a counter does not destroy what an agency would have to send again. Then they are gone: the row stays
+with its commitment, which nobody can open any more, and the log says which records went.
 
 Not here: raw files (`connectors.intake`), a person's data key (`datakeys.erase`), other retention periods.
 """

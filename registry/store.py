@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from registry import log, merkle
@@ -46,9 +47,10 @@ _RECORD_COLUMNS = (
     "subject_id, record_id, version, kind, identity_mac, payload_mac, sealed, commitment, publication_id,"
     " chunk_id, chunk_position, row_no, period, valid_from, valid_to, basis, quality, remark"
 )
-_COPY_TYPES = (
-    "uuid uuid int4 varchar bytea bytea bytea bytea uuid uuid int4 int4 varchar date date varchar varchar varchar"
-).split()
+_COPY_TYPES = [
+    "uuid", "uuid", "int4", "varchar", "bytea", "bytea", "bytea", "bytea", "uuid",
+    "uuid", "int4", "int4", "varchar", "date", "date", "varchar", "varchar", "varchar",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,7 @@ class _Latest:
     record_id: UUID
     version: int
     payload_mac: bytes
-    publication_id: UUID
-    frozen: bool
+    gone: bool  # frozen, or not published: the same payload must be stored again
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,7 @@ class Sealing:
 def lookup(tx: Transaction, keyring: Keyring, identifiers: Collection[Identifier]) -> dict[str, UUID]:
     """Find subjects by identifier; those that are not known are absent from the answer."""
     tokens = _tokens(keyring, identifiers)
-    rows = tx.execute(
-        "SELECT token, subject_id FROM subject_lookup WHERE token = ANY(%s)", (list(tokens),)
-    ).fetchall()
+    rows = tx.execute("SELECT token, subject_id FROM subject_lookup WHERE token = ANY(%s)", (list(tokens),)).fetchall()
     return {tokens[token]: subject_id for token, subject_id in rows}
 
 
@@ -162,9 +161,7 @@ def publish(tx: Transaction, provenance: Provenance, *, now: datetime) -> int:
         "SELECT chunk_id, root, size FROM record_chunk WHERE publication_id = %s ORDER BY chunk_id",
         (provenance.publication_id,),
     ).fetchall()
-    tx.execute(
-        "UPDATE publication SET published_at = %s WHERE publication_id = %s", (now, provenance.publication_id)
-    )
+    tx.execute("UPDATE publication SET published_at = %s WHERE publication_id = %s", (now, provenance.publication_id))
     entries = [
         log.Entry(
             event=PUBLISHED,
@@ -176,7 +173,7 @@ def publish(tx: Transaction, provenance: Provenance, *, now: datetime) -> int:
     ]
     appended = log.append(tx, entries)
     tx.execute(
-        "UPDATE record_chunk c SET entry_id = n.e FROM unnest(%s::uuid[], %s::uuid[]) AS n(c, e) WHERE c.chunk_id = n.c",
+        "UPDATE record_chunk SET entry_id = n.e FROM unnest(%s::uuid[], %s::uuid[]) AS n(c, e) WHERE chunk_id = n.c",
         ([chunk_id for chunk_id, _, _ in chunks], [a.entry_id for a in appended]),
     )
     return len(chunks)
@@ -192,12 +189,9 @@ def stage(
     """
     kinds = current().kinds
     mac_key = sealing.keyring.symmetric(Purpose.MAC).secret
-    identities = [
-        hmac_sha256(mac_key, identity_bytes(r.subject_id, r.kind, kinds[r.kind].identity, r.payload))
-        for r in records
-    ]
+    identities = [hmac_sha256(mac_key, identity_bytes(record, kinds[record.kind])) for record in records]
     payload_macs = [hmac_sha256(mac_key, canonical(dict(r.payload))) for r in records]
-    latest = _latest(tx, records, identities)
+    latest = _latest(tx, provenance.publication_id, records, identities)
     changed = _changed(tx, records, identities, payload_macs, latest, kinds)
     keys = sealing.keys.ensure({records[i].subject_id for i in changed}, now=now) if changed else {}
 
@@ -236,9 +230,7 @@ def stage(
                     record.remark,
                 )
             )
-            latest[identities[i]] = _Latest(
-                ref.record_id, ref.version, payload_macs[i], provenance.publication_id, frozen=False
-            )
+            latest[identities[i]] = _Latest(ref.record_id, ref.version, payload_macs[i], gone=False)
     root = merkle.root([merkle.leaf_hash(c) for c in commitments])
     if commitments:
         tx.execute(
@@ -248,9 +240,7 @@ def stage(
     return StagedChunk(chunk_id, root, len(commitments), len(records) - len(commitments))
 
 
-def _seal(
-    suite: Suite, key: bytes, provenance: Provenance, record: NewRecord, ref: RecordRef
-) -> tuple[bytes, bytes]:
+def _seal(suite: Suite, key: bytes, provenance: Provenance, record: NewRecord, ref: RecordRef) -> tuple[bytes, bytes]:
     seed = random_bytes(16)
     fields = dict(record.payload)
     said = header(record.kind, provenance, row_no=record.row_no, period=record.period, quality=record.quality)
@@ -259,18 +249,27 @@ def _seal(
     return seal(suite, key, plaintext, associated_data(ref, record.kind)), commitment
 
 
-def _latest(tx: Transaction, records: Sequence[NewRecord], identities: Sequence[bytes]) -> dict[bytes, _Latest]:
+def _latest(
+    tx: Transaction, publication_id: UUID, records: Sequence[NewRecord], identities: Sequence[bytes]
+) -> dict[bytes, _Latest]:
+    """Read what stands under each identity. What another publication has only staged counts for nothing but its number.
+
+    A broken-off publication may yet be discarded: taking its records for held would lose the row that is here now.
+    """
     rows = tx.execute(
-        "SELECT DISTINCT ON (r.subject_id, r.identity_mac)"
-        " r.identity_mac, r.record_id, r.version, r.payload_mac, r.publication_id, r.frozen_at IS NOT NULL"
+        "SELECT DISTINCT ON (r.subject_id, r.identity_mac) r.identity_mac, r.record_id,"
+        " max(r.version) OVER (PARTITION BY r.subject_id, r.identity_mac), r.payload_mac,"
+        " r.frozen_at IS NOT NULL OR NOT (p.published_at IS NOT NULL OR p.publication_id = %s)"
         " FROM record r JOIN unnest(%s::uuid[], %s::bytea[]) AS n(s, i) ON r.subject_id = n.s AND r.identity_mac = n.i"
-        " ORDER BY r.subject_id, r.identity_mac, r.version DESC",
-        ([r.subject_id for r in records], list(identities)),
+        " JOIN publication p USING (publication_id)"
+        " ORDER BY r.subject_id, r.identity_mac, p.published_at IS NOT NULL OR p.publication_id = %s DESC,"
+        " r.version DESC",
+        (publication_id, [r.subject_id for r in records], list(identities), publication_id),
     ).fetchall()
     return {row[0]: _Latest(*row[1:]) for row in rows}
 
 
-def _changed(  # noqa: PLR0913  # the columns of one chunk, side by side
+def _changed(  # the columns of one chunk, side by side
     tx: Transaction,
     records: Sequence[NewRecord],
     identities: Sequence[bytes],
@@ -286,7 +285,7 @@ def _changed(  # noqa: PLR0913  # the columns of one chunk, side by side
             sets[record.subject_id, record.kind, record.period].append(i)
             continue
         known = latest.get(identities[i])
-        if known is None or known.frozen or known.payload_mac != payload_macs[i]:
+        if known is None or known.gone or known.payload_mac != payload_macs[i]:
             changed.append(i)
     standing = _standing_sets(tx, list(sets))
     for key, members in sets.items():
@@ -354,9 +353,24 @@ def versions(tx: Transaction, refs: Collection[RecordRef]) -> list[VisibleRecord
     return [_visible(row) for row in rows]
 
 
-def _visible(row: tuple) -> VisibleRecord:  # type: ignore[type-arg]  # a driver's row: columns of _VISIBLE, in order
+def _visible(row: tuple[Any, ...]) -> VisibleRecord:
+    subject_id, record_id, version, *plain = row[:15]
+    kind, period, quality, remark, row_no, valid_from, valid_to, chunk_id, place, commitment, sealed, frozen = plain
     return VisibleRecord(
-        RecordRef(row[0], row[1], row[2]), *row[3:15], provenance=Provenance(*row[15:])
+        ref=RecordRef(subject_id, record_id, version),
+        kind=kind,
+        period=period,
+        quality=quality,
+        remark=remark,
+        row_no=row_no,
+        valid_from=valid_from,
+        valid_to=valid_to,
+        chunk_id=chunk_id,
+        chunk_position=place,
+        commitment=commitment,
+        sealed=sealed,
+        frozen=frozen,
+        provenance=Provenance(*row[15:]),
     )
 
 

@@ -1,7 +1,7 @@
 """The trust policy (信任清单): the public keys a verifier must have obtained by another way than the evidence.
 
-As JSON: {"v": 1, "log": {"origin": …, "vkeys": [C2SP verifier keys]}, "receipt": {kid: public}, "answer": {kid: public}}
-with Ed25519 public keys in base64url.
+As JSON, with Ed25519 public keys in base64url:
+  {"v": 1, "log": {"origin": …, "vkeys": [C2SP verifier keys]}, "receipt": {kid: public}, "answer": {kid: public}}
 Retired keys stay in it, since what they signed stays true. Token keys are not in it: a token proves nothing later.
 """
 

@@ -37,17 +37,22 @@ Result = TypeVar("Result")
 
 FORMAT = "qingqiao-evidence/v1"
 PERMITTED = "release:query:permitted"
-GRANTED = "consent:grant:recorded"
+GIVEN = frozenset({"consent:grant:recorded", "consent:grant:paused"})  # recorded as given, at once or while paused
+GIVEN_STATES = frozenset({"consent given", "consent given, paused"})
 RECEIPT_TYPE = "consent-receipt+jwt"
 ANSWER_TYPE = "qq-answer+jws"
 RECORDS_EVENT = "registry:records:published"
 
 NOT_SHOWN = (
     "that what the agency wrote is true: only that this is what its file said",
-    "that the consent still stood at the moment of the answer: only that it had been given; a withdrawal is an entry"
-    " of its own, which the log's owner or the subject can point to",
-    "who the person is: the evidence names a random id; the lender knows whom it asked about and can check the"
-    " salted digest of its own request",
+    (
+        "that the consent still stood at the moment of the answer: only that it had been given; a withdrawal is an"
+        " entry of its own, which the log's owner or the subject can point to"
+    ),
+    (
+        "who the person is: the evidence names a random id; the lender knows whom it asked about and can check the"
+        " salted digest of its own request"
+    ),
     "that everybody sees the same log: the policy names no witnesses",
 )
 
@@ -91,41 +96,43 @@ def verify(raw: bytes, policy: TrustPolicy) -> Verdict:
     Raises:
         EvidenceRefused: it does not hold; the message names the step that broke.
     """
-    evidence = _step(1, lambda: _form(raw))
+    evidence = _step(1, _form, raw)
     verdict = Verdict(evidence["form"])
     say = verdict.shown.append
     say((1, f"a {verdict.form} evidence file, complete and in canonical bytes"))
 
-    point = _step(2, lambda: _checkpoint(evidence["checkpoint"], policy))
+    point = _step(2, _checkpoint, evidence["checkpoint"], policy)
     say((2, f"the log {point.origin} signed a tree of {point.size} entries, root {point.root.hex()[:16]}…"))
 
     sources = [evidence["access"], evidence["consent"], *evidence["chunks"]]
-    indexes = [_step(3, lambda s=source: _included(s, evidence["checkpoint"], point)) for source in sources]
+    indexes = [_step(3, _included, source, evidence["checkpoint"], point) for source in sources]
     say((3, f"{len(sources)} entries are in that tree: access at {indexes[0]}, consent at {indexes[1]}"))
 
-    entries = [_step(4, lambda s=s, i=i: _opened(s, i)) for s, i in zip(sources, indexes, strict=True)]
+    entries = [_step(4, _opened, source, index) for source, index in zip(sources, indexes, strict=True)]
     access, consent, chunks = entries[0], entries[1], entries[2:]
     say((4, "what is opened of these entries is what the log committed to"))
 
-    _step(5, lambda: _order(access, consent))
+    _step(5, _order, access, consent)
     say((5, f"the access was permitted at {access.at}, after the consent was recorded at {consent.at}"))
 
-    _step(6, lambda: _records(evidence["records"], chunks, access))
+    _step(6, _records, evidence["records"], chunks, access)
     say((6, f"{len(evidence['records'])} source records, exactly those that the access entry names, are in the log"))
 
     if verdict.form == "redacted":
-        verdict.not_shown.insert(0, "to whom, on which consent and what was answered: the redacted form carries neither")
+        verdict.not_shown.insert(
+            0, "to whom, on which consent and what was answered: the redacted form carries neither"
+        )
         return verdict
-    scope = _step(7, lambda: _receipt(evidence["receipt"], policy, access, consent))
+    scope = _step(7, _receipt, evidence["receipt"], policy, access, consent)
     say((7, f"the subject's consent for {scope.recipient} and {scope.purpose} covers these items on that day"))
-    count = _step(8, lambda: _answer(evidence, policy, access))
+    count = _step(8, _answer, evidence, policy, access)
     say((8, f"the answer is signed, and each of its {count} values opens a source record's commitment"))
     return verdict
 
 
-def _step(number: int, act: Callable[[], Result]) -> Result:
+def _step(number: int, act: Callable[..., Result], *given: object) -> Result:
     try:
-        return act()
+        return act(*given)
     except EvidenceRefused:
         raise
     except RegistryError as error:
@@ -164,11 +171,12 @@ def _form(raw: bytes) -> dict[str, Any]:
 
 
 def _checkpoint(signed: str, policy: TrustPolicy) -> Checkpoint:
-    """Open the checkpoint; each line under it must be written by a key of the policy, in the one way it can be written."""
+    """Open the checkpoint; each line under it must be by a key of the policy, in the one way it can be written."""
     point = open_checkpoint(signed, policy.log_keys, policy.origin)
     text, known = note.verify(signed, policy.log_keys)
     lines = "".join(
-        f"— {name} {base64.b64encode(key_id + signature).decode()}\n" for name, key_id, signature in note.split(signed)[1]
+        f"— {name} {base64.b64encode(key_id + signature).decode()}\n"
+        for name, key_id, signature in note.split(signed)[1]
     )
     _need(2, f"{text}\n{lines}" == signed, "the checkpoint is not written in its one form")
     _need(2, len(known) == lines.count("\n"), "the checkpoint carries a signature that the policy does not know")
@@ -197,7 +205,7 @@ def _opened(source: Mapping[str, Any], index: int) -> _Entry:
 
 def _order(access: _Entry, consent: _Entry) -> None:
     _need(5, access.event == PERMITTED, "the access entry is not a permit")
-    _need(5, consent.event == GRANTED, "the consent entry is not a consent that was given")
+    _need(5, consent.event in GIVEN, "the consent entry is not a consent that was given")
     _need(5, consent.index < access.index, "the consent was recorded after the access")
 
 
@@ -246,8 +254,11 @@ def _receipt(text: str, policy: TrustPolicy, access: _Entry, consent: _Entry) ->
     purpose = document["processing"]["purposes"][0]
     _need(7, purpose["recipient_third_parties"] == [asked["lender"]], "the consent is for another lender")
     _need(7, purpose["purpose"] == asked["purpose"], "the consent is for another purpose")
-    items = {f"{group['pii_type']}.{name}" for group in document["pii_information"] for name in group["pii_attribute_id"]}
+    items = {
+        f"{group['pii_type']}.{name}" for group in document["pii_information"] for name in group["pii_attribute_id"]
+    }
     _need(7, set(asked["items"]) <= items, "the access went beyond the items of the consent")
+    _need(7, document["events"][0]["event_state"] in GIVEN_STATES, "the receipt is not for a consent that was given")
     since, until = document["events"][0]["validity_duration"].split("/")
     at = datetime.fromisoformat(access.at)
     _need(7, datetime.fromisoformat(since) <= at < datetime.fromisoformat(until), "the consent was not valid then")
@@ -259,6 +270,7 @@ def _answer(evidence: Mapping[str, Any], policy: TrustPolicy, access: _Entry) ->
     jws.verify(evidence["signature"], policy.answer_keys, canonical(answer), typ=ANSWER_TYPE)
     for name in ("query_id", "lender", "purpose", "mode"):
         _need(8, answer[name] == asked[name], f"the answer has another {name} than the access entry")
+    _need(8, answer["decided_at"] == access.at, "the answer was decided at another moment than the access entry says")
     _need(8, answer["request"]["sha256"] == asked["request_sha256"], "the answer is to another request")
     permitted, count = set(asked["items"]), 0
     shown = {record["commitment"]: record for record in answer["records"]}

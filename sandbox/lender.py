@@ -226,6 +226,10 @@ class Lender:
         page: Json = self._call("GET", "/audit/v1/events", params=filters).json()
         return page
 
+    def credentials(self) -> tuple[str, ECKey]:
+        """Give a fresh access token and the key that its proofs must be signed with; for load generators."""
+        return self._fetch_token(), self._proof_key
+
     def _call(
         self,
         method: str,

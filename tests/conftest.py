@@ -8,6 +8,7 @@ Tests under tests/unit have no sockets. Nothing here skips: what is missing is a
 """
 
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -120,9 +121,13 @@ def keystore(addresses: Addresses) -> Iterator[Database]:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A home with nothing in it."""
-    return tmp_path / "home"
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home with nothing in it; what it put elsewhere goes with it."""
+    home = tmp_path / "home"
+    yield home
+    elsewhere = home / "postgres" / "data-directory"
+    if elsewhere.is_file():
+        shutil.rmtree(elsewhere.read_text(encoding="utf-8").strip())
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A person with a consent and two records, put into an installation without any file; and a caller at the gate."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from uuid import UUID, uuid4
 
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
@@ -16,7 +16,7 @@ from registry.basis import Basis, BasisKind
 from registry.canonical import canonical
 from registry.catalogue import current
 from registry.identifiers import ResidentId
-from registry.records import NewRecord, Provenance
+from registry.records import NewRecord, Payload, Provenance
 
 ZHANG = ResidentId.parse("630222199901010001")
 LI = ResidentId.parse("63272119850302000X")
@@ -24,7 +24,7 @@ NOBODY = ResidentId.parse("630203197606150003")
 BANK = "沙箱农商银行"
 EVERYTHING = ("SUBSIDY", "RATING")
 
-SUBSIDY = {
+SUBSIDY: Payload = {
     "project": "草原生态保护补助奖励",
     "grant_year": 2026,
     "period": "1",
@@ -33,12 +33,12 @@ SUBSIDY = {
     "paid_on": "2026-05-08",
     "bank_account": "6239990000000000018",
 }
-RATING = {"grade": "AA", "score": "86.5", "eval_date": "2026-03-01", "valid_to": None}
+RATING: Payload = {"grade": "AA", "score": "86.5", "eval_date": "2026-03-01", "valid_to": None}
 
 
 def caller(organisation: str = BANK, client_id: str = "bank") -> Caller:
     """A lender's system that has been admitted."""
-    return Caller(client_id, organisation, "lender", frozenset({"queries"}), "jti", b"", datetime.now(UTC))
+    return Caller(client_id, organisation, "lender", frozenset({"queries"}), "jti", b"", clock.now())
 
 
 def capture() -> Capture:
@@ -50,7 +50,7 @@ def capture() -> Capture:
     )
 
 
-def consented(  # noqa: PLR0913  # one argument a term
+def consented(  # one argument a term
     home: Home,
     who: ResidentId = ZHANG,
     *,
@@ -78,7 +78,7 @@ def consented(  # noqa: PLR0913  # one argument a term
     return consents.grant(home, who, new, actor="test")
 
 
-def held(home: Home, who: ResidentId = ZHANG, payloads: Sequence[tuple[str, dict[str, object]]] | None = None) -> UUID:
+def held(home: Home, who: ResidentId = ZHANG, payloads: Sequence[tuple[str, Payload]] | None = None) -> UUID:
     """Publish records of a person; give the subject's id."""
     now = clock.now()
     provenance = Provenance(
@@ -117,5 +117,3 @@ def question(who: ResidentId = ZHANG, **changes: object) -> Ask:
 def sequenced(home: Home) -> None:
     """Let the log number and sign what waits."""
     log.sequence_all(home.database, home.keyring.log_signers(), home.keyring.origin, now=clock.now())
-
-

@@ -4,6 +4,7 @@ Errors that name themselves end with one line and exit code 2; nothing that a co
 personal data. A home is opened by every command that needs one: a fresh home is a fresh installation.
 """
 
+import logging
 import sys
 
 import typer
@@ -23,7 +24,8 @@ _EXPECTED = (ExchangeError, RegistryError, ConsentError, ConnectorError, HomeExi
 
 def build() -> typer.Typer:
     """Put the command together. In production there is no `--as-of`: it exists for samples only."""
-    app = typer.Typer(name="qingqiao", help="青桥 Qingqiao: consented, provable exchange of credit data.", no_args_is_help=True)
+    said = "青桥 Qingqiao: consented, provable exchange of credit data."
+    app = typer.Typer(name="qingqiao", help=said, no_args_is_help=True)
     home.add_to(app)
     intake.add_to(app, with_as_of=read_mode() is not Mode.PRODUCTION)
     consents.add_to(app)
@@ -36,7 +38,7 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Run the command line."""
-    journal.set_up(sys.stderr)
+    journal.set_up(sys.stderr, level=logging.WARNING)
     try:
         build()()
     except _EXPECTED as error:

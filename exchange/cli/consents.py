@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from connectors import reading
 from consent import ledger
 from consent.evidence import Channel
 from consent.grant import State
@@ -23,10 +22,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 @_CONSENT.command("import")
-def import_register(file: Annotated[Path, typer.Argument(help="Consent register (授权台账), CSV or workbook.")]) -> None:
+def import_register(
+    file: Annotated[Path, typer.Argument(help="Consent register (授权台账), CSV or workbook.")],
+) -> None:
     """Record a consent register; the same file again changes nothing."""
     with opened() as home:
-        report = consents.import_register(home, reading.rows_by_header(file.read_bytes(), file.name), actor="operator")
+        report = consents.import_register(home, consents.read_register(file.read_bytes()), actor="operator")
     counts = ", ".join(f"{count} {outcome.value}" for outcome, count in sorted(report.counts.items()) if count)
     console.print(f"[green]✓[/green] {len(report.rows)} rows: {counts}")
     shown = [row for row in report.rows if row.needs_attention][:_SHOWN]

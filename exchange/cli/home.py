@@ -21,7 +21,7 @@ def init(
     *,
     production: Annotated[bool, typer.Option("--production", help="Real people; chosen once, never changed.")] = False,
     operator: Annotated[str, typer.Option(help="Who operates it (legal.md R-01).")] = "",
-    operating_mode: Annotated[str, typer.Option(help="On what footing: public platform, processor, enterprise only.")] = "",
+    operating_mode: Annotated[str, typer.Option(help="Public platform, processor, or enterprise only.")] = "",
     authorisation: Annotated[str, typer.Option(help="Licence or authorisation number.")] = "",
     authorised_until: Annotated[str | None, typer.Option(help="Its last day, as 2027-12-31.")] = None,
     log_origin: Annotated[str, typer.Option(help="Name of the transparency log, as log.example.gov.cn/credit.")] = "",
@@ -29,8 +29,13 @@ def init(
     """Make the home that QINGQIAO_HOME names: a sandbox, or, with --production, the real thing."""
     chosen = SANDBOX
     if production:
-        missing = [n for n, v in {"--operator": operator, "--operating-mode": operating_mode,
-                                  "--authorisation": authorisation, "--log-origin": log_origin}.items() if not v]  # fmt: skip
+        needed = {
+            "--operator": operator,
+            "--operating-mode": operating_mode,
+            "--authorisation": authorisation,
+            "--log-origin": log_origin,
+        }
+        missing = [name for name, value in needed.items() if not value]
         if missing:
             raise typer.BadParameter(f"production needs {', '.join(missing)}: they stand in every answer")
         chosen = Installation(Mode.PRODUCTION, operator, operating_mode, authorisation, authorised_until, log_origin)

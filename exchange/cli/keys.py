@@ -1,6 +1,5 @@
 """`qingqiao keys` and `qingqiao verify`: the keys of a home, and the check that needs none of it."""
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +30,7 @@ def list_keys() -> None:
     """List keys by purpose and date; no secret is shown."""
     with opened() as home:
         table = Table("purpose", "key", "algorithm", "since", "retired")
-        for key in home.keyring.all_keys():
+        for key in home.keyring.keys:
             retired = f"{key.retired_at:%Y-%m-%d}" if key.retired_at else ""
             table.add_row(key.purpose.value, key.key_id, key.algorithm, f"{key.created_at:%Y-%m-%d}", retired)
         console.print(table)
@@ -70,17 +69,18 @@ def split(
     """Split the master key among custodians (Shamir): any `needed` of them can restore it, fewer learn nothing."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with opened() as home:
-        for number, share in enumerate(custody.split(read_master(home.settings.home), needed, shares), start=1):
+        made = custody.split(read_master(home.settings.home), needed=needed, of=shares)
+        for number, share in enumerate(made, start=1):
             path = folder / f"share-{number}-of-{shares}.txt"
             path.touch(mode=0o600, exist_ok=False)
-            path.write_text(share.text + "\n")
+            path.write_text(share + "\n")
     console.print(f"[green]✓[/green] {shares} shares, {needed} needed: hand them out and empty the folder")
 
 
 @_KEYS.command()
 def join(files: Annotated[list[Path], typer.Argument(help="Files of shares, as many as are needed.")]) -> None:
     """Check that shares restore this home's master key. The key itself is not shown."""
-    restored = custody.join([custody.Share.parse(file.read_text().strip()) for file in files])
+    restored = custody.join([file.read_text().strip() for file in files])
     with opened() as home:
         same = restored == read_master(home.settings.home)
     console.print("[green]✓[/green] these shares restore the master key" if same else "[red]✗[/red] another key")
@@ -106,4 +106,4 @@ def verify(
     console.print("\nNot shown by this file:")
     for said in verdict.not_shown:
         console.print(f"  · {said}")
-    console.print(f"\n[green]holds[/green] ({verdict.form} form, {date.today():%Y-%m-%d})")
+    console.print(f"\n[green]holds[/green] ({verdict.form} form, {clock.beijing_day(clock.now())})")

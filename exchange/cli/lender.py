@@ -1,4 +1,4 @@
-"""`qingqiao lender`, `qingqiao query`, `qingqiao evidence` and `qingqiao audit`: register systems, and act as one over OAuth."""
+"""`qingqiao lender`, `query`, `evidence` and `audit`: register systems, and act as one over OAuth."""
 
 from datetime import date
 from pathlib import Path
@@ -38,7 +38,7 @@ def register(home: Home, client_id: str, organisation: str, role: Role, jwks: di
             tx, client_id, role=role, organisation=recipient_name(organisation), jwks=jwks, now=now
         )
         fields: dict[str, Any] = {"client_id": client_id, "organisation": organisation, "role": role.value}
-        fields["scopes"] = sorted(scopes)
+        fields["scopes"] = sorted(str(scope) for scope in scopes)
         log.append(tx, [log.Entry(event=Event.CLIENT_ADDED, at=now, actor="operator", fields=fields)])
 
 
@@ -100,17 +100,30 @@ _Key = Annotated[Path, typer.Option("--key", help="Private key file, from `lende
 _Url = Annotated[str | None, typer.Option("--url", help="The exchange's address; by default this installation's.")]
 
 
-def query(  # noqa: PLR0913  # one parameter an option
+_Identifier = Annotated[
+    str,
+    typer.Option(
+        prompt="Resident id or credit code",
+        hide_input=True,
+        help="Whom to ask about; asked for when not given, so that it stays out of the shell's history.",
+    ),
+]
+_Items = Annotated[
+    list[str] | None, typer.Option("--item", help="Items or kinds; without any, all that the consent covers.")
+]
+
+
+def query(  # one parameter an option
     key: _Key,
-    identifier: Annotated[str, typer.Option(prompt=True, hide_input=True, help="Resident id or credit code; asked for, so that it stays out of the shell's history.")],
+    identifier: _Identifier,
     business_no: Annotated[str, typer.Option(help="Number of the application.")],
     purpose: Annotated[str, typer.Option()] = "LOAN_APPROVAL",
-    items: Annotated[list[str] | None, typer.Option("--item", help="Items or kinds; without any all that the consent covers.")] = None,
+    items: _Items = None,
     out: Annotated[Path | None, typer.Option(help="Write the answer here.")] = None,
     url: _Url = None,
 ) -> None:
     """Ask about a subject as a lender would: over HTTP, with OAuth and DPoP."""
-    kind: Literal["resident_id", "uscc"] = "uscc" if identifier[:2].isalnum() and not identifier[:2].isdigit() else "resident_id"
+    kind: Literal["resident_id", "uscc"] = "resident_id" if identifier[:17].isdigit() else "uscc"
     with Lender(url or settings().issuer, read_key(key)) as lender:
         try:
             answer = lender.query(kind, identifier, purpose=purpose, business_no=business_no, items=items)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from exchange import journal
 from exchange.app import create_app
 from exchange.cli.context import console, opened
 from exchange.home import Home
@@ -37,9 +38,11 @@ def server(home: Home) -> uvicorn.Server:
 
 
 def serve(
-    *, with_jobs: Annotated[bool, typer.Option("--jobs/--no-jobs", help="Run the scheduled jobs in this process too.")] = True
+    *,
+    with_jobs: Annotated[bool, typer.Option("--jobs/--no-jobs", help="Run the scheduled jobs in here too.")] = True,
 ) -> None:
     """Serve the doors of this installation until Ctrl-C."""
+    journal.set_up()
     with opened() as home:
         running = Jobs(home) if with_jobs else None
         if running is not None:
@@ -57,5 +60,6 @@ def jobs() -> None:
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    journal.set_up()
     with opened() as home:
         Jobs(home).run_forever(stop)

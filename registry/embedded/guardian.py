@@ -26,7 +26,9 @@ from types import FrameType
 OWNERS_LOCK = "owners.lock"
 GUARDIANS_LOCK = "guardian.lock"
 LOG = "postgresql.log"
+SOCKET_PREFIX = "qq-"  # of the socket's directory
 
+_SOCKET_FILES = (".s.PGSQL.5432", ".s.PGSQL.5432.lock")
 _STEP_SECONDS = 0.01
 _START_SECONDS = 55.0
 _FAST_STOP_SECONDS = 20.0
@@ -97,8 +99,10 @@ def stop(data: Path) -> None:
         deadline = time.monotonic() + seconds
         while postmaster(data) is not None and time.monotonic() < deadline:
             time.sleep(_STEP_SECONDS)
-    if directory:
-        with contextlib.suppress(OSError):  # not empty after an immediate stop: the next start takes a new one
+    if Path(directory).name.startswith(SOCKET_PREFIX):
+        for name in _SOCKET_FILES:  # left when the server was killed
+            (Path(directory) / name).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
             Path(directory).rmdir()
 
 

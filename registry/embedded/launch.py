@@ -29,7 +29,7 @@ def start(tools: Binaries, place: Place) -> None:
         EmbeddedError: it did not start; the reason is the server's own.
     """
     for left in reversed(range(_TRIES)):
-        socket = Path(tempfile.mkdtemp(prefix="qq-"))
+        socket = Path(tempfile.mkdtemp(prefix=guardian.SOCKET_PREFIX))
         place.give(socket)
         account = place.account
         server = [

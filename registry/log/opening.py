@@ -36,7 +36,5 @@ def openings(tx: Transaction, entry_ids: Sequence[UUID]) -> dict[UUID, Opening]:
 
 def entry_of_query(tx: Transaction, query_id: UUID, event: str) -> UUID | None:
     """Find the entry of one event of a query; None if there is none."""
-    row = tx.execute(
-        "SELECT entry_id FROM log_entry WHERE query_id = %s AND event = %s", (query_id, event)
-    ).fetchone()
+    row = tx.execute("SELECT entry_id FROM log_entry WHERE query_id = %s AND event = %s", (query_id, event)).fetchone()
     return row[0] if row else None

@@ -180,7 +180,8 @@ def test_an_unknown_person_and_a_missing_consent_cannot_be_told_apart(exchange_h
     """Same code, same body, and times whose medians lie within the spread of each other."""
     held(exchange_home, LI)
     consented(exchange_home, LI, recipient="别的银行")
-    shapes, times = {}, {LI.text: [], NOBODY.text: []}
+    shapes: dict[str, Any] = {}
+    times: dict[str, list[float]] = {LI.text: [], NOBODY.text: []}
     for round_ in range(40):
         for who in (LI.text, NOBODY.text) if round_ % 2 else (NOBODY.text, LI.text):
             started = time.perf_counter()

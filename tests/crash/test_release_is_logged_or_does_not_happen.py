@@ -89,7 +89,7 @@ def test_a_process_killed_at_any_step_leaves_nothing(exchange_home: Home, addres
     command = [sys.executable, "-c", _KILLED, str(exchange_home.settings.home), addresses.database_url,
                addresses.keystore_url, str(step)]  # fmt: skip
     root = str(Path(__file__).parents[2])
-    ended = subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": root}, check=False)  # noqa: S603, TID251  # our own interpreter
+    ended = subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": root}, check=False)  # noqa: TID251  # our own interpreter
     assert ended.returncode == -signal.SIGKILL
     assert left_behind(exchange_home) == (0, 0, 0)
     assert isinstance(release(exchange_home, [question()])[0], Permitted)

@@ -35,16 +35,12 @@ def test_no_byte_can_be_changed(exchange_home: Home) -> None:
     policy = exchange_home.keyring.policy()
     for raw in built(exchange_home):
         verify(raw, policy)
-        chosen = random.Random(7)  # noqa: S311  # which bytes to try, nothing secret
+        chosen = random.Random(7)  # which bytes to try, nothing secret
         for position in sorted(chosen.sample(range(len(raw)), min(SAMPLED, len(raw)))):
             for flip in (0x01, 0x20):
                 changed = raw[:position] + bytes([raw[position] ^ flip]) + raw[position + 1 :]
-                try:
+                with pytest.raises(EvidenceRefused, match="step [1-8]:"):
                     verify(changed, policy)
-                except EvidenceRefused as refused:
-                    assert 1 <= refused.step <= 8
-                else:
-                    pytest.fail(f"byte {position} ({raw[position : position + 1]!r} ^ {flip:#x}) was accepted")
 
 
 def rewritten(raw: bytes, change: str) -> bytes:
@@ -96,9 +92,7 @@ def test_the_step_that_broke_is_named(exchange_home: Home, change: str, step: in
     assert refused.value.step == step
 
 
-def test_keys_of_another_exchange_prove_nothing(
-    exchange_home: Home, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_keys_of_another_exchange_prove_nothing(exchange_home: Home, tmp_path_factory: pytest.TempPathFactory) -> None:
     full, _ = built(exchange_home)
     other = Keyring.create(tmp_path_factory.mktemp("other"), origin=exchange_home.keyring.origin, now=clock.now())
     with pytest.raises(EvidenceRefused, match="step 2"):

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
@@ -18,8 +18,10 @@ from prometheus_client import CollectorRegistry
 from exchange import jobs
 from exchange.home import SANDBOX, Home
 from exchange.jobs import Job, Jobs, Leadership
+from exchange.settings import Settings
 from registry import clock, log
 from registry.database import Database
+from registry.datakeys import DataKeys
 from registry.keyring import Keyring
 
 NOON = datetime(2026, 6, 15, 4, tzinfo=UTC)
@@ -44,9 +46,9 @@ def running(*started: Jobs) -> Iterator[None]:
 
 
 @pytest.fixture
-def installation(database: Database, home: Path) -> Home:
+def installation(database: Database, keystore: Database, home: Path) -> Home:
     keyring = Keyring.create(home, origin=SANDBOX.log_origin, now=NOON)
-    return cast("Home", SimpleNamespace(database=database, keyring=keyring, installation=SANDBOX))
+    return Home(Settings(home=home), SANDBOX, keyring, database, DataKeys(keystore, keyring))
 
 
 def sample(registry: CollectorRegistry, name: str, job: str) -> float | None:
@@ -135,7 +137,7 @@ def test_a_failing_job_stops_no_other(installation: Home) -> None:
 
 def test_an_entry_is_covered_by_a_checkpoint_within_a_second(installation: Home, database: Database) -> None:
     waits = []
-    with running(one := Jobs(installation, [job for job in jobs.TABLE if job.name == "log:sequence"])):
+    with running(one := Jobs(installation, [job for job in jobs.table() if job.name == "log:sequence"])):
         wait_until(lambda: one.leading)
         for number in range(5):
             entry = log.Entry("test:entry:written", clock.now(), "system", {"n": number})
@@ -153,7 +155,7 @@ def covered(database: Database, entry_id: UUID) -> bool:
 
 
 def test_every_job_of_the_table_does_nothing_on_an_empty_installation(installation: Home) -> None:
-    for job in jobs.TABLE:
+    for job in jobs.table():
         job.run(installation)
 
 
@@ -168,3 +170,34 @@ def test_a_database_that_is_gone_is_waited_for(installation: Home) -> None:
     stop.set()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_batches_are_weighed_again_only_when_a_consent_changed(
+    installation: Home, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weighed: list[int] = []
+    monkeypatch.setattr(jobs, "intake_of", lambda _: SimpleNamespace(reevaluate=lambda: weighed.append(1)))
+    monkeypatch.setattr(jobs, "SLOWEST_COMMIT", timedelta())
+    job = jobs.Reevaluation()
+    for _ in range(3):
+        job(installation)
+    assert len(weighed) == 1
+    with database.transaction() as tx:
+        log.append(tx, [log.Entry("consent:grant:withdrawn", clock.now(), "system", {})])
+    for _ in range(3):
+        job(installation)
+    assert len(weighed) == 2
+
+
+def test_weighing_that_failed_is_done_again(installation: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy() -> None:
+        raise OSError("busy")
+
+    job = jobs.Reevaluation()
+    monkeypatch.setattr(jobs, "intake_of", lambda _: SimpleNamespace(reevaluate=busy))
+    with pytest.raises(OSError, match="busy"):
+        job(installation)
+    weighed: list[int] = []
+    monkeypatch.setattr(jobs, "intake_of", lambda _: SimpleNamespace(reevaluate=lambda: weighed.append(1)))
+    job(installation)
+    assert weighed == [1]

@@ -79,9 +79,9 @@ def test_the_signed_root_is_that_of_the_published_entries(database: Database) ->
 
 
 def test_an_entry_that_no_checkpoint_covers_has_no_proof_yet(database: Database) -> None:
-    covered, = append(database, entries(1))
+    (covered,) = append(database, entries(1))
     sequence(database)
-    waiting, = append(database, entries(1, first=1))
+    (waiting,) = append(database, entries(1, first=1))
     with database.transaction() as tx:
         assert set(log.proofs(tx, [covered.entry_id, waiting.entry_id, uuid4()])) == {covered.entry_id}
         assert log.proof(tx, waiting.entry_id) is None
@@ -197,7 +197,7 @@ def test_the_clear_side_opens_every_commitment_of_the_leaf(database: Database) -
         consent_id="c-1",
         query_id=uuid4(),
     )
-    appended, = append(database, [entry])
+    (appended,) = append(database, [entry])
     with database.transaction() as tx:
         row = tx.execute(
             "SELECT event, at, actor, fields, subject_id, consent_id, query_id, entry_id, seed FROM log_entry",
@@ -210,7 +210,7 @@ def test_the_clear_side_opens_every_commitment_of_the_leaf(database: Database) -
 
 def test_a_leaf_shows_event_and_time_and_nothing_else(database: Database) -> None:
     subject = UUID("6f1c2a34-0000-4000-8000-000000000001")
-    appended, = append(
+    (appended,) = append(
         database,
         [log.Entry("release:query:refused", NOON, "bank-a", {"reason": "no-consent"}, subject_id=subject)],
     )
@@ -228,7 +228,7 @@ def test_an_entry_that_cannot_be_committed_to_writes_nothing(database: Database)
 
 
 def test_the_same_entry_cannot_be_appended_twice(database: Database) -> None:
-    entry, = entries(1)
+    (entry,) = entries(1)
     append(database, [entry])
     with pytest.raises(Error):
         append(database, [entry])

@@ -1,4 +1,4 @@
-"""data keys.
+"""The data keys.
 
 Revision 0001, the first.
 """

@@ -61,14 +61,18 @@ def test_work_that_fails_fails_for_everyone_in_the_batch_and_the_next_goes_on() 
 
 
 def test_a_caller_who_has_gone_does_not_take_the_others_along() -> None:
-    together: Together[int, int] = Together(lambda batch: (time.sleep(0.05), list(batch))[1])
+    def work(batch: Sequence[int]) -> list[int]:
+        time.sleep(0.05)
+        return list(batch)
+
+    together = Together(work)
 
     async def story() -> list[int]:
         gone = asyncio.create_task(together(1))
         others = asyncio.gather(together(2), together(3))
         await asyncio.sleep(0.01)
         gone.cancel()
-        return await others
+        return list(await others)
 
     assert asyncio.run(story()) == [2, 3]
 

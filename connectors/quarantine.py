@@ -1,0 +1,45 @@
+"""Rows that a person must decide, sealed until somebody does.
+
+A row is sealed under the data key of its subject, so that erasing the person erases it too, and bound to its place in
+the batch. What an evaluation quarantines replaces what the one before it did: a row that is right now, or whose basis
+has gone, is not kept. Deciding them (release, correct, refuse) is not done here yet; nothing opens them.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from connectors.normalise import QuarantinedRow
+from registry.canonical import canonical
+from registry.database import Transaction
+from registry.suites import Suite, seal
+
+_COPY = (
+    "COPY quarantine_row (quarantine_id, batch_id, sheet, row_no, code, owner_id, basis, sealed, created_at) FROM STDIN"
+)
+
+
+def replace(  # what a sealed row is made of
+    tx: Transaction,
+    batch_id: UUID,
+    rows: Sequence[tuple[QuarantinedRow, UUID, str]],
+    *,
+    suite: Suite,
+    keys: Mapping[UUID, bytes],
+    now: datetime,
+) -> None:
+    """Keep exactly these rows of a batch, each with its owner (the subject) and the basis on which it may be kept.
+
+    `keys` are the owners' data keys, durable already.
+    """
+    tx.execute("DELETE FROM quarantine_row WHERE batch_id = %s", (batch_id,))
+    with tx.cursor() as cursor, cursor.copy(_COPY) as copy:
+        for row, owner, basis in rows:
+            plaintext = canonical({"cells": [[heading, text] for heading, text in row.cells.items()]})
+            sealed = seal(suite, keys[owner], plaintext, associated_data(batch_id, row.sheet, row.row_no))
+            copy.write_row((uuid4(), batch_id, row.sheet, row.row_no, row.code, owner, basis, sealed, now))
+
+
+def associated_data(batch_id: UUID, sheet: str, row_no: int) -> bytes:
+    """Bind a sealed row to its place."""
+    return canonical(["quarantine", str(batch_id), sheet, row_no])

@@ -1,0 +1,147 @@
+"""Raw files: hashes for ever, bytes sealed for as long as the batch may be corrected, then destroyed.
+
+The bytes hold people who did not consent, so they lie outside the database, each file under a data key of its own in
+`<home>/raw/`, and go with the key. Order of durability: key, then bytes, then the row that says they are there; a crash
+in between leaves bytes that the next intake of the same file writes again in the same place.
+"""
+
+import os
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from connectors.errors import BytesDestroyed
+from connectors.events import Event
+from registry import log
+from registry.canonical import JSON
+from registry.database import Transaction
+from registry.errors import KeyMissing
+from registry.keyring import Purpose
+from registry.store import Sealing
+from registry.suites import hmac_sha256, seal, sha256, sm3, unseal
+
+OPEN_FOR: Final = timedelta(days=30)
+_DAY: Final = timedelta(days=1).total_seconds()
+_FILES: Final = (
+    "SELECT f.raw_id, f.sha256, f.sm3, f.label, f.destroyed_at IS NOT NULL,"
+    " (SELECT min(b.as_of) FROM batch b WHERE b.raw_id = f.raw_id) FROM raw_file f "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """A file that was received. `as_of` is the day it first came, None until one of its tables was evaluated."""
+
+    raw_id: UUID
+    sha256: bytes
+    sm3: bytes
+    label: str
+    destroyed: bool
+    as_of: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hashes:
+    """Both hashes of a file's bytes."""
+
+    sha256: bytes
+    sm3: bytes
+
+
+def hashes(raw: bytes) -> Hashes:
+    """Hash a file's bytes, before anything reads them."""
+    return Hashes(sha256(raw), sm3(raw))
+
+
+def raw_id_of(sealing: Sealing, found: Hashes) -> UUID:
+    """Give a file's id: the same bytes always have the same, which nobody outside can work out."""
+    secret = sealing.keyring.symmetric(Purpose.MAC).secret
+    return UUID(bytes=hmac_sha256(secret, b"raw|" + found.sm3)[:16])
+
+
+def get(tx: Transaction, sm3_of_file: bytes) -> RawFile | None:
+    """Find a file by its SM3."""
+    found = tx.execute(_FILES + "WHERE f.sm3 = %s", (sm3_of_file,)).fetchone()
+    return RawFile(*found) if found else None
+
+
+def still_open(tx: Transaction) -> list[RawFile]:
+    """Give the files whose bytes still exist, in the order they came."""
+    rows = tx.execute(_FILES + "WHERE f.destroyed_at IS NULL ORDER BY f.received_at, f.raw_id")
+    return [RawFile(*row) for row in rows.fetchall()]
+
+
+def due(tx: Transaction, *, now: datetime) -> list[RawFile]:
+    """Give the files whose time for correction is over and whose bytes still exist."""
+    rows = tx.execute(_FILES + "WHERE f.destroyed_at IS NULL AND f.open_until <= %s ORDER BY f.raw_id", (now,))
+    return [RawFile(*row) for row in rows.fetchall()]
+
+
+def record(tx: Transaction, raw_id: UUID, found: Hashes, label: str, size: int, *, now: datetime) -> None:
+    """Record that a file came, and log it by its hashes; its name stays out of the log."""
+    tx.execute(
+        "INSERT INTO raw_file (raw_id, sha256, sm3, label, size_bytes, received_at, open_until)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        (raw_id, found.sha256, found.sm3, label, size, now, now + OPEN_FOR),
+    )
+    fields: dict[str, JSON] = {"raw_sha256": found.sha256.hex(), "raw_sm3": found.sm3.hex(), "size_bytes": size}
+    log.append(tx, [log.Entry(event=Event.FILE_RECEIVED.value, at=now, actor="system", fields=fields)])
+
+
+def keep(folder: Path, sealing: Sealing, raw_id: UUID, raw: bytes, *, now: datetime) -> None:
+    """Seal a file's bytes into the folder, durably, under a key that is durable before."""
+    key = sealing.keys.ensure([raw_id], now=now)[raw_id]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = _path(folder, raw_id)
+    draft = path.with_suffix(".part")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(seal(sealing.suite, key, raw, raw_id.bytes))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def read(folder: Path, sealing: Sealing, file: RawFile) -> bytes:
+    """Open a file's bytes.
+
+    Raises:
+        BytesDestroyed: they are gone, or their key is.
+        SealBroken: they were changed.
+    """
+    try:
+        key = sealing.keys.get([file.raw_id])[file.raw_id]
+        sealed = _path(folder, file.raw_id).read_bytes()
+    except (KeyMissing, FileNotFoundError) as error:
+        raise BytesDestroyed("the bytes of this raw file are gone; ask the source again") from error
+    return unseal(key, sealed, file.raw_id.bytes)
+
+
+def destroy(tx: Transaction, folder: Path, sealing: Sealing, file: RawFile, *, now: datetime) -> None:
+    """Destroy a file's bytes: its key first, which is enough by itself; then the sealed bytes; then say so."""
+    sealing.keys.erase(file.raw_id, now=now)
+    _path(folder, file.raw_id).unlink(missing_ok=True)
+    tx.execute("UPDATE raw_file SET destroyed_at = %s WHERE raw_id = %s", (now, file.raw_id))
+    fields = {"raw_sha256": file.sha256.hex(), "raw_sm3": file.sm3.hex()}
+    log.append(tx, [log.Entry(event=Event.BYTES_DESTROYED.value, at=now, actor="system", fields=fields)])
+
+
+def sweep(tx: Transaction, folder: Path, *, now: datetime) -> int:
+    """Remove sealed bytes that no row speaks of, left by a crash a day or more ago; say how many files that were."""
+    rows = tx.execute("SELECT raw_id FROM raw_file WHERE destroyed_at IS NULL").fetchall()
+    known = {_path(folder, raw_id) for (raw_id,) in rows}
+    left = [path for path in folder.glob("*") if path not in known and now.timestamp() - path.stat().st_mtime > _DAY]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
+def _path(folder: Path, raw_id: UUID) -> Path:
+    return folder / f"{raw_id}.sealed"

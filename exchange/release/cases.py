@@ -1,0 +1,104 @@
+"""A request on its way through the gate, and what can become of it. Values only."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from consent.decision import Permit, Reason
+from consent.scope import Mode
+from exchange.answer import QueryFacts
+from exchange.errors import ExchangeError
+from exchange.home import Home
+from exchange.oauth.guard import Caller, Presented
+from registry.errors import RegistryError
+from registry.identifiers import Identifier, SubjectKind
+from registry.keyring import Purpose
+from registry.profile import Claim
+from registry.records import OpenedRecord, RecordRef, VisibleRecord
+from registry.suites import hmac_sha256, sha256
+
+_SALT_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A lender's question. `items` None asks for all that the consent covers; `body` is the canonical request.
+
+    `presented` is a `Caller` where the gate, or another door, has admitted the caller already.
+    """
+
+    presented: Presented | Caller
+    identifier: Identifier
+    purpose: str
+    mode: Mode
+    items: frozenset[str] | None
+    body: bytes
+    claims: tuple[Claim, ...] = ()
+    business_no: str | None = None
+    staff: tuple[str, str] | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """The same lender wants the answer to a query that it was given before."""
+
+    presented: Presented | Caller
+    query_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    """An answer, committed and signed: canonical bytes and a detached JWS over them."""
+
+    query_id: UUID
+    body: bytes
+    signature: str
+    opened: tuple[OpenedRecord, ...]
+    facts: QueryFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No leave, and why; `query_id` is what the refusal is called in the log."""
+
+    query_id: UUID
+    reason: Reason
+
+
+Outcome = Permitted | Refused | ExchangeError | RegistryError
+
+
+@dataclass(slots=True)
+class Case:
+    """One request on its way through the steps."""
+
+    ask: Ask | AskAgain
+    caller: Caller | None = None
+    subject_id: UUID | None = None
+    subject_kind: SubjectKind | None = None
+    facts: QueryFacts | None = None
+    versions: list[RecordRef] | None = None
+    records: list[VisibleRecord] | None = None
+    opened: list[OpenedRecord] | None = None
+    permit: Permit | None = None
+    receipt_sha256: str = ""
+    outcome: Outcome | None = None
+    conflict: bool = False
+
+    @property
+    def open(self) -> bool:
+        """Not yet refused."""
+        return self.outcome is None
+
+
+def idempotency(case: Case) -> tuple[str, bytes]:
+    """Say under what a question may have been asked before: the client, and a digest of its Idempotency-Key."""
+    ask, caller = case.ask, case.caller
+    if not isinstance(ask, Ask) or caller is None:
+        raise TypeError("only an admitted question has an Idempotency-Key")
+    return caller.client_id, sha256((ask.idempotency_key or "").encode())
+
+
+def request_salt(home: Home, query_id: UUID) -> bytes:
+    """Derive the salt of a query's request digest: not stored, so that the database alone cannot guess at requests."""
+    return hmac_sha256(home.keyring.symmetric(Purpose.MAC).secret, b"request|" + query_id.bytes)[:_SALT_BYTES]

@@ -1,0 +1,93 @@
+"""Step 2: may it be released? Reads and locks consents; the decision itself is pure (`consent.decision`)."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from consent import ledger, purposes
+from consent.decision import Permit, Reason, Refusal, Request, decide, reopen, screen
+from consent.grant import Grant
+from consent.scope import Mode
+from exchange.oauth.guard import Caller
+from exchange.release.cases import Ask, Case, Refused, idempotency
+from registry import catalogue, clock
+from registry.database import Transaction
+from registry.identifiers import SubjectKind
+from registry.records import NOBODY
+
+
+def decide_all(tx: Transaction, cases: Sequence[Case]) -> datetime:
+    """Lock the consents that matter, decide each case as of one moment, and give that moment."""
+    standing = [case for case in cases if case.open and case.caller is not None]
+    # an unknown subject is looked for like any other, under an id that nobody has
+    pairs = {(case.subject_id or NOBODY, case.caller.org_code) for case in standing if case.caller}
+    subjects, lenders = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    grants: dict[tuple[UUID, str], list[Grant]] = {}
+    receipts: dict[str, str] = {}
+    for stored in ledger.lock(tx, subjects, lenders):
+        receipts[stored.grant.consent_id] = stored.receipt_sha256
+        grants.setdefault((stored.subject_id, stored.grant.scope.recipient), []).append(stored.grant)
+    now = clock.now()  # after the locks are held: a withdrawal that committed before this instant has been read
+    taken: Counter[str] = Counter()
+    answered: set[tuple[str, bytes]] = set()
+    for case in standing:
+        if case.caller is None:
+            continue
+        mine = grants.get((case.subject_id, case.caller.org_code), []) if case.subject_id else []
+        if isinstance(case.ask, Ask) and case.facts is None and case.ask.idempotency_key is not None:
+            if idempotency(case) in answered:
+                case.conflict = True
+                continue
+            answered.add(idempotency(case))
+        outcome = _decide_one(case, case.caller, mine, now, taken)
+        if isinstance(outcome, Permit):
+            case.permit, case.receipt_sha256 = outcome, receipts[outcome.consent_id]
+            taken[outcome.consent_id] += case.facts is None
+        else:
+            case.outcome = Refused(case.facts.query_id if case.facts else uuid4(), outcome.reason)
+    return now
+
+
+def _decide_one(
+    case: Case, caller: Caller, grants: Sequence[Grant], now: datetime, taken: Mapping[str, int]
+) -> Permit | Refusal:
+    if case.facts is not None:
+        facts = case.facts
+        request = _request(case, caller.org_code, facts.purpose, Mode(facts.mode), facts.items, facts.business_no)
+        return reopen(request, facts.consent_id, grants, now=now)
+    ask = case.ask
+    if not isinstance(ask, Ask):
+        raise TypeError("a query that was not found has been refused before")
+    purpose = purposes.current().get(ask.purpose)
+    first: Refusal | None = None
+    for items in _wanted(ask, caller.org_code, grants):
+        request = _request(case, caller.org_code, ask.purpose, ask.mode, items, ask.business_no)
+        outcome = screen(request, purpose) or decide(request, grants, now=now, taken=taken)
+        if isinstance(outcome, Permit):
+            return outcome
+        first = first or outcome
+    return first or Refusal(Reason.NO_CONSENT)
+
+
+def _wanted(ask: Ask, lender: str, grants: Sequence[Grant]) -> list[frozenset[str]]:
+    """The items to try: those asked for, or else what each consent for this purpose covers, the widest first.
+
+    Without a consent the widest possible request is tried, so that a missing consent and an unknown subject
+    are refused alike.
+    """
+    if ask.items is not None:
+        return [ask.items]
+    held = {g.scope.items for g in grants if (g.scope.recipient, g.scope.purpose) == (lender, ask.purpose)}
+    if not held:
+        purpose = purposes.current().get(ask.purpose)
+        return [catalogue.current().expand(purpose.kinds)] if purpose else [frozenset({ask.purpose})]
+    return sorted(held, key=lambda items: (-len(items), sorted(items)))
+
+
+def _request(  # the parts of a request
+    case: Case, lender: str, purpose: str, mode: Mode, items: frozenset[str], business_no: str | None
+) -> Request:
+    about_person = case.subject_kind is not SubjectKind.ORGANISATION
+    w_items = items & catalogue.current().w_items if about_person else frozenset[str]()
+    return Request(lender, purpose, items, mode, w_items, business_no=business_no)

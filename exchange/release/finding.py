@@ -1,0 +1,87 @@
+"""Step 1: who asks, about whom, and was it asked before."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from exchange import answer
+from exchange.answer import QueryFacts
+from exchange.errors import CredentialsRefused, RequestRefused
+from exchange.home import Home
+from exchange.oauth.guard import Caller, Presented, admit
+from exchange.release.cases import Ask, AskAgain, Case, idempotency, request_salt
+from registry import store
+from registry.database import Transaction
+from registry.identifiers import SubjectKind
+from registry.profile import Claim
+from registry.records import RecordRef
+from registry.suites import constant_time_equal
+
+
+def admit_all(tx: Transaction, cases: Sequence[Case]) -> None:
+    """Admit callers: their proofs are used up, their clients active, their tokens not taken back."""
+    arriving: list[tuple[Case, Presented]] = []
+    for case in cases:
+        if isinstance(case.ask.presented, Caller):
+            case.caller = case.ask.presented
+        else:
+            arriving.append((case, case.ask.presented))
+    if arriving:
+        for (case, _), admitted in zip(arriving, admit(tx, [one for _, one in arriving]), strict=True):
+            if isinstance(admitted, CredentialsRefused):
+                case.outcome = admitted
+            else:
+                case.caller = admitted
+
+
+def find(home: Home, tx: Transaction, cases: Sequence[Case]) -> None:
+    """Find subjects by keyed hash, and the queries that were answered before."""
+    new = [(case, case.ask) for case in cases if case.open and isinstance(case.ask, Ask)]
+    found = store.lookup(tx, home.keyring, [ask.identifier for _, ask in new]) if new else {}
+    for case, ask in new:
+        case.subject_id, case.subject_kind = found.get(ask.identifier.text), ask.identifier.kind
+    keyed = {idempotency(case): case for case, ask in new if ask.idempotency_key is not None}
+    again = {case.ask.query_id: case for case in cases if case.open and isinstance(case.ask, AskAgain)}
+    if not keyed and not again:
+        return
+    rows = tx.execute(_EARLIER, ([key[0] for key in keyed], [key[1] for key in keyed], list(again))).fetchall()
+    for row in rows:
+        for earlier in (keyed.get((row[1], row[2])), again.get(row[0])):
+            if earlier is not None and earlier.caller is not None and earlier.caller.client_id == row[1]:
+                _take_up(home, earlier, row)
+    for case in again.values():
+        if case.facts is None:
+            case.outcome = RequestRefused("query-unknown")
+
+
+_EARLIER = (
+    "SELECT q.query_id, q.client_id, q.idempotency_digest, q.organisation, q.subject_id, s.kind, q.consent_id,"
+    " q.purpose, q.business_no, q.mode, q.items, q.records, q.request_sha256, q.decided_at"
+    " FROM query q JOIN subject s USING (subject_id)"
+    " WHERE (q.client_id, q.idempotency_digest) IN (SELECT * FROM unnest(%s::text[], %s::bytea[]))"
+    " OR q.query_id = ANY(%s)"
+)
+
+
+def _take_up(home: Home, case: Case, row: Sequence[Any]) -> None:
+    salt = request_salt(home, row[0])
+    if isinstance(case.ask, Ask) and not constant_time_equal(answer.request_digest(salt, case.ask.body), row[12]):
+        case.outcome = RequestRefused("idempotency-key-reused")
+        return
+    case.subject_id, case.subject_kind = row[4], SubjectKind(row[5])
+    case.versions = [RecordRef(row[4], UUID(record_id), version) for record_id, version in row[11]["versions"]]
+    case.facts = QueryFacts(
+        query_id=row[0],
+        client_id=row[1],
+        lender=row[3],
+        subject_id=row[4],
+        consent_id=row[6],
+        purpose=row[7],
+        business_no=row[8],
+        mode=row[9],
+        items=frozenset(row[10]),
+        claims=tuple(Claim(*claim) for claim in row[11]["claims"]),
+        request_sha256=row[12],
+        request_salt=salt,
+        decided_at=row[13],
+    )

@@ -1,0 +1,195 @@
+"""Step 3: find what will be opened, write the query, count the use, append the outcome to the log."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from psycopg.types.json import Jsonb
+
+from consent import ledger
+from consent.decision import Reason
+from exchange import answer
+from exchange.answer import QueryFacts
+from exchange.events import Event
+from exchange.home import Home
+from exchange.oauth.guard import Caller
+from exchange.release.cases import Ask, AskAgain, Case, Refused, idempotency, request_salt
+from registry import log, profile, store
+from registry.database import Transaction
+from registry.records import VisibleRecord
+
+
+def record(home: Home, tx: Transaction, cases: Sequence[Case], now: datetime) -> None:
+    """Write what was decided: queries, uses and log entries, one statement each for all cases."""
+    permitted = [case for case in cases if case.permit is not None and case.open and not case.conflict]
+    _find_records(tx, permitted, now)
+    fresh = [case for case in permitted if case.facts is None]
+    _insert_queries(home, tx, fresh, now)
+    ledger.count_uses(tx, Counter(case.permit.consent_id for case in fresh if case.permit and not case.conflict))
+    entries = []
+    for case in cases:
+        if case.conflict or case.caller is None:
+            continue
+        if isinstance(case.outcome, Refused):
+            entries.append(_refusal_entry(case, case.caller, case.outcome, now))
+        elif case.facts is not None and case.permit is not None:
+            entries.append(_permit_entry(case, case.caller, case.facts, now))
+    log.append(tx, entries)
+
+
+def _find_records(tx: Transaction, cases: Sequence[Case], now: datetime) -> None:
+    """Find, still sealed, the standing versions within each permit's history, or the versions of an earlier answer."""
+    refs = [ref for case in cases for ref in case.versions or ()]
+    again = {record.ref: record for record in store.versions(tx, refs)} if refs else {}
+    wanted = {
+        (case.subject_id, kind)
+        for case in cases
+        if case.versions is None and case.permit and case.subject_id
+        for kind in _kinds(case.permit.items)
+    }
+    by_subject: dict[UUID, list[VisibleRecord]] = {}
+    for record in store.visible(tx, wanted) if wanted else ():
+        by_subject.setdefault(record.ref.subject_id, []).append(record)
+    for case in cases:
+        if case.versions is not None:
+            case.records = [again[ref] for ref in case.versions if ref in again]
+            if len(case.records) != len(case.versions) or any(record.frozen for record in case.records):
+                case.outcome = Refused(case.facts.query_id if case.facts else uuid4(), Reason.WITHDRAWN)
+        elif case.permit and case.subject_id:
+            kinds, months = _kinds(case.permit.items), case.permit.history_months
+            case.records = [
+                record
+                for record in by_subject.get(case.subject_id, ())
+                if record.kind in kinds and profile.within_history(record.valid_from, months, at=now)
+            ]
+
+
+def _kinds(items: frozenset[str]) -> frozenset[str]:
+    return frozenset(item.partition(".")[0] for item in items)
+
+
+def _insert_queries(home: Home, tx: Transaction, cases: Sequence[Case], now: datetime) -> None:
+    """Write the queries' rows; whoever loses the race for an Idempotency-Key is marked and counted nowhere."""
+    if not cases:
+        return
+    rows = []
+    for case in cases:
+        ask, caller, permit = case.ask, case.caller, case.permit
+        if not isinstance(ask, Ask) or caller is None or permit is None or case.subject_id is None:
+            raise TypeError("only a permitted question becomes a query")
+        query_id = uuid4()
+        salt = request_salt(home, query_id)
+        case.facts = QueryFacts(
+            query_id=query_id,
+            client_id=caller.client_id,
+            lender=caller.org_code,
+            subject_id=case.subject_id,
+            consent_id=permit.consent_id,
+            purpose=ask.purpose,
+            business_no=ask.business_no,
+            mode=permit.mode.value,
+            items=permit.items,
+            claims=ask.claims,
+            request_sha256=answer.request_digest(salt, ask.body),
+            request_salt=salt,
+            decided_at=now,
+        )
+        key = idempotency(case)[1] if ask.idempotency_key is not None else None
+        rows.append((case.facts, key, case.records or ()))
+    kept = tx.cursor()
+    kept.executemany(_INSERT_QUERY, [_query_row(*row) for row in rows], returning=True)
+    inserted = set()
+    while True:
+        inserted |= {row[0] for row in kept.fetchall()}
+        if not kept.nextset():
+            break
+    for case in cases:
+        if case.facts is not None and case.facts.query_id not in inserted:
+            case.conflict = True
+
+
+_INSERT_QUERY = (
+    "INSERT INTO query (query_id, client_id, organisation, idempotency_digest, request_sha256, subject_id, consent_id,"
+    " purpose, business_no, mode, items, records, decided_at)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    " ON CONFLICT (client_id, idempotency_digest) DO NOTHING RETURNING query_id"
+)
+
+
+def _query_row(facts: QueryFacts, key: bytes | None, records: Sequence[VisibleRecord]) -> tuple[object, ...]:
+    return (
+        facts.query_id,
+        facts.client_id,
+        facts.lender,
+        key,
+        facts.request_sha256,
+        facts.subject_id,
+        facts.consent_id,
+        facts.purpose,
+        facts.business_no,
+        facts.mode,
+        sorted(facts.items),
+        Jsonb(
+            {
+                "versions": [[str(r.ref.record_id), r.ref.version] for r in records],
+                "claims": [[c.item, c.relation, c.value] for c in facts.claims],
+            }
+        ),
+        facts.decided_at,
+    )
+
+
+def _permit_entry(case: Case, caller: Caller, facts: QueryFacts, now: datetime) -> log.Entry:
+    again = case.versions is not None
+    access = {
+        "business_no": facts.business_no,
+        "consent_id": facts.consent_id,
+        "items": sorted(facts.items),
+        "lender": facts.lender,
+        "mode": facts.mode,
+        "purpose": facts.purpose,
+        "query_id": str(facts.query_id),
+        "receipt_sha256": case.receipt_sha256,
+        "request_sha256": facts.request_sha256.hex(),
+        "staff": _staff(case.ask),
+    }
+    return log.Entry(
+        event=Event.REOPENED if again else Event.PERMITTED,
+        at=now,
+        actor=caller.client_id,
+        fields={"access": access, "records": [record.commitment.hex() for record in case.records or ()]},
+        subject_id=facts.subject_id,
+        consent_id=facts.consent_id,
+        query_id=facts.query_id,
+    )
+
+
+def _refusal_entry(case: Case, caller: Caller, refused: Refused, now: datetime) -> log.Entry:
+    ask = case.ask
+    asked: dict[str, Any] = {
+        "lender": caller.org_code,
+        "query_id": str(refused.query_id),
+        "reason": refused.reason.value,
+    }
+    if isinstance(ask, Ask):
+        asked |= {
+            "business_no": ask.business_no,
+            "items": sorted(ask.items) if ask.items is not None else None,
+            "mode": ask.mode.value,
+            "purpose": ask.purpose,
+            "staff": _staff(ask),
+        }
+    return log.Entry(
+        event=Event.REFUSED,
+        at=now,
+        actor=caller.client_id,
+        fields={"access": asked},
+        subject_id=case.subject_id,
+        query_id=refused.query_id,
+    )
+
+
+def _staff(ask: Ask | AskAgain) -> list[str] | None:
+    return list(ask.staff) if isinstance(ask, Ask) and ask.staff else None

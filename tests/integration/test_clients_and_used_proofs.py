@@ -1,0 +1,103 @@
+"""Registered systems and the ledger of used proofs, in the database."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from exchange.errors import KeyRefused, RequestRefused
+from exchange.oauth import clients, spending
+from exchange.oauth.scopes import SCOPES_OF, Role
+from exchange.oauth.spending import Issue, Outcome, Spend
+from registry.canonical import b64url
+from registry.database import Database
+from registry.suites import Es256Key
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+KEY = Es256Key(b"\x02" * 32)
+JWK = {"kty": "EC", "crv": "P-256", "x": b64url(KEY.public[1:33]), "y": b64url(KEY.public[33:])}
+JWKS = {"keys": [JWK]}
+
+
+def register(database: Database, client_id: str = "lender-one", **more: Any) -> frozenset[str]:
+    stated: dict[str, Any] = {"role": Role.LENDER, "organisation": "o", "jwks": JWKS, "now": NOON} | more
+    with database.transaction() as tx:
+        return clients.register(tx, client_id, **stated)
+
+
+def issue(database: Database, *asked: Issue) -> list[Outcome]:
+    with database.transaction() as tx:
+        return spending.issue(tx, asked)
+
+
+def issue_of(client: clients.Registration, assertion: bytes, proof: bytes) -> Issue:
+    until = NOON + timedelta(minutes=1)
+    return Issue(client.client_id, client.jwks_text, Spend(assertion * 32, until), Spend(proof * 32, until))
+
+
+@pytest.fixture
+def client(database: Database) -> clients.Registration:
+    register(database)
+    with database.transaction() as tx:
+        found = clients.read(tx, "lender-one")
+    assert found is not None
+    return found
+
+
+def test_a_client_gets_all_scopes_of_its_role_and_none_of_another(database: Database) -> None:
+    assert register(database) == SCOPES_OF[Role.LENDER]
+    with pytest.raises(RequestRefused, match="scope"):
+        register(database, "lender-two", scopes=["audit:read"])
+
+
+@pytest.mark.parametrize("client_id", ["", "ab", "x" * 65, "a b", "贷款机构", "a/b", "a\n"])
+def test_a_client_id_is_short_and_plain(database: Database, client_id: str) -> None:
+    with pytest.raises(RequestRefused):
+        register(database, client_id)
+
+
+def test_a_client_id_is_taken_once(database: Database) -> None:
+    register(database)
+    with pytest.raises(RequestRefused, match="taken"):
+        register(database)
+
+
+def test_private_keys_are_not_registered(database: Database) -> None:
+    with pytest.raises(KeyRefused, match="private"):
+        register(database, jwks={"keys": [JWK | {"d": "AAAA"}]})
+
+
+def test_in_one_batch_the_first_of_two_with_the_same_assertion_wins(
+    database: Database, client: clients.Registration
+) -> None:
+    one, other = issue_of(client, b"a", b"p"), issue_of(client, b"a", b"q")
+    assert issue(database, one, other) == [Outcome.ISSUED, Outcome.ASSERTION_REPLAYED]
+
+
+def test_what_was_spent_in_one_transaction_is_spent_in_the_next(
+    database: Database, client: clients.Registration
+) -> None:
+    assert issue(database, issue_of(client, b"a", b"p")) == [Outcome.ISSUED]
+    assert issue(database, issue_of(client, b"b", b"p"), issue_of(client, b"a", b"r")) == [
+        Outcome.PROOF_REPLAYED,
+        Outcome.ASSERTION_REPLAYED,
+    ]
+
+
+def test_keys_that_changed_since_the_assertion_was_checked_give_no_token(
+    database: Database, client: clients.Registration
+) -> None:
+    other = Es256Key(b"\x03" * 32).public
+    changed = {"keys": [JWK | {"x": b64url(other[1:33]), "y": b64url(other[33:])}]}
+    with database.transaction() as tx:
+        assert clients.replace_keys(tx, client.client_id, changed)
+    assert issue(database, issue_of(client, b"a", b"p")) == [Outcome.CLIENT_CHANGED]
+
+
+def test_used_proofs_are_forgotten_only_after_they_could_no_longer_be_used(
+    database: Database, client: clients.Registration
+) -> None:
+    issue(database, issue_of(client, b"a", b"p"))
+    with database.transaction() as tx:
+        assert spending.forget_expired(tx, now=NOON + timedelta(minutes=5)) == 0
+        assert spending.forget_expired(tx, now=NOON + timedelta(minutes=7)) == 2

@@ -1,0 +1,176 @@
+"""The registry's sealed side: versions, sets, what is visible or frozen, and what a thief of the database sees."""
+
+from datetime import date, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from exchange.home import Home
+from registry import clock, disclosure, log, merkle, retention, store
+from registry.basis import Basis, BasisKind
+from registry.catalogue import current
+from registry.errors import KeyMissing, ProofFailed, SealBroken
+from registry.identifiers import CreditCode
+from registry.profile import within_history
+from registry.records import NewRecord, Payload, Provenance, VisibleRecord
+from tests.people import LI, RATING, SUBSIDY, ZHANG, held
+
+COLLECTIVE = CreditCode.parse("N2630203000000019A")
+
+
+def provenance(kind: str = "RATING") -> Provenance:
+    return Provenance(uuid4(), "test", "某局", kind, current().version, b"\x01" * 32, date(2026, 6, 15))
+
+
+def publish(home: Home, records: list[NewRecord], *, published: bool = True) -> store.StagedChunk:
+    said, batch = provenance(), uuid4()
+    with home.database.transaction() as tx:
+        store.open_publication(tx, batch, said, raw_sm3=b"\x02" * 32, now=clock.now())
+        staged = store.stage(tx, home.sealing, said, records, now=clock.now())
+        if published:
+            store.publish(tx, said, now=clock.now())
+    return staged
+
+
+def seen(home: Home, subject_id: UUID, kind: str) -> list[VisibleRecord]:
+    with home.database.transaction() as tx:
+        return store.visible(tx, [(subject_id, kind)])
+
+
+def subject(home: Home) -> UUID:
+    with home.database.transaction() as tx:
+        return store.ensure_subjects(tx, home.keyring, [COLLECTIVE], now=clock.now())[COLLECTIVE.text]
+
+
+def fund(owner: UUID, account: str, balance: int, period: str = "2026-Q1") -> NewRecord:
+    payload: Payload = {"account_no": account, "as_of": "2026-03-31", "bank_balance": balance}
+    return NewRecord(owner, "SANZI_FUND", payload, 3, Basis(BasisKind.ORGANISATION, "law"), "B", period)
+
+
+def test_the_same_record_again_is_nothing_new_and_a_changed_one_is_its_next_version(exchange_home: Home) -> None:
+    owner = held(exchange_home, payloads=[("RATING", RATING)])
+    (first,) = seen(exchange_home, owner, "RATING")
+    held(exchange_home, payloads=[("RATING", RATING)])
+    assert [one.ref for one in seen(exchange_home, owner, "RATING")] == [first.ref]
+    held(exchange_home, payloads=[("RATING", {**RATING, "grade": "A"})])
+    (second,) = seen(exchange_home, owner, "RATING")
+    assert (second.ref.record_id, second.ref.version) == (first.ref.record_id, 2)
+    with exchange_home.database.transaction() as tx:
+        assert [one.ref for one in store.versions(tx, [first.ref])] == [first.ref]
+
+
+def test_what_is_not_published_is_seen_by_nobody_and_can_be_taken_away(exchange_home: Home) -> None:
+    owner, batch, said = subject(exchange_home), uuid4(), provenance()
+    with exchange_home.database.transaction() as tx:
+        store.open_publication(tx, batch, said, raw_sm3=b"\x02" * 32, now=clock.now())
+        store.stage(tx, exchange_home.sealing, said, [fund(owner, "1", 5)], now=clock.now())
+    assert seen(exchange_home, owner, "SANZI_FUND") == []
+    with exchange_home.database.transaction() as tx:
+        assert store.discard_unpublished(tx, batch) == 1
+        assert store.discard_unpublished(tx, batch) == 0
+
+
+def test_a_set_is_replaced_as_a_whole(exchange_home: Home) -> None:
+    owner = subject(exchange_home)
+    publish(exchange_home, [fund(owner, "1", 5), fund(owner, "2", 6)])
+    publish(exchange_home, [fund(owner, "1", 7, "2025-Q4")])
+    assert len(seen(exchange_home, owner, "SANZI_FUND")) == 3
+    again = publish(exchange_home, [fund(owner, "1", 5), fund(owner, "2", 6)])
+    assert (again.stored, again.unchanged) == (0, 2)
+    publish(exchange_home, [fund(owner, "1", 8)])
+    kept = sorted((one.period, one.ref.version) for one in seen(exchange_home, owner, "SANZI_FUND"))
+    assert [period for period, _ in kept] == ["2025-Q4", "2026-Q1"]
+
+
+def test_frozen_records_are_seen_by_nobody_and_shredded_in_time(exchange_home: Home) -> None:
+    owner, now = held(exchange_home), clock.now()
+    with exchange_home.database.transaction() as tx:
+        assert store.freeze(tx, [owner], "RATING", now=now) == 1
+        assert retention.shred_due(tx, now=now) == 0
+    assert seen(exchange_home, owner, "RATING") == []
+    assert len(seen(exchange_home, owner, "SUBSIDY")) == 1
+    with exchange_home.database.transaction() as tx:
+        assert retention.shred_due(tx, now=now + retention.SHRED_AFTER) == 1
+        assert tx.execute("SELECT count(*) FROM record WHERE sealed IS NULL").fetchone() == (1,)
+    held(exchange_home, payloads=[("RATING", RATING)])
+    assert [one.ref.version for one in seen(exchange_home, owner, "RATING")] == [2]
+
+
+def test_an_erased_key_opens_nothing_ever_again(exchange_home: Home) -> None:
+    owner = held(exchange_home)
+    records = seen(exchange_home, owner, "SUBSIDY")
+    assert exchange_home.datakeys.erase(owner, now=clock.now())
+    assert not exchange_home.datakeys.erase(owner, now=clock.now())
+    with pytest.raises(KeyMissing):
+        disclosure.open_records(exchange_home.datakeys, [(one, frozenset({"project"})) for one in records])
+    with pytest.raises(KeyMissing):
+        held(exchange_home, payloads=[("RATING", {**RATING, "grade": "B"})])
+
+
+def test_sealed_bytes_cannot_be_moved_to_another_record_or_changed(exchange_home: Home) -> None:
+    owner, other = held(exchange_home), held(exchange_home, LI)
+    with exchange_home.database.transaction() as tx:
+        tx.execute(
+            "UPDATE record SET sealed = (SELECT sealed FROM record WHERE subject_id = %s AND kind = 'RATING')"
+            " WHERE subject_id = %s AND kind = 'RATING'",
+            (other, owner),
+        )
+        tx.execute("UPDATE record SET commitment = decode(repeat('ab', 32), 'hex') WHERE subject_id = %s", (other,))
+    with pytest.raises(SealBroken):
+        disclosure.open_records(
+            exchange_home.datakeys, [(one, frozenset({"grade"})) for one in seen(exchange_home, owner, "RATING")]
+        )
+    with pytest.raises(ProofFailed):
+        disclosure.open_records(
+            exchange_home.datakeys, [(one, frozenset({"grade"})) for one in seen(exchange_home, other, "RATING")]
+        )
+
+
+def test_a_chunks_root_is_in_the_log(exchange_home: Home) -> None:
+    owner = held(exchange_home)
+    log.sequence_all(
+        exchange_home.database, exchange_home.keyring.log_signers(), exchange_home.keyring.origin, now=clock.now()
+    )
+    (record,) = seen(exchange_home, owner, "RATING")
+    with exchange_home.database.transaction() as tx:
+        chunk = store.chunks(tx, [record.chunk_id])[record.chunk_id]
+        opening = log.openings(tx, [chunk.entry_id])[chunk.entry_id]
+        assert log.proof(tx, chunk.entry_id) is not None
+    hashes = [merkle.leaf_hash(commitment) for commitment in chunk.commitments]
+    assert chunk.commitments[record.chunk_position] == record.commitment
+    assert opening.fields["records_root"] == merkle.root(hashes).hex()
+
+
+def test_the_database_alone_says_nothing_about_anybody(exchange_home: Home) -> None:
+    """Whoever steals the main database finds no identifier, no name, no amount, no account."""
+    held(exchange_home, ZHANG, [("SUBSIDY", {**SUBSIDY, "payee_name": "张某某"})])
+    with exchange_home.database.transaction() as tx:
+        tables = [name for (name,) in tx.execute("SELECT relname FROM pg_stat_user_tables").fetchall()]
+        everything = "\n".join(
+            str(row[0]) for table in tables for row in tx.execute(f'SELECT t::text FROM "{table}" t').fetchall()
+        )
+    assert len(everything) > 500
+    secrets = (ZHANG.text, "张某某", str(SUBSIDY["bank_account"]), "120050")
+    for secret in secrets:
+        assert secret not in everything
+        assert secret.encode().hex() not in everything
+
+
+def test_history_reaches_back_as_far_as_the_consent_and_no_further() -> None:
+    now = clock.now()
+    assert within_history(now.date(), 1, at=now)
+    assert not within_history(now.date() - timedelta(days=800), 24, at=now)
+    assert within_history(None, 1, at=now)
+
+
+def test_what_another_run_staged_and_never_published_hides_no_row(exchange_home: Home) -> None:
+    owner = held(exchange_home, payloads=[("SUBSIDY", SUBSIDY)])
+    batch, said = uuid4(), provenance()
+    row = NewRecord(owner, "RATING", RATING, 3, Basis(BasisKind.CONSENT, "c"), "B", "2026")
+    with exchange_home.database.transaction() as tx:
+        store.open_publication(tx, batch, said, raw_sm3=b"\x02" * 32, now=clock.now())
+        store.stage(tx, exchange_home.sealing, said, [row], now=clock.now())
+    assert publish(exchange_home, [row]).stored == 1
+    with exchange_home.database.transaction() as tx:
+        store.discard_unpublished(tx, batch)
+    assert len(seen(exchange_home, owner, "RATING")) == 1
