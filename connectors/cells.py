@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
@@ -79,7 +79,7 @@ class Chunk:
 
     def blank(self) -> "pd.Series[str]":
         """Give a column without any text."""
-        return pd.Series(np.full(len(self), "", dtype=object), dtype="str")
+        return cleaning.constant("", len(self))
 
     def texts(self, name: str) -> "pd.Series[str]":
         """Give a text column; blank where the sheet has none of this name."""
@@ -100,11 +100,18 @@ def clean(part: Part, first: int, last: int, *, as_of: date, projects: Sequence[
     chunk = Chunk(rows, Verdict(len(rows)), part.context, part.layout.table)
     for use in part.layout.uses.values():
         chunk.heads[use.name] = use.heading
-        text = part.grid.columns[use.index].take(rows).reset_index(drop=True)
+        text = _taken(part.grid.columns[use.index], rows)
         numbers = part.grid.numbers[use.index]
         _column(chunk, use, text, None if numbers is None else numbers[rows], as_of, projects)
     _subject(chunk, as_of)
     return chunk
+
+
+def _taken(column: "pd.Series[str]", rows: npt.NDArray[np.int64]) -> "pd.Series[str]":
+    """Take rows of a column; rows without a gap are not copied."""
+    together = len(rows) > 0 and rows[-1] - rows[0] + 1 == len(rows)
+    taken = column.iloc[rows[0] : rows[-1] + 1] if together else column.take(rows)
+    return taken.reset_index(drop=True)
 
 
 def _column(
@@ -127,22 +134,25 @@ def _column(
         chunk.mark("ID_PRECISION_LOST", lost, name)
         broken = broken | lost
         chunk.broken[name] = broken
-    blank = cleaning.missing(text) & ~broken
-    chunk.filled[name] = int(len(text) - blank.sum())
-    cell = _Cells(use, text, broken, blank, as_of, projects)
+    cell = _Cells(use, text, broken, as_of, projects)
+    if name in chunk.table.filled:
+        chunk.filled[name] = int(len(text) - cell.blank.sum())
     _CLEANERS[kind](chunk, cell)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Cells:
     """One column's cells: which cannot be read at all (`broken`), which are blank, and what the reading rests on."""
 
     use: Use
     text: "pd.Series[str]"
     broken: Mask
-    blank: Mask
     as_of: date
     projects: Sequence[Project]
+
+    @cached_property
+    def blank(self) -> Mask:
+        return cleaning.missing(self.text) & ~self.broken
 
     @property
     def name(self) -> str:
@@ -155,7 +165,7 @@ class _Cells:
 
 def _without_lost(text: "pd.Series[str]", numbers: Mask | None) -> tuple["pd.Series[str]", Mask]:
     """Take out numbers that a spreadsheet has rounded: number cells beyond 15 digits, or `6.3E+17` in a text file."""
-    lost = cleaning.matches(text, _LOST)
+    lost = cleaning.matches(text, _LOST) if cleaning.contains(text, "+") else np.zeros(len(text), dtype=bool)
     if numbers is not None:
         lost = lost | (numbers & (text.str.len() > _SPREADSHEET_DIGITS).to_numpy(dtype=bool))
     return (text.mask(lost, ""), lost) if lost.any() else (text, lost)
@@ -239,8 +249,8 @@ def _several_ids(text: str, as_of: date) -> tuple[str, ...]:
 def _credit_codes(chunk: Chunk, cell: _Cells) -> None:
     judged = identifiers.credit_codes(cell.text)
     chunk.text[cell.name] = judged.text.fillna("")
-    needed = ~cell.blank | np.bool_(cell.mandatory)
-    chunk.mark("USCC_CHECK_FAILED", ~judged.valid & ~cell.broken & needed, cell.name)
+    failing = ~judged.valid & ~cell.broken
+    chunk.mark("USCC_CHECK_FAILED", failing if cell.mandatory else failing & ~cell.blank, cell.name)
 
 
 def _accounts(chunk: Chunk, cell: _Cells) -> None:
@@ -270,8 +280,8 @@ def _dates(chunk: Chunk, name: str, found: cleaning.Dates, cell: _Cells) -> None
 
 def _choices(chunk: Chunk, cell: _Cells) -> None:
     chunk.text[cell.name], outside = cleaning.choices(cell.text, cell.use.column.values)
-    needed = cell.blank & np.bool_(cell.mandatory)
-    chunk.mark("UNKNOWN_CATEGORY", (outside | needed) & ~cell.broken, cell.name)
+    needed = outside | cell.blank if cell.mandatory else outside
+    chunk.mark("UNKNOWN_CATEGORY", needed & ~cell.broken, cell.name)
 
 
 def _projects(chunk: Chunk, cell: _Cells) -> None:

@@ -5,7 +5,6 @@ Figures are compared in whole units; 0.01 元 (one fen) and 0.01 亩 of differen
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -111,15 +110,15 @@ def _publicity(chunk: Chunk, check: source.Publicity) -> None:
 def _holder(chunk: Chunk, check: source.Holder) -> None:
     if check.account_name not in chunk.text:
         return
-    pairs = chunk.texts(check.account_name) + "\n" + chunk.texts(check.organisation)
-    numbers, own = cleaning.distinct(pairs, _is_own_account)
+    numbers, pairs = cleaning.distinct_rows([chunk.texts(check.account_name), chunk.texts(check.organisation)])
+    own = [_is_own_account(*pair) for pair in pairs]
     blank = (chunk.texts(check.account_name) == "").to_numpy(dtype=bool)
     chunk.mark("COLLECTIVE_FUND_IN_PERSONAL_ACCOUNT", ~np.array(own, dtype=bool)[numbers] & ~blank, check.account_name)
 
 
-def _is_own_account(pair: str) -> bool:
+def _is_own_account(*pair: str) -> bool:
     """Say whether an account name is the collective's: the same name, or one that only names its place more fully."""
-    account, organisation = (cleaning.squeezed(name) for name in pair.split("\n", 1))
+    account, organisation = (cleaning.squeezed(name) for name in pair)
     if account == organisation:
         return True
     if not cleaning.found(_COLLECTIVE, account):
@@ -150,12 +149,12 @@ def _village(chunk: Chunk, check: source.Village, as_of: date) -> None:
     codes, villages = chunk.texts(check.code).str.strip(), chunk.texts(check.name).str.strip()
     context = chunk.context
     if check.code not in chunk.text and check.name not in chunk.text:
-        chunk.text[check.into] = pd.Series(np.full(len(chunk), context.village, dtype=object), dtype="str")
+        chunk.text[check.into] = cleaning.constant(context.village, len(chunk))
         return
     days = chunk.dates(chunk.table.valid_from)
-    keys = codes + "\n" + chunk.texts(check.county) + "\n" + chunk.texts(check.town) + "\n" + villages + "\n" + days
-    numbers, found = cleaning.distinct(keys, partial(_place, context, as_of))
-    chunk.text[check.into] = pd.Series(np.array([p.code for p in found], dtype=object)[numbers], dtype="str")
+    numbers, keys = cleaning.distinct_rows([codes, chunk.texts(check.county), chunk.texts(check.town), villages, days])
+    found = [_place(context, as_of, *key) for key in keys]
+    chunk.text[check.into] = cleaning.spread(numbers, [place.code for place in found])
     stated = ~(cleaning.missing(codes) & cleaning.missing(villages))
     unknown = np.array([not place.code for place in found], dtype=bool)[numbers]
     retired = np.array([place.retired for place in found], dtype=bool)[numbers]
@@ -164,8 +163,8 @@ def _village(chunk: Chunk, check: source.Village, as_of: date) -> None:
     chunk.mark("REGION_RETIRED", retired, seen)
 
 
-def _place(context: places.Context, as_of: date, key: str) -> places.Place:
-    code, county_name, town, village, day = key.split("\n")
+def _place(context: places.Context, as_of: date, *key: str) -> places.Place:
+    code, county_name, town, village, day = key
     at = date.fromisoformat(cleaning.first_day(day)) if day else as_of
     if code and not cleaning.is_missing(code):
         return places.by_code(code, at)
@@ -179,7 +178,7 @@ def _graded(chunk: Chunk, check: source.Graded, as_of: date, schemes: Sequence[S
     score = chunk.figures[check.score]
     grades = chunk.texts(check.grade)
     vetoed = ~cleaning.missing(chunk.texts(check.veto))
-    chunk.text["scheme"] = pd.Series(np.array([s.name if s else "" for s in found], dtype=object)[numbers], dtype="str")
+    chunk.text["scheme"] = cleaning.spread(numbers, [scheme.name if scheme else "" for scheme in found])
     canonical = chunk.blank().to_numpy(dtype=object).copy()
     broken = chunk.broken.get(check.score, np.zeros(len(chunk), dtype=bool))
     for index, scheme in enumerate(found):

@@ -65,8 +65,27 @@ def distinct(text: "pd.Series[str]", read: Callable[[str], Value]) -> tuple[npt.
 
 def each(text: "pd.Series[str]", read: Callable[[str], str]) -> "pd.Series[str]":
     """Turn a column into another, reading each different text once."""
-    numbers, values = distinct(text, read)
-    return pd.Series(np.array([*values, ""], dtype=object)[numbers], dtype="str")
+    return spread(*distinct(text, read))
+
+
+def spread(numbers: npt.NDArray[np.intp], values: Sequence[str]) -> "pd.Series[str]":
+    """Lay values out by number, as a column of text."""
+    return pd.Series(pd.array(list(values), dtype="str").take(numbers))
+
+
+def constant(text: str, size: int) -> "pd.Series[str]":
+    """Give a column with the same text in every row."""
+    return spread(np.zeros(size, dtype=np.intp), [text])
+
+
+def distinct_rows(columns: Sequence["pd.Series[str]"]) -> tuple[npt.NDArray[np.intp], list[tuple[str, ...]]]:
+    """Number the different rows of several columns, and give each once."""
+    combined = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        numbers, texts = pd.factorize(column)
+        combined, _ = pd.factorize(combined * (len(texts) + 1) + numbers)
+    _, first = np.unique(combined, return_index=True)
+    return combined, list(zip(*(column.iloc[first].tolist() for column in columns), strict=True))
 
 
 def matches(text: "pd.Series[str]", pattern: str) -> Mask:
@@ -74,6 +93,11 @@ def matches(text: "pd.Series[str]", pattern: str) -> Mask:
     cells = pa.array(text, type=pa.large_string())
     fitting: Mask = pc.match_substring_regex(cells, f"^(?:{pattern})$").to_numpy(zero_copy_only=False)
     return fitting
+
+
+def contains(text: "pd.Series[str]", piece: str) -> bool:
+    """Say whether any cell has this piece of text in it."""
+    return bool(pc.any(pc.match_substring(pa.array(text, type=pa.large_string()), piece)).as_py())
 
 
 def replaced(text: "pd.Series[str]", pattern: str) -> "pd.Series[str]":
@@ -84,13 +108,13 @@ def replaced(text: "pd.Series[str]", pattern: str) -> "pd.Series[str]":
 
 def errors(text: "pd.Series[str]") -> Mask:
     """Find formula errors (#REF!, #N/A, …)."""
-    begins: Mask = text.str.startswith("#").to_numpy(dtype=bool)
+    begins: Mask = text.str.startswith("#").to_numpy(dtype=bool, copy=True)
     return begins
 
 
 def missing(text: "pd.Series[str]") -> Mask:
     """Find cells that say there is nothing: blank, `—`, `-`, `/`, `无`."""
-    nothing: Mask = text.isin(_MISSING).to_numpy(dtype=bool)
+    nothing: Mask = text.isin(_MISSING).to_numpy(dtype=bool, copy=True)
     return nothing
 
 
@@ -105,10 +129,11 @@ def figures(
     figure = np.zeros(size, dtype=np.float64)
     plain = matches(text, _PLAIN)
     figure[plain] = _floats(text[plain])
-    none = missing(text)
-    bad = np.zeros(size, dtype=bool)
-    odd = np.flatnonzero(~plain & ~none)
+    none, bad = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
+    odd = np.flatnonzero(~plain)
     if odd.size:
+        none[odd] = missing(text.iloc[odd])
+        odd = odd[~none[odd]]
         rest = text.iloc[odd]
         grouped = matches(rest, _GROUPED)
         figure[odd[grouped]] = _floats(replaced(rest[grouped], _GROUPING))

@@ -26,9 +26,9 @@ def lay_out(chunk: Chunk, part: Part, kind: Kind, label: str, as_of: date) -> pd
     stated_as_of = _or(chunk.dates("as_of"), part.context.as_of or as_of.isoformat())
     frame: dict[str, object] = {
         "row_no": chunk.rows + 1,
-        "sheet": _constant(part.grid.sheet, size),
-        "subject_kind": pd.Series(np.where(chunk.person, "person", "organisation"), dtype="str"),
-        "subject_id": chunk.subject.mask(chunk.subject == ""),
+        "sheet": cleaning.constant(part.grid.sheet, size),
+        "subject_kind": cleaning.spread(chunk.person.astype(np.intp), ["organisation", "person"]),
+        "subject_id": _filled(chunk.subject),
     }
     if "project" in kind.fields:
         chunk.text["project"] = _or(chunk.texts("project"), _project(part, label))
@@ -54,19 +54,20 @@ def _field(chunk: Chunk, name: str, spec: FieldSpec) -> "pd.Series[str] | pd.Ser
         column = chunk.figures[name]
         if spec.type != "rate6":
             return column.nullable()
-        decimal = cleaning.each(pd.Series(column.units.astype(str), dtype="str"), _decimal)
+        numbers, units = pd.factorize(column.units)
+        decimal = cleaning.spread(numbers, [_decimal(int(one)) for one in units])
         return decimal.mask(~column.known)
     if name in chunk.iso:
-        return chunk.iso[name].mask(chunk.iso[name] == "")
+        return _filled(chunk.iso[name])
     if name in chunk.text:
-        return chunk.text[name].mask(chunk.text[name] == "")
+        return _filled(chunk.text[name])
     return None
 
 
-def _decimal(units: str) -> str:
-    whole, part = divmod(abs(int(units)), RATE_SCALE)
+def _decimal(units: int) -> str:
+    whole, part = divmod(abs(units), RATE_SCALE)
     text = f"{whole}.{part:06}".rstrip("0").rstrip(".")
-    return f"-{text}" if units.startswith("-") else text
+    return f"-{text}" if units < 0 else text
 
 
 def _times(chunk: Chunk, part: Part, stated_as_of: "pd.Series[str]", as_of: date) -> "dict[str, pd.Series[str]]":
@@ -83,15 +84,18 @@ def _times(chunk: Chunk, part: Part, stated_as_of: "pd.Series[str]", as_of: date
     if table.period == "as_of" and table.valid_from == "as_of":
         start = stated_as_of
     end = cleaning.each(chunk.dates(table.valid_to), cleaning.last_day)
-    return {"period": period, "valid_from": start.mask(start == ""), "valid_to": end.mask(end == "")}
-
-
-def _constant(text: str, size: int) -> "pd.Series[str]":
-    return pd.Series(np.full(size, text, dtype=object), dtype="str")
+    return {"period": period, "valid_from": _filled(start), "valid_to": _filled(end)}
 
 
 def _or(column: "pd.Series[str]", instead: str) -> "pd.Series[str]":
-    return column.mask(column == "", instead)
+    blank = column == ""
+    return column.mask(blank, instead) if blank.any() else column
+
+
+def _filled(column: "pd.Series[str]") -> "pd.Series[str]":
+    """Turn blank texts into missing values."""
+    blank = column == ""
+    return column.mask(blank) if blank.any() else column
 
 
 def _project(part: Part, label: str) -> str:

@@ -86,6 +86,7 @@ class Intake:
     folder: Path
     basis_of: BasisOf
     now: Callable[[], datetime] = clock.now
+    chunk_records: int = CHUNK_RECORDS
     at_step: Callable[[Step], None] = field(default=_nothing, repr=False)
 
     def run(self, paths: Iterable[Path], *, as_of: date) -> list[Taken]:
@@ -196,7 +197,7 @@ class Intake:
         with self.database.transaction() as tx:
             store.open_publication(tx, batch.batch_id, provenance, raw_sm3=file.sm3, now=now)
         self.at_step(Step.OPENED)
-        for chunk in chunks(outcome.frame, kind=str(outcome.kind)):
+        for chunk in chunks(outcome.frame, kind=str(outcome.kind), size=self.chunk_records):
             with self.database.transaction() as tx:
                 subjects = store.ensure_subjects(tx, self.sealing.keyring, identifiers(chunk), now=now)
                 records = new_records(chunk, outcome, subjects)
@@ -286,7 +287,7 @@ def _entry(batch: Batch, file: RawFile, outcome: TableOutcome, now: datetime) ->
 # ---- from a table's frame to records --------------------------------------------------------------------------------
 
 
-def chunks(frame: pd.DataFrame, *, kind: str, size: int = CHUNK_RECORDS) -> list[pd.DataFrame]:
+def chunks(frame: pd.DataFrame, *, kind: str, size: int) -> list[pd.DataFrame]:
     """Cut the rows that are held into chunks; of a snapshot kind, no subject's rows are divided."""
     held = frame[frame["outcome"].isin([Outcome.ACCEPTED.value, Outcome.WARNED.value])]
     if not catalogue().kinds[kind].snapshot:

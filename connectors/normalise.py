@@ -194,7 +194,7 @@ def _table(  # what it rests on is handed in
             laid_out.append(frames.lay_out(chunk, sheet.part, kind, label, as_of))
         joined = {name: np.concatenate(parts) for name, parts in units.items()}
         figures.append(SheetFigures(sheet.part, sheet.controls, expectations.units_of(joined, sheet.part)))
-    frame = pd.concat(laid_out, ignore_index=True) if laid_out else pd.DataFrame()
+    frame = _joined(laid_out)
     controls = tuple(expectations.controls(figures, table.amount))
     project = _only(frame["project"]) if "project" in frame else None
     said = _Said(label, kind.code, declared, project, as_of, members, controls, len(frame))
@@ -248,6 +248,18 @@ def _publisher(declared: source.Source, part: Part) -> str:
     return part.context.publisher or f"{places.county_name(part.context.county)}{declared.publisher}"
 
 
+def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Put the frames of chunks under each other, column by column, taking them apart: no row stands there twice."""
+    names = list(dict.fromkeys(name for part in parts for name in part.columns))
+    whole = {}
+    for name in names:
+        columns = [
+            part.pop(name) if name in part else pd.Series(pd.NA, index=part.index, dtype="str") for part in parts
+        ]
+        whole[name] = pd.concat(columns, ignore_index=True)
+    return pd.DataFrame(whole, copy=False)
+
+
 def _only(column: "pd.Series[str]") -> str | None:
     found = [str(one) for one in column.dropna().unique() if one]
     return found[0] if len(found) == 1 else None
@@ -285,13 +297,14 @@ def _basis(  # what it rests on is handed in
     if not kind.consent_required:
         basis[person] = Basis(BasisKind.STATUTE, kind.legal_basis).text
     elif asked.any():
-        numbers, distinct = pd.factorize(frame.loc[asked, "subject_id"])
-        ids: list[str] = distinct.to_numpy(dtype=object).tolist()
-        others = {one for row, all_of_them in several.items() if asked[row] for one in all_of_them}
-        wanted = [*ids, *sorted(others - set(ids))] if others else ids
-        found = _texts(basis_of(kind.code, wanted, as_of))
-        known = dict(zip(wanted, found, strict=True)) if others else {}
-        basis[asked] = np.array(found, dtype=object)[numbers]  # `others` stand behind
+        numbers, people = pd.factorize(frame.loc[asked, "subject_id"])
+        found: list[str | None] = []
+        for first in range(0, len(people), CHUNK_ROWS):
+            wanted = people[first : first + CHUNK_ROWS].to_numpy(dtype=object).tolist()
+            found += _texts(basis_of(kind.code, wanted, as_of))
+        basis[asked] = np.array(found, dtype=object)[numbers]
+        others = sorted({one for row, all_of_them in several.items() if asked[row] for one in all_of_them})
+        known = dict(zip(others, basis_of(kind.code, others, as_of), strict=True)) if others else {}
         for row, all_of_them in several.items():
             if any(known.get(one) is None for one in all_of_them):
                 basis[row] = None
@@ -301,8 +314,10 @@ def _basis(  # what it rests on is handed in
 
 def _texts(bases: Sequence[Basis | None]) -> list[str | None]:
     """Write bases; many rows may share one, which is then written once."""
-    written = {id(basis): basis.text for basis in bases if basis is not None}
-    return [None if basis is None else written[id(basis)] for basis in bases]
+    numbers, _ = pd.factorize(np.fromiter(map(id, bases), dtype=np.uint64, count=len(bases)))
+    _, first = np.unique(numbers, return_index=True)
+    texts = [basis.text if (basis := bases[at]) else None for at in first]
+    return np.array([*texts, None], dtype=object)[numbers].tolist() if texts else []
 
 
 def _duplicates(verdict: Verdict, frame: pd.DataFrame, table: source.Table) -> None:
@@ -325,29 +340,23 @@ def _ordinals(frame: pd.DataFrame, kind: Kind) -> None:
 def _decided(
     said: _Said, verdict: Verdict, frame: pd.DataFrame, table: source.Table, members: Sequence[_Sheet]
 ) -> TableOutcome:
-    outcomes, codes = verdict.outcomes, verdict.codes
-    counts = {
-        outcome.value: int((outcomes == outcome.value).sum()) for outcome in Outcome if outcome is not Outcome.BLOCKED
-    }
-    by_outcome: dict[str, dict[str, int]] = {}
-    for (outcome, code), number in sorted(Counter(zip(outcomes, codes, strict=True)).items()):
-        if code:
-            by_outcome.setdefault(outcome, {})[code] = number
+    tally = verdict.tally()
+    by_outcome = {end: {code: n for code, n in codes.items() if code} for end, codes in tally.items()}
     amount = int(frame.loc[verdict.held, table.amount].sum()) if table.amount else None
-    frame.insert(2, "outcome", pd.Series(outcomes, dtype="str"))
-    frame.insert(3, "code", pd.Series(codes, dtype="str"))
-    frame.insert(4, "column", pd.Series(verdict.columns, dtype="str"))
-    kept = frame if (codes != "NO_CONSENT").all() else frame[codes != "NO_CONSENT"].reset_index(drop=True)
+    for place, (name, (numbers, texts)) in enumerate(verdict.told().items(), start=2):
+        frame.insert(place, name, cleaning.spread(numbers, texts))
+    unheld = verdict.has("NO_CONSENT")
+    without = frame.loc[unheld & (frame["subject_kind"] == "person"), "subject_id"]
+    kept = frame[~unheld].reset_index(drop=True) if unheld.any() else frame
     refused = kept["outcome"] == Outcome.REJECTED.value
     if refused.any():
         emptied = list(kept.columns[5:])
         kept[emptied] = kept[emptied].mask(refused)
-    without = frame.loc[(codes == "NO_CONSENT") & (frame["subject_kind"] == "person"), "subject_id"]
     return _outcome(
         said,
         None,
-        counts=counts,
-        codes=by_outcome,
+        counts={end: sum(codes.values()) for end, codes in tally.items()},
+        codes={end: codes for end, codes in by_outcome.items() if codes},
         amount_fen=amount,
         frame=kept,
         quarantined=_quarantined(kept, members),

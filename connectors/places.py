@@ -52,9 +52,9 @@ def context(preamble: Sequence[str], sheet: str, file_name: str) -> Context:
         named = divisions.village_by_name(county, town, sheet)
         village = named.code if named else ""
     years = [int(match[1]) for text in texts for match in _YEAR.finditer(text)]
-    return Context(
-        county, town, village, years[0] if years else None, _as_of(texts), " ".join((*texts[:1], sheet, stem))
-    )
+    title = " ".join((*texts[:1], sheet, stem))
+    publisher = next((match[1] for text in texts if (match := _PUBLISHER.search(text))), "")
+    return Context(county, town, village, years[0] if years else None, _as_of(texts), title, publisher)
 
 
 def _as_of(texts: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ the batch. What an evaluation quarantines replaces what the one before it did: a
 has gone, is not kept. Deciding them (release, correct, refuse) is not done here yet; nothing opens them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -38,6 +38,15 @@ def replace(  # what a sealed row is made of
             plaintext = canonical({"cells": [[heading, text] for heading, text in row.cells.items()]})
             sealed = seal(suite, keys[owner], plaintext, associated_data(batch_id, row.sheet, row.row_no))
             copy.write_row((uuid4(), batch_id, row.sheet, row.row_no, row.code, owner, basis, sealed, now))
+
+
+def forget(tx: Transaction, owners: Collection[UUID], kind: str) -> int:
+    """Delete quarantined rows of people whose consent for this kind has ended; say how many."""
+    return tx.execute(
+        "DELETE FROM quarantine_row q USING batch b WHERE q.batch_id = b.batch_id AND b.kind = %s"
+        " AND q.owner_id = ANY(%s) AND q.basis LIKE 'consent:%%'",
+        (kind, list(owners)),
+    ).rowcount
 
 
 def associated_data(batch_id: UUID, sheet: str, row_no: int) -> bytes:

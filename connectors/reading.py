@@ -32,6 +32,7 @@ from connectors.errors import FileUnreadable
 Mask = npt.NDArray[np.bool_]
 
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _OTHER_KINDS = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"{", b"<", b"Rar!", b"7z\xbc\xaf")
 _BLOCK_BYTES = 8 << 20
 _WIDEST_ROW_CELLS = 512
@@ -64,11 +65,9 @@ class Grid:
 def is_table(raw: bytes) -> bool:
     """Say whether bytes can be a workbook or a delimited text; pictures, PDF, JSON and markup are not."""
     head = raw.lstrip()[:8]
-    return (
-        bool(head)
-        and not head.startswith(_OTHER_KINDS)
-        and (raw[:4] == _ZIP or b"\x00" not in raw[:512] or raw[:8] == _OLE)
-    )
+    if not head or head.startswith(_OTHER_KINDS):
+        return False
+    return raw.startswith((_ZIP, _OLE, *_UTF_16)) or b"\x00" not in raw[:512]
 
 
 def read(raw: bytes) -> list[Grid]:
@@ -84,23 +83,10 @@ def read(raw: bytes) -> list[Grid]:
 # ---- text -----------------------------------------------------------------------------------------------------------
 
 
-def utf8_of(raw: bytes) -> bytes:
-    """Give a text's bytes as UTF-8: by BOM, else UTF-8 if it is strictly that, else GB18030 if it is strictly that.
-
-    Raises:
-        FileUnreadable: neither.
-    """
-    if raw.startswith(b"\xef\xbb\xbf"):
-        raw = raw[3:]
-    if _is_utf8(raw):
-        return raw
-    recoded = _recoded(raw, "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "gb18030")
-    if recoded is None:
-        raise FileUnreadable("the text is neither UTF-8 nor GB18030")
-    return recoded
-
-
-def _is_utf8(raw: bytes) -> bool:
+def encoding_of(raw: bytes) -> str:
+    """Name the encoding to read a text in: by BOM, else UTF-8 if the bytes are strictly that, else GB18030."""
+    if raw.startswith(_UTF_16):
+        return "utf-16"
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     view = memoryview(raw)
     try:
@@ -108,34 +94,52 @@ def _is_utf8(raw: bytes) -> bool:
             decoder.decode(view[start : start + _BLOCK_BYTES])
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        return False
-    return True
+        return "gb18030"
+    return "utf-8"
 
 
-def _recoded(raw: bytes, encoding: str) -> bytes | None:
-    """Recode block by block, so that a long file never stands in memory as one Python text."""
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
-    view, recoded = memoryview(raw), bytearray()
-    try:
-        for start in range(0, len(raw), _BLOCK_BYTES):
-            recoded += decoder.decode(view[start : start + _BLOCK_BYTES]).encode()
-        recoded += decoder.decode(b"", final=True).encode()
-    except UnicodeError:
-        return None
-    return bytes(recoded)
+def _utf8(raw: bytes, encoding: str) -> io.RawIOBase | io.BytesIO:
+    """Open a text as UTF-8 without its BOM."""
+    return io.BytesIO(raw.removeprefix(codecs.BOM_UTF8)) if encoding == "utf-8" else _Recoded(raw, encoding)
+
+
+class _Recoded(io.RawIOBase):
+    """A text's bytes as UTF-8, recoded block by block, so that a long file never stands in memory twice."""
+
+    def __init__(self, raw: bytes, encoding: str) -> None:
+        super().__init__()
+        self._raw, self._at = memoryview(raw), 0
+        self._decoder = codecs.getincrementaldecoder(encoding)("strict")
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Read at most `size` bytes, at least one unless the text has ended. Two bytes become three at most."""
+        piece = ""
+        while not piece and self._at <= len(self._raw):
+            end = len(self._raw) + 1 if size < 0 else self._at + max(size // 2, 1)
+            piece = self._decoder.decode(self._raw[self._at : end], final=end > len(self._raw))
+            self._at = end
+        return piece.encode()
 
 
 def _text(raw: bytes) -> Grid:
-    raw = utf8_of(raw)
-    probe = raw[: 4 * _PROBE_CHARACTERS].decode(errors="ignore")[:_PROBE_CHARACTERS]
-    delimiter = max(",\t;|", key=lambda mark: (probe.count(mark), mark == ","))
-    width = max((len(cells) for cells in csv.reader(io.StringIO(probe), delimiter=delimiter)), default=0)
-    if not width:
-        return Grid("", (), ())
-    return _delimited(raw, delimiter, min(width, _WIDEST_ROW_CELLS))
+    encoding = encoding_of(raw)
+    try:
+        probe = _utf8(raw, encoding).read(4 * _PROBE_CHARACTERS) or b""
+        head = probe.decode(errors="ignore")[:_PROBE_CHARACTERS]
+        delimiter = max(",\t;|", key=lambda mark: (head.count(mark), mark == ","))
+        width = max((len(cells) for cells in csv.reader(io.StringIO(head), delimiter=delimiter)), default=0)
+        if not width:
+            return Grid("", (), ())
+        return _delimited(_utf8(raw, encoding), delimiter, min(width, _WIDEST_ROW_CELLS))
+    except (UnicodeError, csv.Error) as error:
+        raise FileUnreadable("the text is neither UTF-8 nor GB18030, or no table") from error
 
 
-def _delimited(raw: bytes, delimiter: str, width: int) -> Grid:
+def _delimited(text: io.RawIOBase | io.BytesIO, delimiter: str, width: int) -> Grid:
     """Read with Arrow; rows of another length than `width` are set aside by it and put back in their places."""
     odd: list[tuple[int, str]] = []
 
@@ -146,7 +150,7 @@ def _delimited(raw: bytes, delimiter: str, width: int) -> Grid:
     names = [str(index) for index in range(width)]
     try:
         table = pyarrow.csv.read_csv(
-            io.BytesIO(raw),
+            text,
             read_options=pyarrow.csv.ReadOptions(column_names=names, use_threads=False, block_size=_BLOCK_BYTES),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=set_aside
@@ -159,7 +163,7 @@ def _delimited(raw: bytes, delimiter: str, width: int) -> Grid:
         raise FileUnreadable("the delimited text cannot be split into rows") from error
     columns = [_series(table.column(name)) for name in names]
     if odd:
-        columns = _put_back(columns, [(number, *_cells(text, delimiter)) for number, text in odd])
+        columns = _put_back(columns, [(number, *_cells(line, delimiter)) for number, line in odd])
     return Grid("", tuple(columns), (None,) * len(columns))
 
 

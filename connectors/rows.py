@@ -42,6 +42,8 @@ _FOOTER: Final = re.compile(
     r"注意|单位[:：]|日期[:：]|第\d+页|共\d+页|以下空白|此页无)"
 )
 _IDENTIFIER_LIKE: Final = r"['’‘`\s]*[0-9A-Za-z０-９Ａ-Ｚａ-ｚ \-\x{a0}\x{3000}\x{200b}\x{feff}]{15,24}"
+_CODE: Final = re.compile(r"['’‘`]?[0-9A-Za-z-]{6,}")
+_FIGURE: Final = re.compile(r"[¥￥(\-]*[0-9]")
 _COUNT: Final = re.compile(r"(\d[\d,]*)(户次|人次|户|人|笔|条|宗|项|份|个|处|块|家)")
 
 
@@ -138,14 +140,18 @@ class _Sorter:
         self._titles = {_squeezed(text) for text in layout.preamble}
         quantities = {use.index for use in layout.uses.values() if use.column.type in {"money", "area"}}
         subjects = {layout.uses[n].index for n in (layout.table.subject, layout.table.party) if n in layout.uses}
-        self._telling = quantities | subjects
+        self._quantities, self._subjects = quantities, subjects
         self._text = [at for at in range(len(grid.columns)) if at not in quantities]
 
     def sort(self, cells: Sequence[str]) -> str:
         """One of: blank, header, title, total, footer, section, data."""
         filled = {at: cell for at, cell in enumerate(cells) if cell}
         squeezed = {_squeezed(cell) for cell in filled.values()}
-        telling = any(at in self._telling for at in filled)
+        telling = any(
+            (at in self._subjects and _CODE.fullmatch(_squeezed(cell)))
+            or (at in self._quantities and _FIGURE.match(_squeezed(cell)))
+            for at, cell in filled.items()
+        )
         footer = any(_FOOTER.search(cell) for cell in squeezed) and (not telling or len(squeezed) == 1)
         tests = (
             ("blank", not filled),

@@ -8,12 +8,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from connectors.codes import CLEAN, RANK, REGISTER, Outcome
+from connectors.codes import CLEAN, RANK, REGISTER, Code, Outcome
 
 Mask = npt.NDArray[np.bool_]
 REJECTED_BELOW: Final = 1 + max(rank for rank, code in enumerate(REGISTER) if code.outcome is Outcome.REJECTED)
-_OUTCOMES: Final = np.array([code.outcome.value for code in REGISTER] + [Outcome.ACCEPTED.value], dtype=object)
-_NAMES: Final = np.array([code.name for code in REGISTER] + [""], dtype=object)
+OUTCOMES: Final = [code.outcome.value for code in REGISTER] + [Outcome.ACCEPTED.value]
+NAMES: Final = [code.name for code in REGISTER] + [""]
+_HELD: Final = [rank for rank, end in enumerate(OUTCOMES) if end in {Outcome.ACCEPTED.value, Outcome.WARNED.value}]
 
 
 class Verdict:
@@ -42,27 +43,29 @@ class Verdict:
     @property
     def held(self) -> Mask:
         """Rows that become records: accepted and warned."""
-        return self.outcome_is(Outcome.ACCEPTED) | self.outcome_is(Outcome.WARNED)
+        return np.isin(self.rank, _HELD)
 
-    def outcome_is(self, outcome: Outcome) -> Mask:
-        """Rows with this outcome."""
-        is_it: Mask = self.outcomes == outcome.value
-        return is_it
+    def has(self, code: str) -> Mask:
+        """Rows that end with this code."""
+        ends: Mask = self.rank == RANK[code]
+        return ends
 
-    @property
-    def outcomes(self) -> npt.NDArray[np.object_]:
-        """Each row's outcome."""
-        return _OUTCOMES[self.rank]
+    def tally(self) -> dict[str, dict[str, int]]:
+        """Count rows by outcome and code; "" is the code of accepted rows. Every outcome of a row has its place."""
+        counts = np.bincount(self.rank, minlength=CLEAN + 1).tolist()
+        found: dict[str, dict[str, int]] = {end.value: {} for end in Outcome if end is not Outcome.BLOCKED}
+        for code, count in sorted(zip([*REGISTER, None], counts, strict=True), key=lambda pair: _name(pair[0])):
+            if count:
+                found[code.outcome.value if code else Outcome.ACCEPTED.value][_name(code)] = count
+        return found
 
-    @property
-    def codes(self) -> npt.NDArray[np.object_]:
-        """Each row's code; "" for accepted rows."""
-        return _NAMES[self.rank]
-
-    @property
-    def columns(self) -> npt.NDArray[np.object_]:
-        """The heading of the column in which each row's code was seen; "" for accepted rows."""
-        return np.array([*self.column_names, ""], dtype=object)[self.column]
+    def told(self) -> "dict[str, tuple[npt.NDArray[np.intp], list[str]]]":
+        """Give outcome, code and column of each row, as numbers and the texts they stand for."""
+        return {
+            "outcome": (self.rank.astype(np.intp), OUTCOMES),
+            "code": (self.rank.astype(np.intp), NAMES),
+            "column": (self.column.astype(np.intp) % (len(self.column_names) + 1), [*self.column_names, ""]),
+        }
 
     def extend(self, other: "Verdict") -> None:
         """Put the verdict of the chunk that follows behind this one."""
@@ -72,3 +75,7 @@ class Verdict:
         places = [self.column_names.index(column) for column in other.column_names]
         moved = np.array([*places, -1], dtype=np.int16)[other.column]
         self.rank, self.column = np.concatenate([self.rank, other.rank]), np.concatenate([self.column, moved])
+
+
+def _name(code: Code | None) -> str:
+    return code.name if code else ""

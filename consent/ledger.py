@@ -238,8 +238,8 @@ def move(
     return moved
 
 
-def expire_due(tx: Transaction, now: datetime, *, limit: int = EXPIRE_AT_ONCE, actor: str = "system") -> int:
-    """Write `expired` where the time is over; returns how many. Call it again until it returns less than `limit`.
+def expire_due(tx: Transaction, now: datetime, *, limit: int = EXPIRE_AT_ONCE, actor: str = "system") -> list[UUID]:
+    """Write `expired` where the time is over; returns whose consents they were. Call again until fewer than `limit`.
 
     Consents that another transaction holds are left for the next time: the decision goes by the date anyway.
     """
@@ -249,8 +249,9 @@ def expire_due(tx: Transaction, now: datetime, *, limit: int = EXPIRE_AT_ONCE, a
         (now, limit),
     ).fetchall()
     if not due:
-        return 0
-    return len(move(tx, rows.locked(tx, [row[0] for row in due]), State.EXPIRED, channel=None, now=now, actor=actor))
+        return []
+    ended = move(tx, rows.locked(tx, [row[0] for row in due]), State.EXPIRED, channel=None, now=now, actor=actor)
+    return [consent.terms.subject_id for consent in ended]
 
 
 # ---- the gate -------------------------------------------------------------------------------------------------------
@@ -322,7 +323,7 @@ def covering(tx: Transaction, subject_ids: Collection[UUID], kind: str, at: date
     day_over = midnight(at + timedelta(days=1))
     found = tx.execute(
         "SELECT DISTINCT ON (subject_id) subject_id, consent_id FROM consent"
-        " WHERE subject_id = ANY(%s) AND items && %s AND (w_acknowledged OR NOT %s)"
+        " WHERE subject_id = ANY(%b) AND items && %s AND (w_acknowledged OR NOT %s)"
         " AND (state = 'active' OR (state = 'expired' AND state_at >= valid_until))"
         " AND valid_from < %s AND valid_until >= %s ORDER BY subject_id, valid_until DESC, consent_id",
         (list(subject_ids), sorted(declared.items), needs_acknowledgement, day_over, day_over),

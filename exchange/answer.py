@@ -9,15 +9,15 @@ Every field of every record carries its source, reference date and quality with 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
 from uuid import UUID
 
 from registry import profile
-from registry.canonical import b64url, canonical
+from registry.canonical import JSON, b64url, canonical, canonical_array, canonical_object
 from registry.catalogue import Catalogue
 from registry.clock import rfc3339
 from registry.profile import Claim
-from registry.records import OpenedRecord, header
+from registry.records import OpenedRecord
 from registry.suites import sha256
 
 FORMAT = "qingqiao-answer/v1"
@@ -50,9 +50,9 @@ def request_digest(salt: bytes, body: bytes) -> bytes:
 
 def build(
     query: QueryFacts, records: Sequence[OpenedRecord], catalogue: Catalogue, installation: Mapping[str, str | None]
-) -> dict[str, Any]:
-    """Assemble the answer to a query from the records that were opened for it."""
-    answer: dict[str, Any] = {
+) -> bytes:
+    """Write the answer to a query from the records that were opened for it: canonical bytes, as signed and sent."""
+    said: dict[str, JSON] = {
         "format": FORMAT,
         "installation": dict(installation),
         "notice": NOTICE,
@@ -64,36 +64,43 @@ def build(
         "mode": query.mode,
         "consent_id": query.consent_id,
         "request": {"salt": b64url(query.request_salt), "sha256": query.request_sha256.hex()},
-        "items": profile.label(query.items, records, catalogue, at=query.decided_at),
-        "records": [_record(record, values=query.mode != "verify") for record in records],
     }
     if query.mode == "verify":
-        answer["claims"] = [
+        said["claims"] = [
             {"item": c.item, "relation": c.relation, "value": c.value, "holds": profile.holds(c, records, catalogue)}
             for c in query.claims
         ]
     else:
-        answer["summary"] = profile.summarise(records, catalogue, at=query.decided_at)
-        answer["withheld"] = _withheld(query, catalogue)
-    return answer
-
-
-def _record(record: OpenedRecord, *, values: bool) -> dict[str, Any]:
-    seen = record.visible
-    said = header(seen.kind, seen.provenance, row_no=seen.row_no, period=seen.period, quality=seen.quality)
-    return said | {
-        "commitment": seen.commitment.hex(),
-        "remark": seen.remark,
-        "fields": dict(record.fields) if values else {},
+        said["summary"] = profile.summarise(records, catalogue, at=query.decided_at)
+    written = {
+        "items": _items(query, records, catalogue),
+        "records": canonical_array(_record(record, values=query.mode != "verify") for record in records),
     }
+    if query.mode != "verify":
+        written["withheld"] = _withheld(query.items, catalogue)
+    return canonical_object(said, written)
 
 
-def _withheld(query: QueryFacts, catalogue: Catalogue) -> list[dict[str, str]]:
-    kinds = {item.partition(".")[0] for item in query.items}
-    offered = frozenset[str]().union(*(catalogue.kinds[kind].items for kind in kinds))
-    return [{"item": item, "reason": "not-asked-or-not-consented"} for item in sorted(offered - query.items)]
+def _items(query: QueryFacts, records: Sequence[OpenedRecord], catalogue: Catalogue) -> bytes:
+    members: dict[str, bytes] = {}
+    for label, items in profile.labels(query.items, records, catalogue, at=query.decided_at):
+        members |= dict.fromkeys(items, canonical(label))
+    return canonical_object({}, members)
 
 
-def bytes_of(answer: Mapping[str, Any]) -> bytes:
-    """Write an answer as it is signed and sent: canonical bytes."""
-    return canonical(dict(answer))
+def _record(record: OpenedRecord, *, values: bool) -> bytes:
+    seen = record.visible
+    return canonical(
+        {
+            **record.header,
+            "commitment": seen.commitment.hex(),
+            "remark": seen.remark,
+            "fields": record.fields if values else {},
+        }
+    )
+
+
+@lru_cache(maxsize=1024)  # follows from the question and the catalogue alone
+def _withheld(items: frozenset[str], catalogue: Catalogue) -> bytes:
+    offered = frozenset[str]().union(*(catalogue.kinds[kind].items for kind in profile.names_by_kind(items)))
+    return canonical([{"item": item, "reason": "not-asked-or-not-consented"} for item in sorted(offered - items)])

@@ -6,6 +6,7 @@ listed here. Errors become problems in one place (`problems`). Nothing here deci
 Not here: the network (`cli serve` starts uvicorn, with its own access log off), scheduled jobs (`jobs`).
 """
 
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -34,6 +35,7 @@ from registry import schema
 from registry.errors import DatabaseUnavailable
 
 API_VERSION: Final = "1.0"  # of the interfaces; the distribution has a version of its own
+COLLECT_AFTER: Final = 20_000  # objects made and not yet gone; Python's own 700 means many times a batch
 MAX_BODY_BYTES: Final = 64 * 1024  # a query with every item named is under 8 KiB
 _PUBLIC_PATHS: Final = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/problems", TOKEN_PATH, JWKS_PATH)
 _PUBLIC_PREFIXES: Final = ("/problems/", "/log/")  # the log's tiles and checkpoint are for everyone
@@ -79,7 +81,7 @@ def create_app(home: Home) -> FastAPI:
     app.state.admissions = admissions(home.database)
     app.state.gate = Gate(home)
     app.state.metrics = metrics
-    app.router.routes.insert(0, endpoints.token_route(profile, keys, home.database))
+    app.router.routes[:0] = [lender_api.query_route(home), endpoints.token_route(profile, keys, home.database)]
     for build_router in (
         lender_api.build_router,
         consents_api.build_router,
@@ -98,6 +100,16 @@ def create_app(home: Home) -> FastAPI:
     return app
 
 
+def spare_the_collector() -> None:
+    """Let garbage collection pass over what lives as long as the process, and run less often. Once, before serving.
+
+    A full pass over everything that is loaded takes a tenth of a second, in which nobody is answered.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)
+
+
 @asynccontextmanager
 async def _gate_open(app: FastAPI) -> AsyncIterator[None]:
     gate: Gate = app.state.gate
@@ -110,6 +122,7 @@ async def _gate_open(app: FastAPI) -> AsyncIterator[None]:
 
 def _operating(home: Home, metrics: Metrics) -> APIRouter:
     router = APIRouter(tags=["operating"])
+    revision = schema.newest("main")
 
     @router.get("/healthz", summary="Is the process alive")
     def healthz() -> dict[str, str]:
@@ -119,8 +132,9 @@ def _operating(home: Home, metrics: Metrics) -> APIRouter:
     @router.get("/readyz", summary="Can it serve", responses={503: {"description": "not now"}})
     def readyz() -> dict[str, str]:
         """Answer 200 if the database is reachable and at this release's schema."""
-        if not schema.is_current("main", home.database.engine.url.render_as_string(hide_password=False)):
-            raise OutOfService("the database's schema is not this release's")
+        with home.database.transaction() as tx:
+            if not schema.stands_at(tx, revision):
+                raise OutOfService("the database's schema is not this release's")
         return {"status": "ready", "mode": home.installation.mode.value}
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response)

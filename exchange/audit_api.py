@@ -41,7 +41,7 @@ def build_router(home: Home) -> APIRouter:
     router = APIRouter(prefix="/audit/v1", tags=["regulator"])
 
     @router.get("/events", summary="Read the trail", responses=problems.responses(400, 401, 403, 422))
-    def events(  # noqa: PLR0917  # one parameter a filter, read by name from the address
+    def events(  # noqa: PLR0913, PLR0917  # one parameter a filter
         caller: Annotated[Caller, Depends(require(Scope.AUDIT_READ))],
         event: Annotated[str | None, Query(max_length=80, pattern=r"^[a-z:_-]+\*?$", examples=["release:*"])] = None,
         actor: Annotated[str | None, Query(max_length=64)] = None,

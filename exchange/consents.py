@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from uuid import UUID
 
-from connectors import reading
+from connectors import quarantine, reading
 from consent import importing, ledger
 from consent.errors import Fault, RegisterUnreadable, TermsRefused
 from consent.evidence import Channel
@@ -29,6 +29,7 @@ from registry.database import Transaction
 from registry.identifiers import Identifier, ResidentId, years_between
 
 _HEADER_WITHIN_ROWS = 10
+_PEOPLE_AT_ONCE = 20_000  # of a file; a bound on memory
 _REGISTER_MARKS = {"授权编号", "身份证号", "被授权机构"}
 
 
@@ -92,13 +93,22 @@ def withdraw(home: Home, consent_id: str, channel: Channel, *, actor: str, recip
         return withdrawn
 
 
+def expire_due(tx: Transaction, *, now: datetime) -> int:
+    """Write `expired` where a consent's time is over, and freeze what no other covers; say how many ended."""
+    subjects = ledger.expire_due(tx, now)
+    _freeze_uncovered(tx, set(subjects), now=now)
+    return len(subjects)
+
+
 def _freeze_uncovered(tx: Transaction, subjects: Collection[UUID], *, now: datetime) -> None:
     """Freeze the records of every kind that no consent of their subject covers any more."""
     today = clock.beijing_day(now)
     for kind in catalogue.current().kinds.values():
         if kind.consent_required and subjects:
             covered = ledger.covering(tx, subjects, kind.code, today)
-            store.freeze(tx, [one for one in subjects if one not in covered], kind.code, now=now)
+            bare = [one for one in subjects if one not in covered]
+            store.freeze(tx, bare, kind.code, now=now)
+            quarantine.forget(tx, bare, kind.code)
 
 
 def basis_of(home: Home, kind: str, identifiers: Sequence[str], at: date) -> list[Basis | None]:
@@ -106,12 +116,18 @@ def basis_of(home: Home, kind: str, identifiers: Sequence[str], at: date) -> lis
 
     People are looked up, never made: an official's file must not leave a trace of who has not consented.
     """
-    people = {text: ResidentId.parse(text) for text in set(identifiers)}
+    people = [ResidentId(text) for text in dict.fromkeys(identifiers)]  # normalised by whoever asks
+    held: dict[str, Basis] = {}
     with home.database.transaction() as tx:
-        subjects = store.lookup(tx, home.keyring, list(people.values()))
-        consents = ledger.covering(tx, list(subjects.values()), kind, at)
-    held = {text: consents[subject_id] for text, subject_id in subjects.items() if subject_id in consents}
-    return [Basis(BasisKind.CONSENT, held[text]) if text in held else None for text in identifiers]
+        for first in range(0, len(people), _PEOPLE_AT_ONCE):
+            subjects = store.lookup(tx, home.keyring, people[first : first + _PEOPLE_AT_ONCE])
+            consents = ledger.covering(tx, list(subjects.values()), kind, at)
+            held |= {
+                text: Basis(BasisKind.CONSENT, consents[subject_id])
+                for text, subject_id in subjects.items()
+                if subject_id in consents
+            }
+    return [held.get(text) for text in identifiers]
 
 
 def read_register(raw: bytes) -> list[dict[str, str]]:

@@ -22,7 +22,7 @@ from exchange.release import Permitted
 from registry import log, merkle, store
 from registry.canonical import canonical
 from registry.database import Transaction
-from registry.records import OpenedRecord, RecordRef, VisibleRecord, header
+from registry.records import OpenedRecord, RecordRef, VisibleRecord
 from registry.verify import FORMAT
 
 _ACCESS_OPENED = {"full": ("access", "records"), "redacted": ("records",)}
@@ -34,6 +34,10 @@ def full(home: Home, permitted: Permitted) -> bytes | None:
     """Build the full evidence for an answer that the gate has just opened; None while the log is behind.
 
     Canonical bytes, ending in a newline.
+
+    Args:
+        home: the installation.
+        permitted: the outcome of an `AskAgain`: only that opens records with what evidence shows of them.
     """
     facts = permitted.facts
     with home.database.transaction() as tx:
@@ -118,9 +122,11 @@ def _placed(record: VisibleRecord, chunk: int, source: store.ChunkProofSource) -
 
 
 def _record(opened: OpenedRecord, *, values: bool) -> dict[str, Any]:
-    seen = opened.visible
+    proving = opened.proving
+    if proving is None:
+        raise TypeError("evidence is made from an answer that was asked for again")
     return {
-        "header": header(seen.kind, seen.provenance, row_no=seen.row_no, period=seen.period, quality=seen.quality),
-        "digests": dict(opened.digests),
-        "opened": {n: {"salt": opened.salts[n].hex(), "value": v} for n, v in opened.fields.items()} if values else {},
+        "header": dict(opened.header),
+        "digests": dict(proving.digests),
+        "opened": {n: {"salt": proving.salts[n].hex(), "value": v} for n, v in opened.fields.items()} if values else {},
     }

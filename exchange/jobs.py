@@ -67,8 +67,8 @@ def sequence_log(home: Home) -> None:
 
 
 def expire_consents(home: Home) -> None:
-    """Write `expired` where a consent's time is over; the gate refuses by the date, whether or not this has run."""
-    _until_done(home, lambda tx: ledger.expire_due(tx, clock.now()), ledger.EXPIRE_AT_ONCE)
+    """End consents whose time is over, and freeze what rested on them; the gate goes by the date in any case."""
+    _until_done(home, lambda tx: consents.expire_due(tx, now=clock.now()), ledger.EXPIRE_AT_ONCE)
 
 
 def shred_records(home: Home) -> None:

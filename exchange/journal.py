@@ -15,6 +15,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache
 from pathlib import PurePath
 from types import TracebackType
 from typing import Any, Final, TextIO
@@ -113,4 +114,9 @@ def _plain(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
     text = str(value)
-    return _WITHHELD if len(text) > _LONGEST or _SUSPECT.search(text) else text
+    return _WITHHELD if len(text) > _LONGEST else _unsuspected(text)
+
+
+@lru_cache(maxsize=1024)  # routes, methods and clients come again with every line
+def _unsuspected(text: str) -> str:
+    return _WITHHELD if _SUSPECT.search(text) else text

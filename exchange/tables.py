@@ -71,6 +71,6 @@ class Query(SQLModel, table=True):
     purpose: str
     business_no: str | None = None
     mode: str
-    items: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    items: list[Any] = Field(sa_column=Column(JSONB, nullable=False))
     records: list[Any] = Field(sa_column=Column(JSONB, nullable=False))
     decided_at: datetime = _moment()

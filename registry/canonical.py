@@ -9,8 +9,8 @@ Everything else raises `CanonicalError`. Held equal to the `rfc8785` package by 
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -18,8 +18,16 @@ from registry.errors import CanonicalError
 
 JSON: TypeAlias = "str | int | bool | Sequence[JSON] | Mapping[str, JSON] | None"
 
-_FIRST_INEXACT_INTEGER: Final = 2**53  # RFC 8785 §3.2.2.3: beyond it IEEE doubles lose digits
-_OPTIONS: Final = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+_FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
+_SCALARS: Final = frozenset({str, int, bool, type(None)})
+_OPTIONS: Final = (
+    orjson.OPT_SORT_KEYS
+    | orjson.OPT_STRICT_INTEGER  # RFC 8785 §3.2.2.3: from 2^53 on IEEE doubles lose digits
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+)
 
 
 def canonical(value: JSON) -> bytes:
@@ -28,33 +36,58 @@ def canonical(value: JSON) -> bytes:
     Raises:
         CanonicalError: a value outside the profile; the message names its type, never its content.
     """
-    if type(value) is not str:
+    try:
+        written = orjson.dumps(value, option=_OPTIONS)
+    except orjson.JSONEncodeError as error:  # also: a structure that holds itself
+        raise CanonicalError("the value cannot be written as canonical JSON") from error
+    if type(value) not in _SCALARS:
         _check(value)
+    return written
+
+
+def canonical_object(members: Mapping[str, JSON], written: Mapping[str, bytes]) -> bytes:
+    """Write an object of which some members are there already as `canonical` wrote them.
+
+    The same bytes as `canonical` of the whole. Lets what many answers share be written once.
+
+    Raises:
+        CanonicalError: a member outside the profile.
+    """
+    _check(dict(members))
+    if not "".join(written).isascii():
+        raise CanonicalError("an object key that is not an ASCII string")
+    return _dumps({**members, **{name: orjson.Fragment(member) for name, member in written.items()}})
+
+
+def canonical_array(elements: Iterable[bytes]) -> bytes:
+    """Put an array together from elements that `canonical` wrote."""
+    return b"[" + b",".join(elements) + b"]"
+
+
+def _dumps(value: object) -> bytes:
     try:
         return orjson.dumps(value, option=_OPTIONS)
-    except (orjson.JSONEncodeError, RecursionError) as error:
+    except orjson.JSONEncodeError as error:  # also: a structure that holds itself
         raise CanonicalError("the value cannot be written as canonical JSON") from error
 
 
 def _check(value: object) -> None:
-    kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return
-    if kind is int:
-        if not -_FIRST_INEXACT_INTEGER < value < _FIRST_INEXACT_INTEGER:  # type: ignore[operator]
-            raise CanonicalError("an integer of 2^53 or more")
-        return
-    if kind is dict:
-        for key, item in value.items():  # type: ignore[attr-defined]
-            if type(key) is not str or not key.isascii():
+    """Refuse what orjson writes and the profile does not know: floats, UUIDs, enums, keys outside ASCII.
+
+    Works through containers only, without recursion. Integers out of range, keys that are no strings, foreign types
+    and depth without end are refused by orjson itself.
+    """
+    containers: list[Any] = [value]
+    for one in containers:  # grows while it is read
+        kind = type(one)
+        if kind is dict:
+            if not "".join(one).isascii():
                 raise CanonicalError("an object key that is not an ASCII string")
-            _check(item)
-        return
-    if kind is list or kind is tuple:
-        for item in value:  # type: ignore[attr-defined]
-            _check(item)
-        return
-    raise CanonicalError(f"a value of type {kind.__name__}")
+            containers += [item for item in one.values() if type(item) not in _SCALARS]
+        elif kind is list or kind is tuple:
+            containers += [item for item in one if type(item) not in _SCALARS]
+        elif kind not in _SCALARS:
+            raise CanonicalError(f"a value of type {kind.__name__}")
 
 
 def b64(data: bytes) -> str:
@@ -79,7 +112,7 @@ def unb64(text: str) -> bytes:
 
 def b64url(data: bytes) -> str:
     """Encode bytes as base64url without padding (RFC 7515 §2)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL).decode("ascii")
 
 
 def unb64url(text: str) -> bytes:
@@ -89,8 +122,9 @@ def unb64url(text: str) -> bytes:
         ValueError: padding, a character outside the alphabet, or stray trailing bits.
     """
     try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except binascii.Error as error:
+        encoded = text.encode("ascii").translate(_FROM_URL) + b"=" * (-len(text) % 4)
+        data = binascii.a2b_base64(encoded, strict_mode=True)
+    except ValueError as error:  # binascii's error, and that of a text that is not ASCII, are ValueErrors
         raise ValueError("not base64url") from error
     if b64url(data) != text:
         raise ValueError("not base64url in its one spelling")

@@ -73,9 +73,12 @@ class Kind:
         return frozenset(f"{self.code}.{name}" for name, spec in self.fields.items() if spec.lender_visible)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Catalogue:
-    """All kinds of one catalogue version. A consent freezes the version of the day it was given."""
+    """All kinds of one catalogue version. A consent freezes the version of the day it was given.
+
+    Equal to itself only, so that what follows from it can be remembered under it.
+    """
 
     version: str
     kinds: Mapping[str, Kind]

@@ -2,9 +2,10 @@
 
 Per record or log entry one random seed of 16 bytes; from it a salt for each field name, so that one field can be opened
 (by showing salt, name and value) without opening another. Without the salt a commitment tells nothing, however few
-values the field can take.
+values the field can take. The seed has a fixed length and half of the hash is dropped, so that from one salt neither
+the seed nor another name's salt follows.
 
-  salt    = HMAC-SHA-256(seed, name)[:16]
+  salt    = SHA-256("qq-salt" ‖ 0x00 ‖ seed ‖ name)[:16]
   field   = SHA-256("qq-field" ‖ 0x00 ‖ salt ‖ name ‖ 0x00 ‖ canonical(value))
   record  = SHA-256("qq-record" ‖ 0x00 ‖ canonical({"fields": {name: hex}, "header": {…}}))
 
@@ -15,10 +16,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from registry.canonical import JSON, canonical
-from registry.suites import hmac_sha256, hmac_sha256_many, random_bytes, sha256, sha256_hex
+from registry.suites import random_bytes, sha256, sha256_each, sha256_hex
 
 SEED_BYTES: Final = 16
 SALT_BYTES: Final = 16
+_SALT: Final = b"qq-salt\x00"
 _FIELD: Final = b"qq-field\x00"
 _RECORD: Final = b"qq-record\x00"
 
@@ -29,8 +31,8 @@ def new_seed() -> bytes:
 
 
 def salt(seed: bytes, name: str) -> bytes:
-    """Return the salt of one field, 16 bytes."""
-    return hmac_sha256(seed, name.encode("ascii"))[:SALT_BYTES]
+    """Return the salt of one field, 16 bytes. `seed` has `SEED_BYTES`."""
+    return sha256(_SALT + seed + name.encode("ascii"))[:SALT_BYTES]
 
 
 def commit(field_salt: bytes, name: str, value: JSON) -> bytes:
@@ -50,7 +52,7 @@ def commit_fields(seed: bytes, values: Mapping[str, JSON]) -> dict[str, str]:
         UnicodeEncodeError: a name is not ASCII.
     """
     names = [name.encode("ascii") for name in values]
-    salts = hmac_sha256_many(seed, names)
+    salts = sha256_each(_SALT + seed, names)
     return {
         name: sha256_hex(b"".join((_FIELD, long_salt[:SALT_BYTES], encoded, b"\x00", canonical(value))))
         for (name, value), encoded, long_salt in zip(values.items(), names, salts, strict=True)

@@ -9,8 +9,9 @@
 Not here: who may open what (`disclosure`, and above it `exchange.release`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from uuid import UUID
 
 from registry.database import Database, Transaction
@@ -19,6 +20,7 @@ from registry.keyring import Keyring, Purpose, SymmetricKey
 from registry.suites import intl, random_bytes, seal, unseal
 
 _KEY_BYTES = 32
+_number = attrgetter("int")
 
 
 class DataKeys:
@@ -35,29 +37,31 @@ class DataKeys:
         Raises:
             KeyMissing: an owner's key has been erased; nothing may be sealed for it again under this id.
         """
-        wanted = sorted(set(owners))
+        wanted = _ordered(owners)
         with self._keystore.transaction() as tx:
             found = self._read(tx, wanted)
             new = [owner for owner in wanted if owner not in found]
             if new:
-                wrapping = self._keyring.symmetric(Purpose.DATA)
-                tx.execute(
-                    "INSERT INTO data_key (owner_id, wrapped, key_id, created_at)"
-                    " SELECT o, w, %s, %s FROM unnest(%s::uuid[], %s::bytea[]) AS n(o, w) ORDER BY o"
-                    " ON CONFLICT (owner_id) DO NOTHING",
-                    (
-                        wrapping.key_id,
-                        now,
-                        new,
-                        [seal(intl, wrapping.secret, random_bytes(_KEY_BYTES), _binding(owner)) for owner in new],
-                    ),
-                )
-                tx.execute(
-                    "INSERT INTO data_key_event (owner_id, action, at) SELECT o, 'made', %s FROM unnest(%s::uuid[]) o",
-                    (now, new),
-                )
-                found |= self._read(tx, new)  # another process may have been first: its key counts
+                found |= self._make(tx, new, now)
         return _whole(wanted, found)
+
+    def _make(self, tx: Transaction, owners: Sequence[UUID], now: datetime) -> Mapping[UUID, bytes | None]:
+        wrapping = self._keyring.symmetric(Purpose.DATA)
+        keys = {owner: random_bytes(_KEY_BYTES) for owner in owners}
+        made = tx.execute(
+            "WITH made AS (INSERT INTO data_key (owner_id, wrapped, key_id, created_at)"
+            " SELECT o, w, %s, %s FROM unnest(%b::uuid[], %b::bytea[]) AS n(o, w) ORDER BY o"
+            " ON CONFLICT (owner_id) DO NOTHING RETURNING owner_id)"
+            " INSERT INTO data_key_event (owner_id, action, at) SELECT owner_id, 'made', %s FROM made",
+            (
+                wrapping.key_id,
+                now,
+                list(owners),
+                [seal(intl, wrapping.secret, key, _binding(owner)) for owner, key in keys.items()],
+                now,
+            ),
+        ).rowcount
+        return keys if made == len(keys) else self._read(tx, owners)  # another process was first: its keys count
 
     def get(self, owners: Collection[UUID]) -> dict[UUID, bytes]:
         """Give each owner's key.
@@ -65,7 +69,7 @@ class DataKeys:
         Raises:
             KeyMissing: an owner has no key, or it has been erased.
         """
-        wanted = sorted(set(owners))
+        wanted = _ordered(owners)
         with self._keystore.transaction() as tx:
             return _whole(wanted, self._read(tx, wanted))
 
@@ -82,10 +86,11 @@ class DataKeys:
 
     def _read(self, tx: Transaction, owners: Collection[UUID]) -> dict[UUID, bytes | None]:
         rows = tx.execute(
-            "SELECT owner_id, wrapped, key_id FROM data_key WHERE owner_id = ANY(%s)", (list(owners),)
+            "SELECT owner_id, wrapped, key_id FROM data_key WHERE owner_id = ANY(%b)", (list(owners),)
         ).fetchall()
+        secrets = {key_id: self._secret(key_id) for key_id in {row[2] for row in rows}}
         return {
-            owner: None if wrapped is None else unseal(self._secret(key_id), wrapped, _binding(owner))
+            owner: None if wrapped is None else unseal(secrets[key_id], wrapped, _binding(owner))
             for owner, wrapped, key_id in rows
         }
 
@@ -94,6 +99,11 @@ class DataKeys:
         if not isinstance(key, SymmetricKey):
             raise KeyMissing("a data key is wrapped under a key that signs")
         return key.secret
+
+
+def _ordered(owners: Collection[UUID]) -> list[UUID]:
+    """Give each owner once, in one order everywhere, so that two makers cannot lock each other out."""
+    return sorted(set(owners), key=_number)
 
 
 def _binding(owner: UUID) -> bytes:

@@ -1,10 +1,17 @@
 """Opening sealed records. Only `exchange.release` may import this module (import contract `one-gate`).
 
+What protects an opening:
+  * the seal (AES-GCM, SM4-GCM) authenticates the fields together with the record's place, header and commitment, under
+    a key that the database does not have (`records.associated_data`): changed or moved rows do not open at all
+  * with `prove`, for evidence, every field is digested again and the whole compared with the commitment, so that no
+    evidence is made that would not verify; it also catches a record that was sealed wrongly by ourselves
+
 Not here: whether a record may be opened. Whoever calls has decided and logged that first.
 """
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 import orjson
 
@@ -12,38 +19,58 @@ from registry.canonical import unb64url
 from registry.commitments import commit_fields, record_commitment, salt
 from registry.datakeys import DataKeys
 from registry.errors import ProofFailed
-from registry.records import OpenedRecord, VisibleRecord, associated_data, header
+from registry.records import OpenedRecord, Proving, Value, VisibleRecord, associated_data, header
 from registry.suites import unseal
 
 
-def open_records(keys: DataKeys, wanted: Sequence[tuple[VisibleRecord, AbstractSet[str]]]) -> list[OpenedRecord]:
-    """Open each record's permitted fields, and check all of it against the commitment in the log.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A record and the names of the fields that may be seen of it. Names it does not have are absent once opened."""
+
+    record: VisibleRecord
+    names: AbstractSet[str]
+    prove: bool = False
+
+
+def open_records(keys: DataKeys, wanted: Sequence[Wanted]) -> list[OpenedRecord]:
+    """Open each record's permitted fields.
 
     Args:
         keys: where the subjects' data keys are asked for, anew each time.
-        wanted: records with the names of the fields that may be seen. A name that the record does not have is
-            simply absent from the answer.
+        wanted: what to open; with `prove`, also checked against the commitment, and salts and digests given.
 
     Raises:
-        KeyMissing: a subject's data key has been erased, or the record has been shredded.
-        ProofFailed: the stored bytes are not those that were committed to.
+        KeyMissing: a subject's data key has been erased.
+        SealBroken: the stored bytes, or the columns beside them, are not those that were sealed.
+        ProofFailed: sealed bytes are gone, or do not match what was committed to.
     """
     if not wanted:
         return []
-    found = keys.get({record.ref.subject_id for record, _ in wanted})
-    return [_open(found[record.ref.subject_id], record, names) for record, names in wanted]
+    found = keys.get({one.record.ref.subject_id for one in wanted})
+    return [_open(found[one.record.ref.subject_id], one) for one in wanted]
 
 
-def _open(key: bytes, record: VisibleRecord, names: AbstractSet[str]) -> OpenedRecord:
+def _open(key: bytes, wanted: Wanted) -> OpenedRecord:
+    record, names = wanted.record, wanted.names
     if record.sealed is None:
         raise ProofFailed("a record's sealed bytes are gone although it was not frozen")
-    plain: Mapping[str, Mapping[str, str | int | bool | None]] = orjson.loads(
-        unseal(key, record.sealed, associated_data(record.ref, record.kind))
-    )
-    fields, seed = plain["fields"], unb64url(str(plain["seed"]))
-    digests = commit_fields(seed, fields)
     said = header(record.kind, record.provenance, row_no=record.row_no, period=record.period, quality=record.quality)
+    bound = associated_data(record.ref, said, record.commitment)
+    plain = orjson.loads(unseal(key, record.sealed, bound))
+    fields: Mapping[str, Value] = plain["fields"]
+    seen = {name: value for name, value in fields.items() if name in names}
+    proving = _proving(record, said, fields, unb64url(plain["seed"]), seen.keys()) if wanted.prove else None
+    return OpenedRecord(record, said, seen, proving)
+
+
+def _proving(
+    record: VisibleRecord,
+    said: Mapping[str, str | int],
+    fields: Mapping[str, Value],
+    seed: bytes,
+    seen: AbstractSet[str],
+) -> Proving:
+    digests = commit_fields(seed, fields)
     if record_commitment(said, digests) != record.commitment:
         raise ProofFailed("an opened record does not match its commitment")
-    seen = {name: value for name, value in fields.items() if name in names}
-    return OpenedRecord(record, seen, {name: salt(seed, name) for name in seen}, digests)
+    return Proving({name: salt(seed, name) for name in seen}, digests)

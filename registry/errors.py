@@ -14,6 +14,7 @@ RegistryError
 ├── SealBroken                 sealed bytes do not open under their key; stop serving, call the duty officer
 ├── ProofFailed                bytes disagree with the signed log; stop serving, call the duty officer
 │   └── SignatureInvalid       a signature does not verify under the keys given
+├── AnswerFailed               what was opened cannot be said; a mistake in the program
 └── DatabaseUnavailable        the database cannot be reached; the operator must act
     └── EmbeddedError          the private PostgreSQL cannot be started here; the operator must act
 
@@ -75,6 +76,10 @@ class ProofFailed(RegistryError):
 
 class SignatureInvalid(ProofFailed):
     """A signature that does not verify under the keys given."""
+
+
+class AnswerFailed(RegistryError):
+    """Opened records out of which no answer can be built."""
 
 
 class DatabaseUnavailable(RegistryError):

@@ -232,10 +232,10 @@ class Keyring:
         """Retire the keys in use for a purpose and make new ones; what the old ones signed or keyed stays readable.
 
         Raises:
-            ValueError: the master key, which is not replaced in place.
+            ValueError: the master key; or the MAC key, by which "the same again" is told.
         """
-        if purpose is Purpose.MASTER:
-            raise ValueError("the master key is not replaced in place")
+        if purpose in {Purpose.MASTER, Purpose.MAC}:
+            raise ValueError(f"the {purpose.value} key is not replaced in place: what rests on it would fall apart")
         made = _new_keys(purpose, now)
         retired = [
             replace(key, retired_at=now) if key.purpose is purpose and key.retired_at is None else key

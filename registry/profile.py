@@ -1,6 +1,6 @@
 """What opened records say about a subject, as of a day. Pure: no clock, no database.
 
-  * `label`      for each item: where it comes from, as of when, how good, whether whole
+  * `labels`     for each item: where it comes from, as of when, how good, whether whole
   * `summarise`  the few figures that a loan officer reads first, from the items that were opened and no others
   * `holds`      yes, no or unknown to one stated claim, for answers that carry no values
 
@@ -8,19 +8,29 @@ Nothing here decides what may be seen: an item that was not opened is not in the
 is absent from the summary.
 """
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal
 
+from registry.canonical import JSON
 from registry.catalogue import Catalogue, FieldSpec
 from registry.instants import BEIJING
 from registry.records import OpenedRecord, Value
 
+Label = Mapping[str, str | int | list[str] | None]
+
 SUBSIDY_YEARS = 3  # reports-and-audit.md, section 2, part 4
+
+
+_NUMERIC = frozenset({"fen", "mu4", "int", "rate6"})
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?")
 
 
 class Completeness(StrEnum):
@@ -40,41 +50,55 @@ class Claim:
     value: Value = None
 
 
-def label(
-    items: Iterable[str], records: Sequence[OpenedRecord], catalogue: Catalogue, *, at: datetime
-) -> dict[str, dict[str, str | int | list[str] | None]]:
-    """Label each item that was permitted: sources, as-of, quality (the worst), completeness, number of records."""
+@lru_cache(maxsize=1024)  # sets of items come again with every question; nothing here can go stale
+def names_by_kind(items: frozenset[str]) -> Mapping[str, frozenset[str]]:
+    """Sort items into kinds: the names of the fields of each, kinds in alphabetical order."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for item in sorted(items):
+        kind, _, name = item.partition(".")
+        names[kind].add(name)
+    return MappingProxyType({kind: frozenset(held) for kind, held in names.items()})
+
+
+def labels(
+    items: frozenset[str], records: Sequence[OpenedRecord], catalogue: Catalogue, *, at: datetime
+) -> list[tuple[Label, list[str]]]:
+    """Label the items that were permitted: sources, as-of, quality (the worst), completeness, number of records.
+
+    Each label stands once, with all items that it holds for; no item is left out and none is named twice.
+    """
     by_kind: dict[str, list[OpenedRecord]] = defaultdict(list)
     for record in records:
         by_kind[record.visible.kind].append(record)
-    labels: dict[str, dict[str, str | int | list[str] | None]] = {}
-    for item in sorted(items):
-        kind, _, name = item.partition(".")
-        held = by_kind.get(kind, [])
-        labels[item] = {
-            "as_of": max((r.visible.provenance.as_of.isoformat() for r in held), default=None),
-            "completeness": _completeness(held, name, catalogue.kinds[kind].freshness_days, at).value,
-            "publishers": sorted({r.visible.provenance.publisher for r in held}),
-            "quality": max((r.visible.quality for r in held), default=None),
-            "records": len(held),
-            "sources": sorted({r.visible.provenance.source for r in held}),
-        }
-    return labels
-
-
-def _completeness(records: Sequence[OpenedRecord], name: str, freshness_days: int, at: datetime) -> Completeness:
-    if not records:
-        return Completeness.PARTIAL
     today = at.astimezone(BEIJING).date()
-    if max(r.visible.provenance.as_of for r in records) < today - timedelta(days=freshness_days):
-        return Completeness.STALE
-    if any(name in r.digests and _value(r, name) is None for r in records):
-        return Completeness.PARTIAL
-    return Completeness.COMPLETE
+    labelled: list[tuple[Label, list[str]]] = []
+    for kind, names in names_by_kind(items).items():
+        held = by_kind.get(kind, [])
+        said = {r.visible.provenance.publication_id.int: r.visible.provenance for r in held}.values()
+        as_of = max((one.as_of for one in said), default=None)
+        common = {
+            "as_of": None if as_of is None else as_of.isoformat(),
+            "publishers": sorted({one.publisher for one in said}),
+            "quality": max((record.visible.quality for record in held), default=None),
+            "records": len(held),
+            "sources": sorted({one.source for one in said}),
+        }
+        oldest = today - timedelta(days=catalogue.kinds[kind].freshness_days)
+        by_state: dict[Completeness, list[str]] = defaultdict(list)
+        for name, state in _completeness(names, held, stale=as_of is not None and as_of < oldest):
+            by_state[state].append(f"{kind}.{name}")
+        labelled += [({**common, "completeness": state.value}, held_for) for state, held_for in by_state.items()]
+    return labelled
 
 
-def _value(record: OpenedRecord, name: str) -> Value:
-    return record.fields.get(name)
+def _completeness(
+    names: frozenset[str], records: Sequence[OpenedRecord], *, stale: bool
+) -> list[tuple[str, Completeness]]:
+    if not records or stale:
+        whole = Completeness.STALE if records else Completeness.PARTIAL
+        return [(name, whole) for name in names]
+    lacking = {name for record in records for name, value in record.fields.items() if value is None}
+    return [(name, Completeness.PARTIAL if name in lacking else Completeness.COMPLETE) for name in names]
 
 
 def within_history(start: date | None, months: int, *, at: datetime) -> bool:
@@ -89,7 +113,7 @@ def within_history(start: date | None, months: int, *, at: datetime) -> bool:
 # ---- the summary ----------------------------------------------------------------------------------------------------
 
 
-def summarise(records: Sequence[OpenedRecord], catalogue: Catalogue, *, at: datetime) -> dict[str, object]:
+def summarise(records: Sequence[OpenedRecord], catalogue: Catalogue, *, at: datetime) -> dict[str, JSON]:
     """Give the figures of reports-and-audit.md, section 2, part 0 that the opened items allow.
 
     Money in fen, areas in 1/10000 亩. Of a snapshot kind only the last period counts: sets are never added up.
@@ -111,11 +135,11 @@ def _total(rows: Sequence[Mapping[str, Value]], name: str) -> int | None:
     return sum(values) if values else None
 
 
-def _given(figures: Mapping[str, object]) -> dict[str, object]:
+def _given(figures: Mapping[str, JSON]) -> dict[str, JSON]:
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 
-def _subsidy(rows: Sequence[Mapping[str, Value]], today: date) -> dict[str, object]:
+def _subsidy(rows: Sequence[Mapping[str, Value]], today: date) -> dict[str, JSON]:
     years = [row.get("grant_year") for row in rows]
     by_year: dict[int, list[Mapping[str, Value]]] = defaultdict(list)
     for row, year in zip(rows, years, strict=True):
@@ -143,7 +167,7 @@ def _subsidy(rows: Sequence[Mapping[str, Value]], today: date) -> dict[str, obje
     )
 
 
-def _rating(rows: Sequence[Mapping[str, Value]], today: date) -> dict[str, object]:
+def _rating(rows: Sequence[Mapping[str, Value]], today: date) -> dict[str, JSON]:
     dated = [row for row in rows if row.get("eval_date")]
     newest = max(dated, key=lambda row: str(row["eval_date"])) if dated else rows[-1] if len(rows) == 1 else {}
     valid_to = newest.get("valid_to")
@@ -158,7 +182,7 @@ def _rating(rows: Sequence[Mapping[str, Value]], today: date) -> dict[str, objec
     )
 
 
-def _contracts(rows: Sequence[Mapping[str, Value]], today: date) -> dict[str, object]:
+def _contracts(rows: Sequence[Mapping[str, Value]], today: date) -> dict[str, JSON]:
     running = [row for row in rows if not row.get("end_on") or str(row["end_on"]) >= today.isoformat()]
     ends = [str(row["end_on"]) for row in running if row.get("end_on")]
     return _given(
@@ -173,7 +197,7 @@ def _contracts(rows: Sequence[Mapping[str, Value]], today: date) -> dict[str, ob
     )
 
 
-def _funds(rows: Sequence[Mapping[str, Value]], _: date) -> dict[str, object]:
+def _funds(rows: Sequence[Mapping[str, Value]], _: date) -> dict[str, JSON]:
     return _given(
         {
             "accounts": len(rows),
@@ -183,7 +207,7 @@ def _funds(rows: Sequence[Mapping[str, Value]], _: date) -> dict[str, object]:
     )
 
 
-def _assets(rows: Sequence[Mapping[str, Value]], _: date) -> dict[str, object]:
+def _assets(rows: Sequence[Mapping[str, Value]], _: date) -> dict[str, JSON]:
     operating = [row for row in rows if row.get("asset_class") == "operating"]
     return _given(
         {
@@ -195,7 +219,7 @@ def _assets(rows: Sequence[Mapping[str, Value]], _: date) -> dict[str, object]:
     )
 
 
-def _resources(rows: Sequence[Mapping[str, Value]], _: date) -> dict[str, object]:
+def _resources(rows: Sequence[Mapping[str, Value]], _: date) -> dict[str, JSON]:
     return _given(
         {
             "resources": len(rows),
@@ -205,7 +229,7 @@ def _resources(rows: Sequence[Mapping[str, Value]], _: date) -> dict[str, object
     )
 
 
-_SUMMARIES: Mapping[str, Callable[[Sequence[Mapping[str, Value]], date], dict[str, object]]] = {
+_SUMMARIES: Mapping[str, Callable[[Sequence[Mapping[str, Value]], date], dict[str, JSON]]] = {
     "SUBSIDY": _subsidy,
     "RATING": _rating,
     "SANZI_CONTRACT": _contracts,
@@ -236,7 +260,21 @@ def holds(claim: Claim, records: Sequence[OpenedRecord], catalogue: Catalogue) -
     return any(value <= wanted for value in found)  # type: ignore[operator]  # as above
 
 
+def comparable(claim: Claim, catalogue: Catalogue) -> bool:
+    """Say whether a claim can be answered: its value is of its item's type (none for `exists`).
+
+    Raises:
+        CatalogueError: there is no such item.
+    """
+    spec = catalogue.field(claim.item)
+    if claim.relation == "exists":
+        return claim.value is None
+    if spec.type in _NUMERIC:
+        return not isinstance(claim.value, bool) and bool(_NUMBER.fullmatch(str(claim.value)))
+    return isinstance(claim.value, bool if spec.type == "bool" else str)
+
+
 def _comparable(value: Value, spec: FieldSpec) -> Decimal | str | bool | None:
-    if spec.type in {"fen", "mu4", "int", "rate6"} and value is not None:
+    if spec.type in _NUMERIC and value is not None:
         return Decimal(str(value))
     return value if isinstance(value, bool) or value is None else str(value)

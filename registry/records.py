@@ -5,15 +5,18 @@ digest of each of its fields. Whoever is given some fields and their salts can c
 commitment and learns nothing of the others; whoever has only the commitment learns nothing at all.
 
   sealed plaintext = canonical {"fields": {name: value}, "seed": base64url of 16 random bytes}
-  salts            = HMAC of the field's name under the seed (registry.commitments)
+  salts            = a hash of seed and field name each (registry.commitments)
   commitment       = SHA-256 over canonical {"header": …, "fields": {name: digest}}
+
+The seal authenticates beside its plaintext the record's place, header and commitment (`associated_data`): none of the
+clear columns that an answer repeats can be changed in the database without the record refusing to open.
 
 The seed lies sealed with the fields: when a subject's data key is erased, the commitment in the log
 stays and can be opened by nobody.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import UUID
 
@@ -92,13 +95,21 @@ class VisibleRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenedRecord:
-    """A record with the fields that were asked for in clear, and the digests of all of them."""
+class Proving:
+    """What evidence shows of an opened record: the salts of the fields asked for, the digests of all fields."""
 
-    visible: VisibleRecord
-    fields: Payload
     salts: Mapping[str, bytes]
     digests: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRecord:
+    """A record with the fields that were asked for in clear; `proving` is there if it was opened for evidence."""
+
+    visible: VisibleRecord
+    header: Mapping[str, str | int]
+    fields: Payload = field(repr=False)
+    proving: Proving | None = field(default=None, repr=False)
 
 
 def header(kind: str, provenance: Provenance, *, row_no: int, period: str, quality: str) -> dict[str, str | int]:
@@ -116,9 +127,13 @@ def header(kind: str, provenance: Provenance, *, row_no: int, period: str, quali
     }
 
 
-def associated_data(ref: RecordRef, kind: str) -> bytes:
-    """Bind a sealed payload to its place, so that it cannot be moved to another subject or version."""
-    return canonical(["record", str(ref.subject_id), str(ref.record_id), ref.version, kind])
+def associated_data(ref: RecordRef, said: Mapping[str, str | int], commitment: bytes) -> bytes:
+    """Bind a sealed payload to its place, header and commitment.
+
+    It cannot be moved to another subject or version, nor can what stands beside it in clear be changed.
+    """
+    place = b"record\x00" + ref.subject_id.bytes + ref.record_id.bytes + ref.version.to_bytes(4)
+    return place + commitment + canonical(said)  # all but the last have fixed lengths
 
 
 def identity_bytes(record: NewRecord, kind: Kind) -> bytes:

@@ -24,7 +24,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString
 
-from registry.database import address
+from registry.database import Transaction, address
 from registry.errors import DatabaseUnavailable
 from registry.tables import KeyStoreBase
 
@@ -80,6 +80,19 @@ def is_current(history: History, url: str) -> bool:
 
     _on(history, url, compare)
     return found[0]
+
+
+def newest(history: History) -> str:
+    """Give the newest revision of a history, from the scripts alone."""
+    config = Config(stdout=StringIO())
+    config.set_main_option("script_location", str(_scripts() / history).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return str(ScriptDirectory.from_config(config).get_current_head())
+
+
+def stands_at(tx: Transaction, revision: str) -> bool:
+    """Tell, in the caller's transaction, whether a database stands at a revision."""
+    return tx.execute("SELECT version_num FROM alembic_version").fetchall() == [(revision,)]
 
 
 def migrate(history: History, configured: Callable[[], str | None]) -> None:

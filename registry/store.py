@@ -16,16 +16,16 @@ Not here: opening (`disclosure`), deciding who may have what (`consent`), readin
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID, uuid4
 
 from registry import log, merkle
-from registry.canonical import b64url, canonical
+from registry.canonical import canonical
 from registry.catalogue import Kind, current
-from registry.commitments import commit_fields, record_commitment
 from registry.database import Transaction
 from registry.datakeys import DataKeys
 from registry.identifiers import Identifier
@@ -35,11 +35,10 @@ from registry.records import (
     Provenance,
     RecordRef,
     VisibleRecord,
-    associated_data,
-    header,
     identity_bytes,
 )
-from registry.suites import Suite, hmac_sha256, random_bytes, seal
+from registry.sealing import Ready, new_ids, seal_rows
+from registry.suites import Suite, hmac_sha256, hmac_sha256_each
 
 PUBLISHED = "registry:records:published"  # docs/events.md
 
@@ -86,13 +85,13 @@ class Sealing:
 def lookup(tx: Transaction, keyring: Keyring, identifiers: Collection[Identifier]) -> dict[str, UUID]:
     """Find subjects by identifier; those that are not known are absent from the answer."""
     tokens = _tokens(keyring, identifiers)
-    rows = tx.execute("SELECT token, subject_id FROM subject_lookup WHERE token = ANY(%s)", (list(tokens),)).fetchall()
+    rows = tx.execute("SELECT token, subject_id FROM subject_lookup WHERE token = ANY(%b)", (list(tokens),)).fetchall()
     return {tokens[token]: subject_id for token, subject_id in rows}
 
 
 def lookup_tokens(keyring: Keyring, identifier: Identifier) -> list[bytes]:
     """Give the keyed hashes under which an identifier may be known: one for each look-up key in force."""
-    message = f"{identifier.kind.value}|{identifier.text}".encode()
+    message = _lookup_message(identifier)
     return [hmac_sha256(key.secret, message) for key in keyring.symmetric_all(Purpose.LOOKUP)]
 
 
@@ -104,12 +103,11 @@ def ensure_subjects(
     new = {i.text: i for i in identifiers if i.text not in found}
     if new:
         key = keyring.symmetric(Purpose.LOOKUP)
-        rows = [
-            (uuid4(), hmac_sha256(key.secret, f"{i.kind.value}|{i.text}".encode()), i.kind.value) for i in new.values()
-        ]
-        rows.sort(key=lambda row: row[1])  # one order everywhere, so that two makers cannot lock each other out
+        tokens = hmac_sha256_each(key.secret, map(_lookup_message, new.values()))
+        rows = [(uuid4(), token, i.kind.value) for token, i in zip(tokens, new.values(), strict=True)]
+        rows.sort(key=itemgetter(1))  # one order everywhere, so that two makers cannot lock each other out
         tx.execute(
-            "WITH made AS (SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::text[]) AS n(s, t, k)),"
+            "WITH made AS (SELECT * FROM unnest(%b::uuid[], %b::bytea[], %b::text[]) AS n(s, t, k)),"
             " known AS (INSERT INTO subject (subject_id, kind, created_at) SELECT s, k, %s FROM made)"
             " INSERT INTO subject_lookup (token, token_key, subject_id, since) SELECT t, %s, s, %s FROM made"
             " ON CONFLICT (token, token_key) DO NOTHING",
@@ -119,8 +117,17 @@ def ensure_subjects(
     return found
 
 
-def _tokens(keyring: Keyring, identifiers: Iterable[Identifier]) -> dict[bytes, str]:
-    return {token: i.text for i in identifiers for token in lookup_tokens(keyring, i)}
+def _lookup_message(identifier: Identifier) -> bytes:
+    return f"{identifier.kind.value}|{identifier.text}".encode()
+
+
+def _tokens(keyring: Keyring, identifiers: Collection[Identifier]) -> dict[bytes, str]:
+    """Give every keyed hash under which one of these may be known, and whose it is."""
+    texts, messages = [i.text for i in identifiers], [_lookup_message(i) for i in identifiers]
+    tokens: dict[bytes, str] = {}
+    for key in keyring.symmetric_all(Purpose.LOOKUP):
+        tokens.update(zip(hmac_sha256_each(key.secret, messages), texts, strict=True))
+    return tokens
 
 
 # ---- publications ---------------------------------------------------------------------------------------------------
@@ -187,51 +194,29 @@ def stage(
     All records of a snapshot kind for one subject and period must come in one chunk. Data keys are made
     durable in the key store before anything is sealed under them.
     """
-    kinds = current().kinds
-    mac_key = sealing.keyring.symmetric(Purpose.MAC).secret
-    identities = [hmac_sha256(mac_key, identity_bytes(record, kinds[record.kind])) for record in records]
-    payload_macs = [hmac_sha256(mac_key, canonical(dict(r.payload))) for r in records]
+    payloads = [canonical(dict(record.payload)) for record in records]
+    identities, payload_macs = _macs(sealing.keyring.symmetric(Purpose.MAC).secret, records, payloads)
     latest = _latest(tx, provenance.publication_id, records, identities)
-    changed = _changed(tx, records, identities, payload_macs, latest, kinds)
+    changed = _changed(tx, provenance.publication_id, records, identities, payload_macs, latest, current().kinds)
     keys = sealing.keys.ensure({records[i].subject_id for i in changed}, now=now) if changed else {}
+    refs = _refs(records, identities, payload_macs, changed, latest)
+    ready = [Ready(records[i], ref, keys[ref.subject_id], payloads[i]) for i, ref in zip(changed, refs, strict=True)]
 
-    chunk_id, commitments = uuid4(), []
+    chunk_id, commitments = uuid4(), list[bytes]()
     copy_sql = f"COPY record ({_RECORD_COLUMNS}) FROM STDIN (FORMAT BINARY)"
     with tx.cursor() as cursor, cursor.copy(copy_sql) as copy:
         copy.set_types(_COPY_TYPES)
-        for position, i in enumerate(changed):
-            record, previous = records[i], latest.get(identities[i])
-            ref = RecordRef(
-                record.subject_id,
-                previous.record_id if previous else uuid4(),
-                previous.version + 1 if previous else 1,
-            )
-            sealed, commitment = _seal(sealing.suite, keys[record.subject_id], provenance, record, ref)
-            commitments.append(commitment)
+        sealing_rows = seal_rows(sealing.suite, provenance, ready)  # the server takes in one while the next is sealed
+        for i, (record, ref, _, _), (sealed, commitment) in zip(changed, ready, sealing_rows, strict=True):
             copy.write_row(
                 (
-                    ref.subject_id,
-                    ref.record_id,
-                    ref.version,
-                    record.kind,
-                    identities[i],
-                    payload_macs[i],
-                    sealed,
-                    commitment,
-                    provenance.publication_id,
-                    chunk_id,
-                    position,
-                    record.row_no,
-                    record.period,
-                    record.valid_from,
-                    record.valid_to,
-                    record.basis.text,
-                    record.quality,
-                    record.remark,
+                    ref.subject_id, ref.record_id, ref.version, record.kind, identities[i], payload_macs[i], sealed,
+                    commitment, provenance.publication_id, chunk_id, len(commitments), record.row_no, record.period,
+                    record.valid_from, record.valid_to, record.basis.text, record.quality, record.remark,
                 )
-            )
-            latest[identities[i]] = _Latest(ref.record_id, ref.version, payload_macs[i], gone=False)
-    root = merkle.root([merkle.leaf_hash(c) for c in commitments])
+            )  # fmt: skip
+            commitments.append(commitment)
+    root = merkle.root(merkle.leaf_hashes(commitments))
     if commitments:
         tx.execute(
             "INSERT INTO record_chunk (chunk_id, publication_id, root, size, commitments) VALUES (%s, %s, %s, %s, %s)",
@@ -240,13 +225,30 @@ def stage(
     return StagedChunk(chunk_id, root, len(commitments), len(records) - len(commitments))
 
 
-def _seal(suite: Suite, key: bytes, provenance: Provenance, record: NewRecord, ref: RecordRef) -> tuple[bytes, bytes]:
-    seed = random_bytes(16)
-    fields = dict(record.payload)
-    said = header(record.kind, provenance, row_no=record.row_no, period=record.period, quality=record.quality)
-    commitment = record_commitment(said, commit_fields(seed, fields))
-    plaintext = canonical({"fields": fields, "seed": b64url(seed)})
-    return seal(suite, key, plaintext, associated_data(ref, record.kind)), commitment
+def _macs(
+    key: bytes, records: Sequence[NewRecord], payloads: Sequence[bytes]
+) -> tuple[Sequence[bytes], Sequence[bytes]]:
+    """Give each record's keyed hash of what makes it "the same again", and of its payload."""
+    kinds = current().kinds
+    identities = hmac_sha256_each(key, [identity_bytes(record, kinds[record.kind]) for record in records])
+    return identities, hmac_sha256_each(key, payloads)
+
+
+def _refs(
+    records: Sequence[NewRecord],
+    identities: Sequence[bytes],
+    payload_macs: Sequence[bytes],
+    changed: Sequence[int],
+    latest: dict[bytes, _Latest],
+) -> list[RecordRef]:
+    """Number the versions that are stored, each after what stands under its identity, in `latest` or in this chunk."""
+    refs = []
+    for i, fresh in zip(changed, new_ids(len(changed)), strict=True):
+        previous = latest.get(identities[i])
+        record_id, version = (previous.record_id, previous.version + 1) if previous else (fresh, 1)
+        latest[identities[i]] = _Latest(record_id, version, payload_macs[i], gone=False)
+        refs.append(RecordRef(records[i].subject_id, record_id, version))
+    return refs
 
 
 def _latest(
@@ -255,29 +257,34 @@ def _latest(
     """Read what stands under each identity. What another publication has only staged counts for nothing but its number.
 
     A broken-off publication may yet be discarded: taking its records for held would lose the row that is here now.
+    LATERAL with LIMIT makes it one probe of the index for each row; a plain join is planned as a scan of all records.
     """
     rows = tx.execute(
-        "SELECT DISTINCT ON (r.subject_id, r.identity_mac) r.identity_mac, r.record_id,"
-        " max(r.version) OVER (PARTITION BY r.subject_id, r.identity_mac), r.payload_mac,"
+        "SELECT n.i, held.* FROM unnest(%b::uuid[], %b::bytea[]) AS n(s, i), LATERAL ("
+        " SELECT r.record_id, max(r.version) OVER (), r.payload_mac,"
         " r.frozen_at IS NOT NULL OR NOT (p.published_at IS NOT NULL OR p.publication_id = %s)"
-        " FROM record r JOIN unnest(%s::uuid[], %s::bytea[]) AS n(s, i) ON r.subject_id = n.s AND r.identity_mac = n.i"
-        " JOIN publication p USING (publication_id)"
-        " ORDER BY r.subject_id, r.identity_mac, p.published_at IS NOT NULL OR p.publication_id = %s DESC,"
-        " r.version DESC",
-        (publication_id, [r.subject_id for r in records], list(identities), publication_id),
+        " FROM record r JOIN publication p USING (publication_id) WHERE r.subject_id = n.s AND r.identity_mac = n.i"
+        " ORDER BY p.published_at IS NOT NULL OR p.publication_id = %s DESC, r.version DESC LIMIT 1) AS held",
+        ([r.subject_id for r in records], list(identities), publication_id, publication_id),
     ).fetchall()
     return {row[0]: _Latest(*row[1:]) for row in rows}
 
 
 def _changed(  # the columns of one chunk, side by side
     tx: Transaction,
+    publication_id: UUID,
     records: Sequence[NewRecord],
     identities: Sequence[bytes],
     payload_macs: Sequence[bytes],
     latest: Mapping[bytes, _Latest],
     kinds: Mapping[str, Kind],
 ) -> list[int]:
-    """Say which rows must be stored: not those that stand there already, unfrozen, with the same payload."""
+    """Say which rows must be stored: not those that stand there already, unfrozen, with the same payload.
+
+    Nor those that this batch has published before: when it is weighed again, what a later file has corrected since
+    must not come back.
+    """
+    before = _published_by_this_batch(tx, publication_id, records, identities)
     sets: dict[tuple[UUID, str, str], list[int]] = defaultdict(list)
     changed = []
     for i, record in enumerate(records):
@@ -285,13 +292,31 @@ def _changed(  # the columns of one chunk, side by side
             sets[record.subject_id, record.kind, record.period].append(i)
             continue
         known = latest.get(identities[i])
+        if (identities[i], payload_macs[i]) in before:
+            continue
         if known is None or known.gone or known.payload_mac != payload_macs[i]:
             changed.append(i)
     standing = _standing_sets(tx, list(sets))
     for key, members in sets.items():
-        if standing.get(key) != {(identities[i], payload_macs[i]) for i in members}:
+        given = {(identities[i], payload_macs[i]) for i in members}
+        if not given <= before and standing.get(key) != given:
             changed += members
     return sorted(changed)
+
+
+def _published_by_this_batch(
+    tx: Transaction, publication_id: UUID, records: Sequence[NewRecord], identities: Sequence[bytes]
+) -> set[tuple[bytes, bytes]]:
+    """Read which of these identities the same batch has published before, unfrozen, and with what payload."""
+    rows = tx.execute(
+        "SELECT r.identity_mac, r.payload_mac FROM record r"
+        " JOIN unnest(%b::uuid[], %b::bytea[]) AS n(s, i) ON r.subject_id = n.s AND r.identity_mac = n.i"
+        " JOIN publication p USING (publication_id)"
+        " WHERE p.published_at IS NOT NULL AND r.frozen_at IS NULL"
+        " AND p.batch_id = (SELECT batch_id FROM publication WHERE publication_id = %b)",
+        ([record.subject_id for record in records], list(identities), publication_id),
+    ).fetchall()
+    return {(identity, payload) for identity, payload in rows}
 
 
 def _standing_sets(
@@ -316,6 +341,7 @@ def _standing_sets(
 
 # ---- reading what is visible (sealed) -------------------------------------------------------------------------------
 
+_PUBLICATION = 15  # where its columns begin in the rows of _VISIBLE, which are in the order of the values they become
 _VISIBLE = (
     "SELECT r.subject_id, r.record_id, r.version, r.kind, r.period, r.quality, r.remark, r.row_no, r.valid_from,"
     " r.valid_to, r.chunk_id, r.chunk_position, r.commitment, r.sealed, r.frozen_at IS NOT NULL,"
@@ -335,7 +361,7 @@ def visible(tx: Transaction, wanted: Collection[tuple[UUID, str]]) -> list[Visib
         " WHERE p.published_at IS NOT NULL",
         (list(subjects), list(kinds)),
     ).fetchall()
-    return _standing([_visible(row) for row in rows])
+    return _standing(_visible(rows))
 
 
 def versions(tx: Transaction, refs: Collection[RecordRef]) -> list[VisibleRecord]:
@@ -350,38 +376,28 @@ def versions(tx: Transaction, refs: Collection[RecordRef]) -> list[VisibleRecord
             [ref.version for ref in ordered],
         ),
     ).fetchall()
-    return [_visible(row) for row in rows]
+    return _visible(rows)
 
 
-def _visible(row: tuple[Any, ...]) -> VisibleRecord:
-    subject_id, record_id, version, *plain = row[:15]
-    kind, period, quality, remark, row_no, valid_from, valid_to, chunk_id, place, commitment, sealed, frozen = plain
-    return VisibleRecord(
-        ref=RecordRef(subject_id, record_id, version),
-        kind=kind,
-        period=period,
-        quality=quality,
-        remark=remark,
-        row_no=row_no,
-        valid_from=valid_from,
-        valid_to=valid_to,
-        chunk_id=chunk_id,
-        chunk_position=place,
-        commitment=commitment,
-        sealed=sealed,
-        frozen=frozen,
-        provenance=Provenance(*row[15:]),
-    )
+def _visible(rows: Sequence[tuple[Any, ...]]) -> list[VisibleRecord]:
+    shared: dict[int, Provenance] = {}  # by publication: its records say the same
+    records = []
+    for row in rows:
+        publication: int = row[_PUBLICATION].int
+        if publication not in shared:
+            shared[publication] = Provenance(*row[_PUBLICATION:])
+        records.append(VisibleRecord(RecordRef(*row[:3]), *(*row[3:_PUBLICATION], shared[publication])))
+    return records
 
 
 def _standing(records: Sequence[VisibleRecord]) -> list[VisibleRecord]:
     kinds = current().kinds
-    newest: dict[UUID, VisibleRecord] = {}
+    newest: dict[int, VisibleRecord] = {}  # by the record's id as a number, which is hashed and compared faster
     last_set: dict[tuple[UUID, str, str], tuple[datetime, UUID]] = {}
     for record in records:
-        held = newest.get(record.ref.record_id)
+        held = newest.get(record.ref.record_id.int)
         if held is None or held.ref.version < record.ref.version:
-            newest[record.ref.record_id] = record
+            newest[record.ref.record_id.int] = record
         if kinds[record.kind].snapshot and record.provenance.published_at is not None:
             key = (record.ref.subject_id, record.kind, record.period)
             mark = (record.provenance.published_at, record.provenance.publication_id)
@@ -395,7 +411,7 @@ def _standing(records: Sequence[VisibleRecord]) -> list[VisibleRecord]:
             or last_set[record.ref.subject_id, record.kind, record.period][1] == record.provenance.publication_id
         )
     ]
-    return sorted(standing, key=lambda r: (r.ref.subject_id, r.kind, r.period, r.ref.record_id))
+    return sorted(standing, key=lambda r: (r.ref.subject_id.int, r.kind, r.period, r.ref.record_id.int))
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Subject(SQLModel, table=True):
 
 
 class SubjectLookup(SQLModel, table=True):
-    """HMAC of an identifier under a dated key → subject. Keys rotate and identifiers change without touching records."""
+    """HMAC of an identifier under a dated key → subject. Keys rotate without touching records."""
 
     __tablename__ = "subject_lookup"
 

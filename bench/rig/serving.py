@@ -21,7 +21,7 @@ from fastapi import FastAPI, Request
 
 from bench.rig.load import HOST
 from exchange import journal
-from exchange.app import create_app
+from exchange.app import create_app, spare_the_collector
 from exchange.home import open_home
 from exchange.settings import Settings
 
@@ -98,7 +98,9 @@ def main(what: str, home: str, port: str) -> None:
         return
     with open_home(settings(Path(home), int(port))) as opened, Path(os.devnull).open("w") as nowhere:
         journal.set_up(nowhere)
-        _run(create_app(opened), int(port))
+        app = create_app(opened)
+        spare_the_collector()  # as `qingqiao serve` does
+        _run(app, int(port))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What every command needs: settings, and the home opened."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from exchange.home import Home, Mode, open_home
 from exchange.settings import Settings
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)  # a file or pipe has no narrow edge
 
 
 def settings() -> Settings:

@@ -25,10 +25,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import uuid4
 
 import orjson
 import typer
 import uvicorn
+from sqlalchemy import create_engine
 
 from consent.evidence import Channel
 from exchange import consents
@@ -40,6 +42,7 @@ from exchange.jobs import Jobs, intake_of, table
 from exchange.oauth.scopes import Role, Scope
 from exchange.settings import Settings
 from registry import clock
+from registry.database import address
 from registry.trust import TrustPolicy
 from registry.verify import EvidenceRefused, verify
 from sandbox import province
@@ -93,11 +96,13 @@ def demo(
 ) -> None:
     """Go the whole way once: agencies' files, consents, a lender's answer, its proof, a withdrawal, the audit."""
     folder = settings().home / "demo"
-    chosen = _fresh(settings(), folder)
     story = Story()
     held = False
     try:
-        with _installation(chosen, story) as (home, web):
+        with (
+            _databases(settings()) as databases,
+            _installation(_fresh(settings(), folder, databases), story) as (home, web),
+        ):
             _tell(home, story, folder, households)
             held = all(step["held"] for step in story.steps)
             _write(story, folder, held=held)
@@ -115,7 +120,29 @@ def demo(
     console.print(f"[green]every step held[/green] in {seconds:.1f} s; {folder / 'report.json'}")
 
 
-def _fresh(given: Settings, folder: Path) -> Settings:
+@contextmanager
+def _databases(given: Settings) -> Iterator[dict[str, str]]:
+    """Give the demo databases of its own on a server that was named, and take them away; none with the embedded one."""
+    if given.database_url is None:
+        yield {}
+        return
+    main = address(given.database_url)
+    names = [f"{main.database}_demo_{uuid4().hex[:8]}{suffix}" for suffix in ("", "_keys")]
+    urls = [main.set(drivername="postgresql", database=name).render_as_string(hide_password=False) for name in names]
+    admin = create_engine(address(given.database_url), isolation_level="AUTOCOMMIT")
+    try:
+        with admin.connect() as connection:
+            for name in names:
+                connection.exec_driver_sql(f'CREATE DATABASE "{name}"')
+        yield {"database_url": urls[0], "keystore_url": urls[1]}
+    finally:
+        with admin.connect() as connection:
+            for name in names:
+                connection.exec_driver_sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        admin.dispose()
+
+
+def _fresh(given: Settings, folder: Path, databases: dict[str, str]) -> Settings:
     """Choose a home of the demo's own, emptied, and a port that is free."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in ("home", "agencies"):
@@ -124,7 +151,7 @@ def _fresh(given: Settings, folder: Path) -> Settings:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     changes = {"home": folder / "home", "listen_port": port, "issuer": f"http://127.0.0.1:{port}"}
-    return given.model_copy(update=changes)
+    return given.model_copy(update=changes | databases)
 
 
 @contextmanager
@@ -305,7 +332,7 @@ def _caught(raw: bytes, policy: TrustPolicy) -> str:
     raise StepFailed("changed evidence was accepted")
 
 
-def _hold(that: bool, otherwise: str) -> None:  # noqa: FBT001  # reads as a sentence
+def _hold(that: bool, otherwise: str) -> None:  # reads as a sentence
     if not that:
         raise StepFailed(otherwise)
 

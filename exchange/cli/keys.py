@@ -1,5 +1,6 @@
 """`qingqiao keys` and `qingqiao verify`: the keys of a home, and the check that needs none of it."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -53,7 +54,10 @@ def rotate(purpose: Annotated[Purpose, typer.Argument(help="Which keys to retire
     """Retire the keys of a purpose and make new ones; what the old ones signed stays valid."""
     with opened() as home:
         now = clock.now()
-        made = home.keyring.rotate(purpose, now)
+        try:
+            made = home.keyring.rotate(purpose, now)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
         with home.database.transaction() as tx:
             fields = {"purpose": purpose.value, "keys": [key.key_id for key in made]}
             log.append(tx, [log.Entry(event=Event.KEY_ROTATED, at=now, actor="operator", fields=fields)])
@@ -62,25 +66,27 @@ def rotate(purpose: Annotated[Purpose, typer.Argument(help="Which keys to retire
 
 @_KEYS.command()
 def split(
-    folder: Annotated[Path, typer.Argument(help="Empty folder; one file a custodian is written into it.")],
     shares: Annotated[int, typer.Option(min=2, max=20)] = 5,
     needed: Annotated[int, typer.Option(min=2, max=20)] = 3,
 ) -> None:
-    """Split the master key among custodians (Shamir): any `needed` of them can restore it, fewer learn nothing."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Split the master key among custodians (Shamir): any `needed` of them can restore it, fewer learn nothing.
+
+    Each share is shown once, to the officer who takes it, and written nowhere.
+    """
     with opened() as home:
         made = custody.split(read_master(home.settings.home), needed=needed, of=shares)
-        for number, share in enumerate(made, start=1):
-            path = folder / f"share-{number}-of-{shares}.txt"
-            path.touch(mode=0o600, exist_ok=False)
-            path.write_text(share + "\n")
-    console.print(f"[green]✓[/green] {shares} shares, {needed} needed: hand them out and empty the folder")
+    for number, share in enumerate(made, start=1):
+        typer.echo(f"share {number} of {shares}, {needed} needed:\n{share}")
+        if sys.stdin.isatty():
+            typer.prompt("Write it down, then press Enter: the screen is cleared", default="", show_default=False)
+            console.clear()
 
 
 @_KEYS.command()
-def join(files: Annotated[list[Path], typer.Argument(help="Files of shares, as many as are needed.")]) -> None:
-    """Check that shares restore this home's master key. The key itself is not shown."""
-    restored = custody.join([file.read_text().strip() for file in files])
+def join(needed: Annotated[int, typer.Option(min=2, max=20, help="How many shares are needed.")] = 3) -> None:
+    """Ask for shares, unseen, and check that they restore this home's master key. The key itself is not shown."""
+    given = [typer.prompt(f"share {number} of {needed}", hide_input=True) for number in range(1, needed + 1)]
+    restored = custody.join(given)
     with opened() as home:
         same = restored == read_master(home.settings.home)
     console.print("[green]✓[/green] these shares restore the master key" if same else "[red]✗[/red] another key")

@@ -1,20 +1,26 @@
 """`qingqiao lender`, `query`, `evidence` and `audit`: register systems, and act as one over OAuth."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import httpx
 import orjson
 import typer
 from rich.table import Table
 
 from consent.scope import recipient_name
 from exchange.cli.context import console, opened, settings
+from exchange.errors import OutOfService
 from exchange.events import Event
 from exchange.home import Home
 from exchange.oauth import clients
 from exchange.oauth.scopes import Role, Scope
 from registry import clock, log
+from registry.errors import MalformedIdentifier
+from registry.identifiers import ResidentId
 from registry.keyfiles import write_private
 from sandbox.lender import Client, Lender, Refused, client_of, new_client
 
@@ -123,8 +129,8 @@ def query(  # one parameter an option
     url: _Url = None,
 ) -> None:
     """Ask about a subject as a lender would: over HTTP, with OAuth and DPoP."""
-    kind: Literal["resident_id", "uscc"] = "resident_id" if identifier[:17].isdigit() else "uscc"
-    with Lender(url or settings().issuer, read_key(key)) as lender:
+    kind = _kind_of(identifier)
+    with _reached(url or settings().issuer, read_key(key)) as lender:
         try:
             answer = lender.query(kind, identifier, purpose=purpose, business_no=business_no, items=items)
         except Refused as refused:
@@ -138,6 +144,24 @@ def query(  # one parameter an option
     console.print(f"[green]permitted[/green] query {answer.query_id}")
 
 
+@contextmanager
+def _reached(url: str, client: Client, scope: str = Scope.QUERIES.value) -> Iterator[Lender]:
+    """Speak to an exchange; say what to do when nobody answers there."""
+    try:
+        with Lender(url, client, scope=scope) as lender:
+            yield lender
+    except httpx.TransportError as error:
+        raise OutOfService(f"nobody answers at {url}; is it served? start it with: qingqiao serve") from error
+
+
+def _kind_of(identifier: str) -> Literal["resident_id", "uscc"]:
+    try:
+        ResidentId.parse(identifier)
+    except MalformedIdentifier:
+        return "uscc"
+    return "resident_id"
+
+
 def evidence(
     key: _Key,
     query_id: Annotated[str, typer.Argument(help="From an answer.")],
@@ -147,7 +171,7 @@ def evidence(
 ) -> None:
     """Fetch the evidence for an answer, for `qingqiao verify`."""
     chosen: Literal["full", "redacted"] = "redacted" if form == "redacted" else "full"
-    with Lender(url or settings().issuer, read_key(key)) as lender:
+    with _reached(url or settings().issuer, read_key(key)) as lender:
         try:
             out.write_bytes(lender.evidence(query_id, chosen))
         except Refused as refused:
@@ -169,7 +193,7 @@ def audit(
     filters = {n: v for n, v in {"event": event, "reason": reason, "lender": lender}.items() if v}
     if since:
         filters["since"] = f"{date.fromisoformat(since).isoformat()}T00:00:00+08:00"
-    with Lender(url or settings().issuer, read_key(key), scope=Scope.AUDIT_READ.value) as regulator:
+    with _reached(url or settings().issuer, read_key(key), scope=Scope.AUDIT_READ.value) as regulator:
         page = regulator.events(limit=str(limit), **filters)
     table = Table(*_AUDIT_COLUMNS)
     for one in page["events"]:

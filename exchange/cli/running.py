@@ -8,7 +8,7 @@ import typer
 import uvicorn
 
 from exchange import journal
-from exchange.app import create_app
+from exchange.app import create_app, spare_the_collector
 from exchange.cli.context import console, opened
 from exchange.home import Home
 from exchange.jobs import Jobs
@@ -22,9 +22,10 @@ def add_to(app: typer.Typer) -> None:
 
 def server(home: Home) -> uvicorn.Server:
     """Make the web server over an opened home; its own access log is off, for it would log addresses whole."""
-    chosen = home.settings
+    chosen, app = home.settings, create_app(home)
+    spare_the_collector()
     config = uvicorn.Config(
-        create_app(home),
+        app,
         host=chosen.listen_host,
         port=chosen.listen_port,
         access_log=False,

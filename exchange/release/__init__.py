@@ -22,6 +22,9 @@ looks like (`answer`), proofs (`evidence`).
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+
+import psycopg
 
 from exchange.home import Home
 from exchange.release.cases import Ask, AskAgain, Case, Outcome, Permitted, Refused
@@ -29,9 +32,11 @@ from exchange.release.deciding import decide_all
 from exchange.release.finding import admit_all, find
 from exchange.release.opening import open_all, response_bytes, signed
 from exchange.release.recording import record
-from registry.errors import RegistryError
+from registry.errors import AnswerFailed, DatabaseUnavailable, RegistryError
 
-__all__ = ["Ask", "AskAgain", "Outcome", "Permitted", "Refused", "release", "response_bytes"]
+__all__ = ["Ask", "AskAgain", "Outcome", "Permitted", "Refused", "Settled", "release", "response_bytes", "settle"]
+
+Settled = Callable[[], Outcome]
 
 
 def release(
@@ -47,21 +52,47 @@ def release(
     Raises:
         DatabaseUnavailable, psycopg.Error: an entry could not be written. Nothing was released; answer 503.
     """
+    return [settled() for settled in settle(home, asks, at_step=at_step)]
+
+
+def settle(
+    home: Home, asks: Sequence[Ask | AskAgain], *, at_step: Callable[[int], None] = lambda _: None
+) -> list[Settled]:
+    """Do all of `release` up to the commit. Each call of what comes back builds and signs one answer, without waiting.
+
+    So that whoever hands out answers can write them while the next requests are being settled.
+    """
     try:
         cases = _released(home, asks, at_step)
-    except (RegistryError, KeyError, ValueError) as error:
+    except DatabaseUnavailable:
+        raise  # nobody is to blame, and trying each by itself would only make everybody wait
+    except (RegistryError, psycopg.DataError, KeyError, ValueError) as error:
         if len(asks) > 1:  # one of them is to blame: each by itself
-            return [outcome for ask in asks for outcome in release(home, [ask], at_step=at_step)]
+            return [settled for ask in asks for settled in settle(home, [ask], at_step=at_step)]
         if isinstance(error, RegistryError):
-            return [error]
+            return [partial(_as_is, error)]
         raise
-    outcomes: list[Outcome] = []
+    outcomes: list[Settled] = []
     for case in cases:
         if case.conflict:  # another process answered the same Idempotency-Key first: its query is opened again
             outcomes += _after_conflict(home, case, at_step)
+        elif case.outcome is None:
+            outcomes.append(partial(_answered, home, case))
         else:
-            outcomes.append(signed(home, case) if case.outcome is None else case.outcome)
+            outcomes.append(partial(_as_is, case.outcome))
     return outcomes
+
+
+def _as_is(outcome: Outcome) -> Outcome:
+    return outcome
+
+
+def _answered(home: Home, case: Case) -> Outcome:
+    """Sign what was committed; what goes wrong with one answer is that caller's alone."""
+    try:
+        return signed(home, case)
+    except (ArithmeticError, TypeError, ValueError, KeyError) as error:
+        return AnswerFailed(f"an answer could not be built: {type(error).__name__}")
 
 
 def _released(home: Home, asks: Sequence[Ask | AskAgain], at_step: Callable[[int], None]) -> list[Case]:
@@ -80,8 +111,8 @@ def _released(home: Home, asks: Sequence[Ask | AskAgain], at_step: Callable[[int
     return cases
 
 
-def _after_conflict(home: Home, case: Case, at_step: Callable[[int], None]) -> list[Outcome]:
+def _after_conflict(home: Home, case: Case, at_step: Callable[[int], None]) -> list[Settled]:
     """Open the query that the same Idempotency-Key made first; the caller was admitted and committed already."""
     if case.caller is None:
         raise TypeError("a conflict is between admitted callers")
-    return release(home, [replace(case.ask, presented=case.caller)], at_step=at_step)
+    return settle(home, [replace(case.ask, presented=case.caller)], at_step=at_step)

@@ -4,24 +4,23 @@ from collections.abc import Sequence
 
 from exchange import answer
 from exchange.home import Home
-from exchange.release.cases import Case, Outcome, Permitted
-from registry import catalogue, disclosure, jws
+from exchange.release.cases import AskAgain, Case, Outcome, Permitted
+from registry import catalogue, disclosure, jws, profile
 from registry.keyring import Purpose
-from registry.records import VisibleRecord
 from registry.verify import ANSWER_TYPE
 
 
 def open_all(home: Home, cases: Sequence[Case]) -> None:
-    """Open what was permitted, for all cases together."""
-    wanted: list[tuple[VisibleRecord, frozenset[str]]] = []
+    """Open what was permitted, for all cases together; what was asked for again is proven, for it becomes evidence."""
+    wanted: list[disclosure.Wanted] = []
     owners: list[Case] = []
     for case in cases:
         if case.open and case.permit is not None and not case.conflict:
             case.opened = []
+            names = profile.names_by_kind(case.permit.items)
+            prove = isinstance(case.ask, AskAgain)
             for record in case.records or ():
-                prefix = f"{record.kind}."
-                names = frozenset(i.removeprefix(prefix) for i in case.permit.items if i.startswith(prefix))
-                wanted.append((record, names))
+                wanted.append(disclosure.Wanted(record, names.get(record.kind, frozenset()), prove))
                 owners.append(case)
     for case, opened in zip(owners, disclosure.open_records(home.datakeys, wanted), strict=True):
         if case.opened is not None:
@@ -32,8 +31,7 @@ def signed(home: Home, case: Case) -> Outcome:
     """Build and sign the answer of a case that was permitted, opened and committed."""
     if case.facts is None or case.opened is None:
         raise TypeError("a case without outcome has been permitted and opened")
-    said = answer.build(case.facts, case.opened, catalogue.current(), home.installation_label)
-    body = answer.bytes_of(said)
+    body = answer.build(case.facts, case.opened, catalogue.current(), home.installation_label)
     key = home.keyring.signing(Purpose.ANSWER)
     signature = jws.sign_detached(key, key.key_id, body, ANSWER_TYPE)
     return Permitted(case.facts.query_id, body, signature, tuple(case.opened), case.facts)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from psycopg.types.json import Jsonb
+import orjson
 
 from consent import ledger
 from consent.decision import Reason
@@ -47,7 +47,7 @@ def _find_records(tx: Transaction, cases: Sequence[Case], now: datetime) -> None
         (case.subject_id, kind)
         for case in cases
         if case.versions is None and case.permit and case.subject_id
-        for kind in _kinds(case.permit.items)
+        for kind in profile.names_by_kind(case.permit.items)
     }
     by_subject: dict[UUID, list[VisibleRecord]] = {}
     for record in store.visible(tx, wanted) if wanted else ():
@@ -58,16 +58,12 @@ def _find_records(tx: Transaction, cases: Sequence[Case], now: datetime) -> None
             if len(case.records) != len(case.versions) or any(record.frozen for record in case.records):
                 case.outcome = Refused(case.facts.query_id if case.facts else uuid4(), Reason.WITHDRAWN)
         elif case.permit and case.subject_id:
-            kinds, months = _kinds(case.permit.items), case.permit.history_months
+            kinds, months = profile.names_by_kind(case.permit.items), case.permit.history_months
             case.records = [
                 record
                 for record in by_subject.get(case.subject_id, ())
                 if record.kind in kinds and profile.within_history(record.valid_from, months, at=now)
             ]
-
-
-def _kinds(items: frozenset[str]) -> frozenset[str]:
-    return frozenset(item.partition(".")[0] for item in items)
 
 
 def _insert_queries(home: Home, tx: Transaction, cases: Sequence[Case], now: datetime) -> None:
@@ -98,47 +94,44 @@ def _insert_queries(home: Home, tx: Transaction, cases: Sequence[Case], now: dat
         )
         key = idempotency(case)[1] if ask.idempotency_key is not None else None
         rows.append((case.facts, key, case.records or ()))
-    kept = tx.cursor()
-    kept.executemany(_INSERT_QUERY, [_query_row(*row) for row in rows], returning=True)
-    inserted = set()
-    while True:
-        inserted |= {row[0] for row in kept.fetchall()}
-        if not kept.nextset():
-            break
+    given = orjson.dumps([_row(*row) for row in rows]).decode()
+    inserted = {row[0] for row in tx.execute(_INSERT_QUERIES, (given,))}
     for case in cases:
         if case.facts is not None and case.facts.query_id not in inserted:
             case.conflict = True
 
 
-_INSERT_QUERY = (
+_INSERT_QUERIES = (  # in the order of their keys, so that two processes cannot wait for each other in a ring
     "INSERT INTO query (query_id, client_id, organisation, idempotency_digest, request_sha256, subject_id, consent_id,"
     " purpose, business_no, mode, items, records, decided_at)"
-    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    " SELECT query_id, client_id, organisation, decode(idempotency_digest, 'hex'), decode(request_sha256, 'hex'),"
+    " subject_id, consent_id, purpose, business_no, mode, items, records, decided_at"
+    " FROM json_to_recordset(%b::text::json) AS given(query_id uuid, client_id text, organisation text,"
+    " idempotency_digest text, request_sha256 text, subject_id uuid, consent_id text, purpose text, business_no text,"
+    " mode text, items jsonb, records jsonb, decided_at timestamptz) ORDER BY client_id, idempotency_digest"
     " ON CONFLICT (client_id, idempotency_digest) DO NOTHING RETURNING query_id"
 )
 
 
-def _query_row(facts: QueryFacts, key: bytes | None, records: Sequence[VisibleRecord]) -> tuple[object, ...]:
-    return (
-        facts.query_id,
-        facts.client_id,
-        facts.lender,
-        key,
-        facts.request_sha256,
-        facts.subject_id,
-        facts.consent_id,
-        facts.purpose,
-        facts.business_no,
-        facts.mode,
-        sorted(facts.items),
-        Jsonb(
-            {
-                "versions": [[str(r.ref.record_id), r.ref.version] for r in records],
-                "claims": [[c.item, c.relation, c.value] for c in facts.claims],
-            }
-        ),
-        facts.decided_at,
-    )
+def _row(facts: QueryFacts, key: bytes | None, records: Sequence[VisibleRecord]) -> dict[str, object]:
+    return {
+        "query_id": facts.query_id,
+        "client_id": facts.client_id,
+        "organisation": facts.lender,
+        "idempotency_digest": None if key is None else key.hex(),
+        "request_sha256": facts.request_sha256.hex(),
+        "subject_id": facts.subject_id,
+        "consent_id": facts.consent_id,
+        "purpose": facts.purpose,
+        "business_no": facts.business_no,
+        "mode": facts.mode,
+        "items": sorted(facts.items),
+        "records": {
+            "versions": [(r.ref.record_id, r.ref.version) for r in records],
+            "claims": [(c.item, c.relation, c.value) for c in facts.claims],
+        },
+        "decided_at": facts.decided_at,
+    }
 
 
 def _permit_entry(case: Case, caller: Caller, facts: QueryFacts, now: datetime) -> log.Entry:

@@ -32,17 +32,17 @@ RESERVED_FIELDS: Final = frozenset({"actor", "consent_id", "entry_id", "query_id
 _EVENT: Final = re.compile("[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*){1,2}")
 _APPEND: Final = """
 WITH given AS (
-    SELECT * FROM unnest(
-        %b::uuid[], %b::text[], %b::timestamptz[], %b::text[], %b::uuid[], %b::text[], %b::uuid[],
-        %s::text[]::jsonb[], %b::bytea[], %b::bytea[]
-    ) WITH ORDINALITY AS given(
+    SELECT * FROM ROWS FROM (json_to_recordset(%b::text::json) AS (
+        entry_id uuid, event text, at timestamptz, actor text, subject_id uuid, consent_id text, query_id uuid,
+        fields jsonb, seed text, leaf text
+    )) WITH ORDINALITY AS given(
         entry_id, event, at, actor, subject_id, consent_id, query_id, fields, seed, leaf, place
     )
 ), kept AS (
     INSERT INTO log_entry (entry_id, event, at, actor, subject_id, consent_id, query_id, fields, seed)
-    SELECT entry_id, event, at, actor, subject_id, consent_id, query_id, fields, seed FROM given
+    SELECT entry_id, event, at, actor, subject_id, consent_id, query_id, fields, decode(seed, 'hex') FROM given
 )
-INSERT INTO log_queue (entry_id, leaf) SELECT entry_id, leaf FROM given ORDER BY place
+INSERT INTO log_queue (entry_id, leaf) SELECT entry_id, convert_to(leaf, 'UTF8') FROM given ORDER BY place
 """
 _APPEND_ONE: Final = """
 WITH kept AS (
@@ -141,23 +141,23 @@ def append(tx: Transaction, entries: Sequence[Entry]) -> list[Appended]:
     pool = random_bytes(SEED_BYTES * len(entries))
     seeds = [pool[at : at + SEED_BYTES] for at in range(0, len(pool), SEED_BYTES)]
     leaves = [leaf_for(entry, seed) for entry, seed in zip(entries, seeds, strict=True)]
-    ids = [entry.entry_id for entry in entries]
-    tx.execute(
-        _APPEND,
-        (
-            ids,
-            [str(entry.event) for entry in entries],
-            [entry.at for entry in entries],
-            [entry.actor for entry in entries],
-            [entry.subject_id for entry in entries],
-            [entry.consent_id for entry in entries],
-            [entry.query_id for entry in entries],
-            [orjson.dumps(entry.fields).decode() for entry in entries],
-            seeds,
-            leaves,
-        ),
-    )
-    return [Appended(entry_id, leaf) for entry_id, leaf in zip(ids, leaves, strict=True)]
+    given = [
+        {
+            "entry_id": entry.entry_id,
+            "event": str(entry.event),
+            "at": entry.at,
+            "actor": entry.actor,
+            "subject_id": entry.subject_id,
+            "consent_id": entry.consent_id,
+            "query_id": entry.query_id,
+            "fields": entry.fields,
+            "seed": seed.hex(),
+            "leaf": leaf.decode(),
+        }
+        for entry, seed, leaf in zip(entries, seeds, leaves, strict=True)
+    ]
+    tx.execute(_APPEND, (orjson.dumps(given).decode(),))  # one text: an array a column costs the driver more
+    return [Appended(entry.entry_id, leaf) for entry, leaf in zip(entries, leaves, strict=True)]
 
 
 def _append_one(tx: Transaction, entry: Entry) -> Appended:

@@ -26,7 +26,6 @@ TABLES = ("record", "record_chunk", "publication", "log_entry", "batch", "batch_
 VICTIM = """
 import os, signal, sys
 from pathlib import Path
-from connectors import intake as way_in
 from connectors.intake import Intake, Step
 from registry.database import Database
 from registry.datakeys import DataKeys
@@ -37,7 +36,6 @@ from tests.unit.connectors.consent_register import AS_OF, basis_of_register
 
 main, keys, home, step, nth, *files = sys.argv[1:]
 left = [int(nth)]
-way_in.CHUNK_RECORDS = 20
 
 def kill(at):
     if at == Step(step):
@@ -47,7 +45,9 @@ def kill(at):
 
 keyring = Keyring.open(Path(home))
 sealing = Sealing(DataKeys(Database(keys), keyring), keyring, intl)
-Intake(Database(main), sealing, Path(home) / "raw", basis_of_register(), at_step=kill).run(map(Path, files), as_of=AS_OF)
+raw = Path(home) / "raw"
+intake = Intake(Database(main), sealing, raw, basis_of_register(), chunk_records=20, at_step=kill)
+intake.run(map(Path, files), as_of=AS_OF)
 """
 
 

@@ -7,13 +7,13 @@ import pytest
 
 from exchange import evidence
 from exchange.home import Home
-from exchange.release import Permitted, release
+from exchange.release import AskAgain, Permitted, release
 from registry import clock
 from registry.canonical import canonical
 from registry.errors import RegistryError
 from registry.keyring import Keyring
 from registry.verify import EvidenceRefused, verify
-from tests.people import consented, held, question, sequenced
+from tests.people import caller, consented, held, question, sequenced
 
 SAMPLED = 500  # positions out of some thousands, each with two flips
 
@@ -22,9 +22,11 @@ def built(home: Home) -> tuple[bytes, bytes]:
     """Full and redacted evidence of one answer."""
     consented(home)
     held(home)
-    (outcome,) = release(home, [question()])
-    assert isinstance(outcome, Permitted)
+    (first,) = release(home, [question()])
+    assert isinstance(first, Permitted)
     sequenced(home)
+    (outcome,) = release(home, [AskAgain(caller(), first.query_id)])
+    assert isinstance(outcome, Permitted)
     full, redacted = evidence.full(home, outcome), evidence.redacted(home, outcome.query_id, "bank")
     assert full is not None
     assert redacted is not None

@@ -1,6 +1,7 @@
 """The gate over a real database: what it lets out, what it writes down, what it never does."""
 
 import orjson
+import psycopg
 import pytest
 
 from consent.decision import Reason
@@ -10,6 +11,7 @@ from exchange import consents, evidence
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.release import AskAgain, Outcome, Permitted, Refused, release
+from registry.errors import AnswerFailed, DatabaseUnavailable
 from registry.profile import Claim
 from registry.verify import verify
 from tests.people import LI, NOBODY, ZHANG, caller, consented, held, question, sequenced
@@ -163,7 +165,9 @@ def test_one_that_fails_fails_alone(exchange_home: Home) -> None:
 def test_evidence_of_an_answer_verifies_offline_and_redacted_evidence_names_nobody(exchange_home: Home) -> None:
     consented(exchange_home)
     held(exchange_home)
-    outcome = permitted(release(exchange_home, [question()])[0])
+    first = permitted(release(exchange_home, [question()])[0])
+    outcome = permitted(release(exchange_home, [AskAgain(caller(), first.query_id)])[0])
+    assert outcome.body == first.body
     assert evidence.full(exchange_home, outcome) is None
     sequenced(exchange_home)
     full = evidence.full(exchange_home, outcome)
@@ -184,3 +188,36 @@ def test_redacted_evidence_of_another_client_is_not_to_be_had(exchange_home: Hom
     sequenced(exchange_home)
     with pytest.raises(RequestRefused, match="query-unknown"):
         evidence.redacted(exchange_home, outcome.query_id, "other")
+
+
+def test_a_value_the_database_cannot_hold_fails_its_own_caller_only(exchange_home: Home) -> None:
+    consented(exchange_home)
+    held(exchange_home)
+    with pytest.raises(psycopg.DataError):
+        release(exchange_home, [question(business_no="LA\x00")])
+    with pytest.raises(psycopg.DataError):
+        release(exchange_home, [question(), question(business_no="LA\x00")])
+    assert uses(exchange_home) == 1
+
+
+def test_an_answer_that_cannot_be_built_fails_its_own_caller_only(exchange_home: Home) -> None:
+    consented(exchange_home)
+    held(exchange_home)
+    bad = question(
+        mode=Mode.VERIFY, items=frozenset({"RATING.score"}), claims=(Claim("RATING.score", "at_least", "abc"),)
+    )
+    first, second = release(exchange_home, [bad, question(business_no="LA-2")])
+    assert isinstance(first, AnswerFailed)
+    assert isinstance(second, Permitted)
+
+
+def test_a_database_that_is_gone_is_waited_for_once(exchange_home: Home) -> None:
+    tried: list[int] = []
+
+    def gone(_: int) -> None:
+        tried.append(1)
+        raise DatabaseUnavailable("gone")
+
+    with pytest.raises(DatabaseUnavailable):
+        release(exchange_home, [question(), question(), question()], at_step=gone)
+    assert len(tried) == 1

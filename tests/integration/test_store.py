@@ -1,5 +1,6 @@
 """The registry's sealed side: versions, sets, what is visible or frozen, and what a thief of the database sees."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from uuid import UUID, uuid4
 
@@ -8,11 +9,13 @@ import pytest
 from exchange.home import Home
 from registry import clock, disclosure, log, merkle, retention, store
 from registry.basis import Basis, BasisKind
+from registry.canonical import b64url, canonical
 from registry.catalogue import current
 from registry.errors import KeyMissing, ProofFailed, SealBroken
 from registry.identifiers import CreditCode
 from registry.profile import within_history
-from registry.records import NewRecord, Payload, Provenance, VisibleRecord
+from registry.records import NewRecord, OpenedRecord, Payload, Provenance, VisibleRecord, associated_data, header
+from registry.suites import intl, seal
 from tests.people import LI, RATING, SUBSIDY, ZHANG, held
 
 COLLECTIVE = CreditCode.parse("N2630203000000019A")
@@ -35,6 +38,11 @@ def publish(home: Home, records: list[NewRecord], *, published: bool = True) -> 
 def seen(home: Home, subject_id: UUID, kind: str) -> list[VisibleRecord]:
     with home.database.transaction() as tx:
         return store.visible(tx, [(subject_id, kind)])
+
+
+def opened(home: Home, subject_id: UUID, *, prove: bool = False) -> list[OpenedRecord]:
+    wanted = [disclosure.Wanted(one, frozenset({"grade"}), prove) for one in seen(home, subject_id, "RATING")]
+    return disclosure.open_records(home.datakeys, wanted)
 
 
 def subject(home: Home) -> UUID:
@@ -102,7 +110,9 @@ def test_an_erased_key_opens_nothing_ever_again(exchange_home: Home) -> None:
     assert exchange_home.datakeys.erase(owner, now=clock.now())
     assert not exchange_home.datakeys.erase(owner, now=clock.now())
     with pytest.raises(KeyMissing):
-        disclosure.open_records(exchange_home.datakeys, [(one, frozenset({"project"})) for one in records])
+        disclosure.open_records(
+            exchange_home.datakeys, [disclosure.Wanted(one, frozenset({"project"})) for one in records]
+        )
     with pytest.raises(KeyMissing):
         held(exchange_home, payloads=[("RATING", {**RATING, "grade": "B"})])
 
@@ -116,14 +126,45 @@ def test_sealed_bytes_cannot_be_moved_to_another_record_or_changed(exchange_home
             (other, owner),
         )
         tx.execute("UPDATE record SET commitment = decode(repeat('ab', 32), 'hex') WHERE subject_id = %s", (other,))
+    for moved_or_changed in (owner, other):
+        with pytest.raises(SealBroken):
+            opened(exchange_home, moved_or_changed)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE record SET quality = 'A'",
+        "UPDATE record SET period = '2025'",
+        "UPDATE record SET row_no = row_no + 1",
+        "UPDATE publication SET publisher = '别的局'",
+        "UPDATE publication SET as_of = as_of + 1",
+        "UPDATE publication SET raw_sha256 = decode(repeat('cd', 32), 'hex')",
+    ],
+)
+def test_what_stands_beside_sealed_bytes_in_clear_cannot_be_changed(exchange_home: Home, change: str) -> None:
+    owner = held(exchange_home)
+    assert opened(exchange_home, owner)[0].fields == {"grade": "AA"}
+    with exchange_home.database.transaction() as tx:
+        tx.execute(change)
     with pytest.raises(SealBroken):
-        disclosure.open_records(
-            exchange_home.datakeys, [(one, frozenset({"grade"})) for one in seen(exchange_home, owner, "RATING")]
-        )
+        opened(exchange_home, owner)
+
+
+def test_no_evidence_is_made_of_a_record_that_does_not_match_its_commitment(exchange_home: Home) -> None:
+    owner = held(exchange_home)
+    (record,) = seen(exchange_home, owner, "RATING")
+    said = header(record.kind, record.provenance, row_no=record.row_no, period=record.period, quality=record.quality)
+    key = exchange_home.datakeys.get([owner])[owner]
+    bound = associated_data(record.ref, said, record.commitment)
+    plain = canonical({"fields": {"grade": "AAA"}, "seed": b64url(bytes(16))})
+    forged = replace(record, sealed=seal(intl, key, plain, bound))  # by somebody who has the subject's key
     with pytest.raises(ProofFailed):
-        disclosure.open_records(
-            exchange_home.datakeys, [(one, frozenset({"grade"})) for one in seen(exchange_home, other, "RATING")]
-        )
+        disclosure.open_records(exchange_home.datakeys, [disclosure.Wanted(forged, frozenset({"grade"}), prove=True)])
+    (proven,) = opened(exchange_home, owner, prove=True)
+    assert proven.proving is not None
+    assert set(proven.proving.salts) == {"grade"}
+    assert set(proven.proving.digests) == set(RATING)
 
 
 def test_a_chunks_root_is_in_the_log(exchange_home: Home) -> None:
@@ -174,3 +215,23 @@ def test_what_another_run_staged_and_never_published_hides_no_row(exchange_home:
     with exchange_home.database.transaction() as tx:
         store.discard_unpublished(tx, batch)
     assert len(seen(exchange_home, owner, "RATING")) == 1
+
+
+def test_an_old_file_weighed_again_does_not_bring_back_what_a_later_one_corrected(exchange_home: Home) -> None:
+    """File A says AA, a corrected file B says A; later A is weighed again for somebody else's new consent."""
+    owner = held(exchange_home, payloads=[("SUBSIDY", SUBSIDY)])
+
+    def row(grade: str) -> NewRecord:
+        return NewRecord(owner, "RATING", {**RATING, "grade": grade}, 3, Basis(BasisKind.CONSENT, "c"), "B", "2026")
+
+    file_a, file_b = uuid4(), uuid4()
+    stored = []
+    for batch, grade in ((file_a, "AA"), (file_b, "A"), (file_a, "AA")):
+        said = provenance()
+        with exchange_home.database.transaction() as tx:
+            store.open_publication(tx, batch, said, raw_sm3=b"\x02" * 32, now=clock.now())
+            stored.append(store.stage(tx, exchange_home.sealing, said, [row(grade)], now=clock.now()).stored)
+            store.publish(tx, said, now=clock.now())
+    assert stored == [1, 1, 0]
+    (standing,) = seen(exchange_home, owner, "RATING")
+    assert standing.ref.version == 2

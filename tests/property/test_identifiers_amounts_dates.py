@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pandas as pd
 import pytest
@@ -11,11 +12,11 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.canonical import b64url, canonical, unb64url
+from registry.canonical import b64url, canonical, canonical_object, unb64url
 from registry.clock import rfc3339
 from registry.commitments import commit_fields
 from registry.dates import Precision, from_serial, stated_date
-from registry.errors import DateUnreadable, InexactAmount, MalformedIdentifier, RegistryError
+from registry.errors import CanonicalError, DateUnreadable, InexactAmount, MalformedIdentifier, RegistryError
 from registry.identifier_columns import Verdict, credit_codes, resident_ids
 from registry.identifiers import (
     CREDIT_ALPHABET,
@@ -208,6 +209,28 @@ values = st.recursive(
 @given(values)
 def test_canonical_bytes_are_those_of_rfc8785(value: Any) -> None:
     assert canonical(value) == rfc8785.dumps(value)
+
+
+@given(st.dictionaries(keys, values, max_size=5), st.sets(keys))
+def test_an_object_put_together_is_the_object_written_whole(value: dict[str, Any], apart: set[str]) -> None:
+    written = {name: canonical(value[name]) for name in value.keys() & apart}
+    rest = {name: value[name] for name in value.keys() - apart}
+    assert canonical_object(rest, written) == rfc8785.dumps(value)
+
+
+@given(values, st.sampled_from([1.5, 2.0**53, float("nan"), 2**53, -(2**53), b"x", UUID(int=0)]), st.data())
+def test_one_foreign_value_anywhere_is_refused(value: Any, foreign: object, data: st.DataObject) -> None:
+    def plant(inner: Any) -> Any:
+        if isinstance(inner, list) and inner and data.draw(st.booleans()):
+            place = data.draw(st.integers(0, len(inner) - 1))
+            return [plant(one) if n == place else one for n, one in enumerate(inner)]
+        if isinstance(inner, dict) and inner and data.draw(st.booleans()):
+            name = data.draw(st.sampled_from(sorted(inner)))
+            return inner | {name: plant(inner[name])}
+        return foreign
+
+    with pytest.raises(CanonicalError):
+        canonical(plant(value))
 
 
 @given(st.binary(max_size=80))

@@ -52,7 +52,7 @@ def rows_of_events() -> list[tuple[str, str, str]]:
 
 def quoted(text: str, before: str, form: str) -> set[str]:
     """What stands in backticks, alone or in a list, behind one of the words `before`."""
-    found = re.findall(rf"\b(?:{before}) {LISTED.format(form)}", text)
+    found = re.findall(rf"\b(?:{before}) {LISTED.format(form)}", " ".join(text.split()))
     return {name for one in found for name in QUOTED.findall(one)}
 
 

@@ -147,7 +147,7 @@ def upgrade() -> None:
         sa.Column("purpose", sa.String(), nullable=False),
         sa.Column("business_no", sa.String(), nullable=True),
         sa.Column("mode", sa.String(), nullable=False),
-        sa.Column("items", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("items", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("records", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("query_id"),

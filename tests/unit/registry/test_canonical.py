@@ -2,14 +2,25 @@
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from enum import IntEnum, StrEnum
 from typing import Any
+from uuid import UUID
 
 import pytest
+from orjson import Fragment
 
 from registry.basis import Basis, BasisKind
-from registry.canonical import b64, b64url, canonical, unb64, unb64url
+from registry.canonical import JSON, b64, b64url, canonical, canonical_array, canonical_object, unb64, unb64url
 from registry.clock import BEIJING, beijing_day, now, rfc3339
 from registry.errors import CanonicalError
+
+
+class Mode(StrEnum):
+    ONE = "one"
+
+
+class Count(IntEnum):
+    ONE = 1
 
 
 def test_keys_are_sorted_and_nothing_is_added() -> None:
@@ -39,6 +50,33 @@ def test_keys_are_sorted_and_nothing_is_added() -> None:
 def test_what_two_programs_could_write_differently_is_refused(value: Any) -> None:
     with pytest.raises(CanonicalError):
         canonical(value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.0, UUID(int=1), Mode.ONE, Fragment(b"1"), Count(1)])
+def test_what_the_writer_would_write_and_the_profile_does_not_know_is_refused(value: Any) -> None:
+    places: list[Any] = [value, [value], (value,), {"a": value}, {"a": [1, {"b": ["x", value]}]}]
+    for held in places:
+        with pytest.raises(CanonicalError):
+            canonical(held)
+    with pytest.raises(CanonicalError):
+        canonical_object({"a": value}, {})
+
+
+def test_a_value_that_holds_itself_is_refused() -> None:
+    value: list[Any] = []
+    value.append(value)
+    with pytest.raises(CanonicalError):
+        canonical(value)
+
+
+def test_an_object_put_together_is_the_object_written_whole() -> None:
+    whole: dict[str, JSON] = {"b": [1, "青"], "a": {"z": None}, "c": True}
+    parts = {name: canonical(value) for name, value in whole.items()}
+    assert canonical_object({}, parts) == canonical(whole)
+    assert canonical_object({"b": [1, "青"]}, {"a": parts["a"], "c": parts["c"]}) == canonical(whole)
+    assert canonical_array(parts.values()) == canonical(list(whole.values()))
+    with pytest.raises(CanonicalError):
+        canonical_object({}, {"ключ": b"1"})
 
 
 def test_the_largest_exact_integers_are_written() -> None:

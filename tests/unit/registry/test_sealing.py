@@ -1,0 +1,70 @@
+"""Records sealed by the hundred are those that are sealed one by one."""
+
+from collections.abc import Iterator
+from datetime import date
+from uuid import UUID
+
+import orjson
+import pytest
+
+from registry.basis import Basis, BasisKind
+from registry.canonical import canonical, unb64url
+from registry.commitments import commit_fields, record_commitment
+from registry.errors import SealBroken
+from registry.records import NewRecord, Payload, Provenance, RecordRef, associated_data, header
+from registry.sealing import Ready, new_ids, seal_rows
+from registry.suites import Suite, gm, intl, random_bytes, unseal
+
+SAID = Provenance(UUID(int=1), "bench", "某局", "SUBSIDY", "2026-01", b"\x01" * 32, date(2026, 6, 15))
+PAYLOADS: list[Payload] = [
+    {"project": "草原生态保护补助奖励", "amount_paid": 902_250, "paid_on": "2026-05-08"},
+    {"payee_name": 'A"\\\n', "amount_paid": -1},
+    {},
+]
+
+
+def ready() -> list[Ready]:
+    rows = []
+    for number in range(6):
+        payload = PAYLOADS[number % 3]
+        basis = Basis(BasisKind.CONSENT, "1")
+        kind, quality, period = "SUBSIDY" if number % 2 else "RATING", "AB"[number % 2], f"202{number % 3}"
+        record = NewRecord(UUID(int=number), kind, payload, 5 + number, basis, quality, period)
+        ref = RecordRef(record.subject_id, UUID(int=100 + number), 1 + number)
+        rows.append(Ready(record, ref, random_bytes(32), canonical(dict(payload))))
+    return rows
+
+
+def sealed(suite: Suite, rows: list[Ready]) -> Iterator[tuple[Ready, bytes, bytes]]:
+    for row, (bytes_, commitment) in zip(rows, seal_rows(suite, SAID, rows), strict=True):
+        yield row, bytes_, commitment
+
+
+@pytest.mark.parametrize("suite", [intl, gm], ids=lambda suite: str(suite.name))
+def test_each_row_opens_to_the_canonical_plaintext_and_matches_its_commitment(suite: Suite) -> None:
+    for row, bytes_, commitment in sealed(suite, ready()):
+        record = row.record
+        said = header(record.kind, SAID, row_no=record.row_no, period=record.period, quality=record.quality)
+        plaintext = unseal(row.key, bytes_, associated_data(row.ref, said, commitment))
+        opened = orjson.loads(plaintext)
+        assert opened["fields"] == record.payload
+        assert plaintext == canonical(opened)
+        assert commitment == record_commitment(said, commit_fields(unb64url(opened["seed"]), opened["fields"]))
+
+
+def test_a_sealed_row_opens_neither_in_another_place_nor_under_another_key() -> None:
+    rows = ready()
+    (first, bytes_, commitment), (other, *_), *_ = sealed(intl, rows)
+    record = first.record
+    said = header(record.kind, SAID, row_no=record.row_no, period=record.period, quality=record.quality)
+    for key, ref in ((first.key, other.ref), (other.key, first.ref)):
+        with pytest.raises(SealBroken):
+            unseal(key, bytes_, associated_data(ref, said, commitment))
+
+
+def test_no_two_rows_share_a_seed_and_no_two_ids_are_alike() -> None:
+    rows = [ready()[0]] * 50
+    assert len({commitment for _, _, commitment in sealed(intl, rows)}) == 50
+    ids = new_ids(1000)
+    assert len(set(ids)) == 1000
+    assert {one.version for one in ids} == {4}
