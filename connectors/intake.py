@@ -314,13 +314,14 @@ def new_records(chunk: pd.DataFrame, outcome: TableOutcome, subjects: dict[str, 
     bases = {text: Basis.parse(text) for text in chunk["basis"].unique()}
     stated = {*chunk["valid_from"].dropna(), *chunk["valid_to"].dropna()}
     days = {text: date.fromisoformat(text) for text in stated}
-    meta = ["subject_id", "row_no", "basis", "period", "code", "valid_from", "valid_to"]
+    meta = ["subject_id", "sheet", "row_no", "basis", "period", "code", "valid_from", "valid_to"]
     rows = zip(zip(*(_plain(chunk[name]) for name in meta), strict=True), zip(*columns, strict=True), strict=True)
     return [
         NewRecord(
             subject_id=subjects[subject],
             kind=str(outcome.kind),
             payload={name: value for name, value in zip(names, values, strict=True) if value is not None},
+            sheet=sheet,
             row_no=row_no,
             basis=bases[basis],
             quality=outcome.quality,
@@ -329,7 +330,7 @@ def new_records(chunk: pd.DataFrame, outcome: TableOutcome, subjects: dict[str, 
             valid_from=days.get(start),
             valid_to=days.get(end),
         )
-        for (subject, row_no, basis, period, code, start, end), values in rows
+        for (subject, sheet, row_no, basis, period, code, start, end), values in rows
     ]
 
 

@@ -54,7 +54,14 @@ def _open(key: bytes, wanted: Wanted) -> OpenedRecord:
     record, names = wanted.record, wanted.names
     if record.sealed is None:
         raise ProofFailed("a record's sealed bytes are gone although it was not frozen")
-    said = header(record.kind, record.provenance, row_no=record.row_no, period=record.period, quality=record.quality)
+    said = header(
+        record.kind,
+        record.provenance,
+        sheet=record.sheet,
+        row_no=record.row_no,
+        period=record.period,
+        quality=record.quality,
+    )
     bound = associated_data(record.ref, said, record.commitment)
     plain = orjson.loads(unseal(key, record.sealed, bound))
     fields: Mapping[str, Value] = plain["fields"]

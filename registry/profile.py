@@ -97,8 +97,9 @@ def _completeness(
     if not records or stale:
         whole = Completeness.STALE if records else Completeness.PARTIAL
         return [(name, whole) for name in names]
-    lacking = {name for record in records for name, value in record.fields.items() if value is None}
-    return [(name, Completeness.PARTIAL if name in lacking else Completeness.COMPLETE) for name in names]
+    given = [{name for name, value in record.fields.items() if value is not None} for record in records]
+    whole_in_all = given[0].intersection(*given[1:])
+    return [(name, Completeness.COMPLETE if name in whole_in_all else Completeness.PARTIAL) for name in names]
 
 
 def within_history(start: date | None, months: int, *, at: datetime) -> bool:

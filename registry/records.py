@@ -35,7 +35,7 @@ class NewRecord:
     """A row that intake holds to be a record, not yet sealed.
 
     `payload` has catalogue field names; money in fen, areas in 1/10000 亩, dates as ISO text.
-    `period` is what the record speaks of (`2026`, `2026-Q1`, `2026-03-31`), `row_no` the row of the
+    `period` is what the record speaks of (`2026`, `2026-Q1`, `2026-03-31`), `sheet` and `row_no` the row of the
     file, counted from 1 as the sender's program shows it.
     """
 
@@ -49,6 +49,7 @@ class NewRecord:
     remark: str | None = None
     valid_from: date | None = None
     valid_to: date | None = None
+    sheet: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class VisibleRecord:
     period: str
     quality: str
     remark: str | None
+    sheet: str
     row_no: int
     valid_from: date | None
     valid_to: date | None
@@ -112,7 +114,9 @@ class OpenedRecord:
     proving: Proving | None = field(default=None, repr=False)
 
 
-def header(kind: str, provenance: Provenance, *, row_no: int, period: str, quality: str) -> dict[str, str | int]:
+def header(
+    kind: str, provenance: Provenance, *, sheet: str, row_no: int, period: str, quality: str
+) -> dict[str, str | int]:
     """Say what a record's commitment binds besides its fields. No personal data."""
     return {
         "as_of": provenance.as_of.isoformat(),
@@ -123,6 +127,7 @@ def header(kind: str, provenance: Provenance, *, row_no: int, period: str, quali
         "quality": quality,
         "raw_sha256": provenance.raw_sha256.hex(),
         "row": row_no,
+        "sheet": sheet,
         "source": provenance.source,
     }
 

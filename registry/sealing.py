@@ -36,8 +36,10 @@ def seal_rows(suite: Suite, provenance: Provenance, rows: Sequence[Ready]) -> It
         seed = seeds[number * SEED_BYTES : (number + 1) * SEED_BYTES]
         shared = record.kind, record.period, record.quality
         if shared not in heads:
-            heads[shared] = header(record.kind, provenance, row_no=0, period=record.period, quality=record.quality)
-        said = heads[shared] | {"row": record.row_no}
+            heads[shared] = header(
+                record.kind, provenance, sheet="", row_no=0, period=record.period, quality=record.quality
+            )
+        said = heads[shared] | {"row": record.row_no, "sheet": record.sheet}
         commitment = record_commitment(said, commit_fields(seed, record.payload))
         plaintext = b'{"fields":%b,"seed":"%b"}' % (payload, b64url(seed).encode())  # canonical, as its members are
         yield seal(suite, key, plaintext, associated_data(ref, said, commitment)), commitment

@@ -44,11 +44,11 @@ PUBLISHED = "registry:records:published"  # docs/events.md
 
 _RECORD_COLUMNS = (
     "subject_id, record_id, version, kind, identity_mac, payload_mac, sealed, commitment, publication_id,"
-    " chunk_id, chunk_position, row_no, period, valid_from, valid_to, basis, quality, remark"
+    " chunk_id, chunk_position, sheet, row_no, period, valid_from, valid_to, basis, quality, remark"
 )
 _COPY_TYPES = [
     "uuid", "uuid", "int4", "varchar", "bytea", "bytea", "bytea", "bytea", "uuid",
-    "uuid", "int4", "int4", "varchar", "date", "date", "varchar", "varchar", "varchar",
+    "uuid", "int4", "varchar", "int4", "varchar", "date", "date", "varchar", "varchar", "varchar",
 ]  # fmt: skip
 
 
@@ -211,7 +211,7 @@ def stage(
             copy.write_row(
                 (
                     ref.subject_id, ref.record_id, ref.version, record.kind, identities[i], payload_macs[i], sealed,
-                    commitment, provenance.publication_id, chunk_id, len(commitments), record.row_no, record.period,
+                    commitment, provenance.publication_id, chunk_id, len(commitments), record.sheet, record.row_no, record.period,
                     record.valid_from, record.valid_to, record.basis.text, record.quality, record.remark,
                 )
             )  # fmt: skip
@@ -341,9 +341,9 @@ def _standing_sets(
 
 # ---- reading what is visible (sealed) -------------------------------------------------------------------------------
 
-_PUBLICATION = 15  # where its columns begin in the rows of _VISIBLE, which are in the order of the values they become
+_PUBLICATION = 16  # where its columns begin in the rows of _VISIBLE, which are in the order of the values they become
 _VISIBLE = (
-    "SELECT r.subject_id, r.record_id, r.version, r.kind, r.period, r.quality, r.remark, r.row_no, r.valid_from,"
+    "SELECT r.subject_id, r.record_id, r.version, r.kind, r.period, r.quality, r.remark, r.sheet, r.row_no, r.valid_from,"
     " r.valid_to, r.chunk_id, r.chunk_position, r.commitment, r.sealed, r.frozen_at IS NOT NULL,"
     " p.publication_id, p.source, p.publisher, p.class_code, p.catalogue_version, p.raw_sha256, p.as_of, p.published_at"
     " FROM record r JOIN publication p USING (publication_id)"

@@ -103,6 +103,7 @@ class Record(SQLModel, table=True):
     publication_id: UUID
     chunk_id: UUID
     chunk_position: int
+    sheet: str = ""
     row_no: int
     period: str
     valid_from: date | None = Field(sa_column=Column(Date, nullable=True), default=None)

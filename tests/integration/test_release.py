@@ -52,6 +52,15 @@ def test_a_consented_question_is_answered_signed_logged_and_counted(exchange_hom
     assert uses(exchange_home) == 1
 
 
+def test_an_item_that_a_record_does_not_have_is_partial(exchange_home: Home) -> None:
+    consented(exchange_home)
+    held(exchange_home)
+    asked = question(items=frozenset({"SUBSIDY.amount_due", "SUBSIDY.grazing_ban_area"}))
+    answer = orjson.loads(permitted(release(exchange_home, [asked])[0]).body)
+    states = {item: label["completeness"] for item, label in answer["items"].items()}
+    assert states == {"SUBSIDY.amount_due": "COMPLETE", "SUBSIDY.grazing_ban_area": "PARTIAL"}
+
+
 def test_what_no_lender_may_see_is_not_in_any_answer(exchange_home: Home) -> None:
     consented(exchange_home)
     held(exchange_home)

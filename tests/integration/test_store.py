@@ -154,7 +154,7 @@ def test_what_stands_beside_sealed_bytes_in_clear_cannot_be_changed(exchange_hom
 def test_no_evidence_is_made_of_a_record_that_does_not_match_its_commitment(exchange_home: Home) -> None:
     owner = held(exchange_home)
     (record,) = seen(exchange_home, owner, "RATING")
-    said = header(record.kind, record.provenance, row_no=record.row_no, period=record.period, quality=record.quality)
+    said = header(record.kind, record.provenance, sheet="", row_no=record.row_no, period=record.period, quality=record.quality)
     key = exchange_home.datakeys.get([owner])[owner]
     bound = associated_data(record.ref, said, record.commitment)
     plain = canonical({"fields": {"grade": "AAA"}, "seed": b64url(bytes(16))})

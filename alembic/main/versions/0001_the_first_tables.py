@@ -180,6 +180,7 @@ def upgrade() -> None:
         sa.Column("publication_id", sa.Uuid(), nullable=False),
         sa.Column("chunk_id", sa.Uuid(), nullable=False),
         sa.Column("chunk_position", sa.Integer(), nullable=False),
+        sa.Column("sheet", sa.String(), nullable=False),
         sa.Column("row_no", sa.Integer(), nullable=False),
         sa.Column("period", sa.String(), nullable=False),
         sa.Column("valid_from", sa.Date(), nullable=True),
