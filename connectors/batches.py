@@ -139,13 +139,15 @@ def _codes(outcome: TableOutcome) -> dict[str, dict[str, int]]:
 
 
 def _controls(outcome: TableOutcome) -> list[dict[str, str | int | bool]]:
+    """Say where the declared totals stand and whether they agree, never their figures.
+
+    A subtotal of one household is that household's amount, whether or not it consented.
+    """
     return [
         {
             "sheet": control.sheet,
             "row_no": control.row_no,
             "column": control.column,
-            "declared": control.declared,
-            "ours": control.ours,
             "agrees": control.agrees,
         }
         for control in outcome.controls

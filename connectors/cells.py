@@ -23,19 +23,21 @@ from connectors.places import Context
 from connectors.reading import Grid
 from connectors.source import ColumnType, Project, Table
 from connectors.verdict import Mask, Verdict
-from registry import divisions
 from registry import identifier_columns as identifiers
 from registry.errors import MalformedIdentifier
 from registry.identifiers import ResidentId, normalise
 from registry.quantities import fen, mu4, number
 
 RATE_SCALE: Final = 1_000_000
-_LOST: Final = r"[0-9]\.?[0-9]*[Ee]\+[0-9]+"
+_LOST: Final = r"[0-9](?:\.[0-9]*)?[Ee]\+?[0-9]{1,3}"
+_EXPONENTS: Final = ("E", "e")
 _SPREADSHEET_DIGITS: Final = 15
 _NUMBERED: Final = frozenset({"resident_id", "credit_code", "party_id", "bank_card", "account_no"})
 _FIGURES: Final[tuple[ColumnType, ...]] = ("money", "area", "rate", "number", "int", "score")
 _PLACES: Final[tuple[ColumnType, ...]] = ("region", "county", "town", "village")
 _CREDIT_LENGTH: Final = 18
+_CODE_ONLY: Final = "(?:N[0-9A-Z]|Y[0-9A-Z]|9[1-3])[0-9A-Z]{16}"  # no region has these numbers
+_CODE_OR_RESIDENT: Final = "(?:1[1239]|[34][0-9]|5[12349])[0-9A-Z]{16}|(?:N[0-9A-Z]|9[1-3])[0-9A-Z]+"
 _ORGANISATION_WORDS: Final = (
     "公司|合作社|合作联社|经济组织|委员会|村委会|中心|企业|集团|农场|牧场|银行|学校|政府|厂$|店$|站$"
 )
@@ -165,7 +167,8 @@ class _Cells:
 
 def _without_lost(text: "pd.Series[str]", numbers: Mask | None) -> tuple["pd.Series[str]", Mask]:
     """Take out numbers that a spreadsheet has rounded: number cells beyond 15 digits, or `6.3E+17` in a text file."""
-    lost = cleaning.matches(text, _LOST) if cleaning.contains(text, "+") else np.zeros(len(text), dtype=bool)
+    none: Mask = np.zeros(len(text), dtype=bool)
+    lost = cleaning.matches(text, _LOST) if any(cleaning.contains(text, one) for one in _EXPONENTS) else none
     if numbers is not None:
         lost = lost | (numbers & (text.str.len() > _SPREADSHEET_DIGITS).to_numpy(dtype=bool))
     return (text.mask(lost, ""), lost) if lost.any() else (text, lost)
@@ -217,23 +220,11 @@ def _resident_ids(chunk: Chunk, cell: _Cells) -> None:
     chunk.mark("ID_MALFORMED", malformed & alone, name)
     chunk.mark("ID_CHECK_FAILED", (verdict == identifiers.Verdict.CHECK_FAILED) & alone, name)
     chunk.mark("ID_15_CONVERTED", verdict == identifiers.Verdict.CONVERTED, name)
-    chunk.mark("ID_REGION_UNKNOWN", _region_unknown(judged), name)
+    chunk.mark("ID_REGION_UNKNOWN", identifiers.region_unknown(judged), name)
     several = np.zeros(len(chunk), dtype=bool)
     several[list(chunk.several)] = True
     chunk.mark("MULTIPLE_PERSONS", several, name)
-    if chunk.several:
-        texts = chunk.text[name].to_numpy(dtype=object).copy()
-        for row, found in chunk.several.items():
-            texts[row] = found[0]
-        chunk.text[name] = pd.Series(texts, dtype="str")
-
-
-def _region_unknown(judged: identifiers.JudgedColumn) -> Mask:
-    heads = judged.text.fillna("").str.slice(0, 6)
-    unknown = divisions.Standing.UNKNOWN
-    numbers, found = cleaning.distinct(heads, lambda one: bool(one) and divisions.region_standing(one) is unknown)
-    marked: Mask = np.array(found, dtype=bool)[numbers]
-    return marked
+    chunk.text[name] = _first_of(chunk, chunk.text[name])
 
 
 def _several_ids(text: str, as_of: date) -> tuple[str, ...]:
@@ -342,30 +333,66 @@ def _subject(chunk: Chunk, as_of: date) -> None:
 
 
 def _party(chunk: Chunk, as_of: date) -> None:
-    """Tell a contract's lessee: a person is the subject; for an organisation the collective is."""
+    """Tell a contract's lessee: a person is the subject; for an organisation the collective is.
+
+    Only a valid credit code proves an organisation; a name like 某某公司 does not. Whoever has proven neither is held
+    for a person without a number: the row is rejected and nothing of it is kept, for it might be a person's contract
+    that nobody agreed to. An organisation's row without its code waits for the sender to write it.
+    """
     name = chunk.table.party
-    text = chunk.texts(name)
+    text, lessee = chunk.texts(name), chunk.texts("lessee_name")
     unreadable = chunk.broken.get(name, np.zeros(len(chunk), dtype=bool))
+    unproven = chunk.broken.get("lessee_code", np.zeros(len(chunk), dtype=bool))
     judged = identifiers.resident_ids(text, on=as_of)
     codes = identifiers.credit_codes(text)
     stated = (chunk.texts("lessee_code") != "").to_numpy(dtype=bool)
     blank = cleaning.missing(text)
-    called = chunk.texts("lessee_name").str.contains(_ORGANISATION_WORDS).to_numpy(dtype=bool)
     person = judged.valid & ~unreadable
-    organisation = ~person & (codes.valid | (blank & (stated | called)))
+    organisation = ~person & ~unreadable & (codes.valid | (blank & stated))
     left = ~person & ~organisation & ~unreadable
-    squeezed = cleaning.each(text.where(left, ""), cleaning.squeezed)
-    lettered = cleaning.matches(squeezed, "(?:[0-9A-Z]{0,16}[A-WYZ][0-9A-Z]*|[0-9A-Z]*X[0-9A-Z]+)")
-    lettered &= (squeezed.str.len() == _CREDIT_LENGTH).to_numpy(dtype=bool)
-    like_code = left & called & lettered
+    for row in map(int, np.flatnonzero(left & ~blank)):
+        found = _several_ids(str(text.iloc[row]), as_of)
+        if found:
+            chunk.several[row] = found
+    several = np.zeros(len(chunk), dtype=bool)
+    several[list(chunk.several)] = True
+    left &= ~several
+    chunk.mark("CELL_ERROR", unreadable | (unproven & ~person & ~organisation), name)
+    like_code = left & _like_credit_codes(text, lessee, blank)
     chunk.mark("USCC_CHECK_FAILED", like_code, name)
     verdict = np.where(blank, identifiers.Verdict.MISSING, judged.verdict)
     failed = verdict == identifiers.Verdict.CHECK_FAILED
     chunk.mark("ID_CHECK_FAILED", left & ~like_code & failed, name)
     chunk.mark("ID_MALFORMED", left & ~like_code & ~failed, name)
     chunk.mark("ID_15_CONVERTED", person & (judged.verdict == identifiers.Verdict.CONVERTED), name)
-    chunk.mark("ID_REGION_UNKNOWN", person & _region_unknown(judged), name)
-    chunk.person = person
-    chunk.text["lessee_uscc"] = codes.text.fillna("").where(organisation, chunk.texts("lessee_code"))
-    chunk.subject = judged.text.fillna("").where(person, chunk.texts(chunk.table.subject))
+    chunk.mark("ID_REGION_UNKNOWN", person & identifiers.region_unknown(judged), name)
+    chunk.mark("MULTIPLE_PERSONS", several | (person & cleaning.several(lessee)), name)
+    chunk.person = ~organisation
+    chunk.text["lessee_uscc"] = codes.text.fillna("").where(organisation & codes.valid, chunk.texts("lessee_code"))
     chunk.text["lessor_uscc"] = chunk.texts(chunk.table.subject)
+    subject = judged.text.fillna("").where(person, chunk.texts(chunk.table.subject).where(organisation, ""))
+    chunk.subject = _first_of(chunk, subject)
+
+
+def _like_credit_codes(text: "pd.Series[str]", called: "pd.Series[str]", blank: Mask) -> Mask:
+    """Say which cells would be credit codes, if they were right: by their first two characters, or by the name.
+
+    Some beginnings are regions of resident IDs as well (11 北京, 51 四川): there the name decides. So it does where
+    the cell is blank.
+    """
+    squeezed = cleaning.each(text, cleaning.squeezed)
+    organised = called.str.contains(_ORGANISATION_WORDS).to_numpy(dtype=bool)
+    lettered = cleaning.matches(squeezed, "(?:[0-9A-Z]{0,16}[A-WYZ][0-9A-Z]*|[0-9A-Z]*X[0-9A-Z]+)")
+    lettered &= (squeezed.str.len() == _CREDIT_LENGTH).to_numpy(dtype=bool)
+    named = lettered | blank | cleaning.matches(squeezed, _CODE_OR_RESIDENT)
+    return cleaning.matches(squeezed, _CODE_ONLY) | (organised & named)
+
+
+def _first_of(chunk: Chunk, column: "pd.Series[str]") -> "pd.Series[str]":
+    """Put the first of several people where a row names more than one."""
+    if not chunk.several:
+        return column
+    texts = column.to_numpy(dtype=object).copy()
+    for row, found in chunk.several.items():
+        texts[row] = found[0]
+    return pd.Series(texts, dtype="str")

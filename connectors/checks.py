@@ -1,6 +1,6 @@
 """Rules that need several columns of a row. Each is declared in a source's yml and stands here once. Pure.
 
-Figures are compared in whole units; 0.01 元 (one fen) and 0.01 亩 of difference are let pass, as intake-codes.md says.
+Figures are compared in whole units; 0.01 元 (one fen) and 0.01 亩 of difference are let pass, as docs/requirements.md, rows says.
 """
 
 from collections.abc import Callable, Sequence

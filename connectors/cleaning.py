@@ -35,7 +35,7 @@ _GROUPED: Final = (
 )
 _GROUPING: Final = r"[ ,¥￥\x{a0}\x{3000}]"
 _MOST_PRECISE_UNITS: Final = 2**52  # beyond it a double no longer holds every unit
-SEVERAL: Final = re.compile(r"[;；、,，/／&＆+＋|]|(?<=.)[和与及](?=.)")
+SEVERAL: Final = re.compile(r"[;；、,，/／&＆+＋|\r\n]|(?<=[一-鿿]{2})[和与及](?=[一-鿿]{2})")  # 马和平 is one person
 _SEPARATORS: Final = re.compile(r"[·•・．.‧∙⋅●]")
 
 
@@ -193,7 +193,7 @@ _BAD: Final = "!"
 
 
 def dates(text: "pd.Series[str]") -> Dates:
-    """Read dates in every form of identifiers.md §7, Excel serials among them."""
+    """Read dates in every form of docs/requirements.md, identifiers, Excel serials among them."""
     iso = each(text, iso_date)
     return _dates(iso)
 

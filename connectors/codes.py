@@ -1,7 +1,7 @@
 """What can become of a row and of a batch: the registered codes, in their order of precedence.
 
 A row ends with the first code of `REGISTER` that applies to it; a batch that has a `blocked` code ends whole with it.
-The order is that of ../domain/intake-codes.md; codes of ours stand where their outcome stands. A code is never
+The order is that of docs/requirements.md, rows; codes of ours stand where their outcome stands. A code is never
 used again for something else. Each has its cause (why) and its mend (what the sender does), in Chinese and English.
 """
 

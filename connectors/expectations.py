@@ -1,13 +1,18 @@
 """What a batch promised of itself, held against its rows: totals, subtotals, counts, fill rates. Pure.
 
 A total belongs to the rows since the last total of its level (or, where subtotals stand before their rows, to those
-up to the next), to its sheet, or to the whole table; 累计 and 承前页 run on from the sheet's first row. It must agree
-with one of these in all its figures at once: 0.01 元, 0.01 亩, counts exactly. Otherwise the batch is TOTAL_MISMATCH.
+up to the next), since an earlier one where subtotals of villages and towns are called alike, to its sheet, or to the
+whole table; 累计 and 承前页 run on from the sheet's first row; what is announced above the header speaks of all rows.
+It must agree with one of these in all its figures at once: 0.01 元, 0.01 亩, counts exactly. Otherwise the batch is
+TOTAL_MISMATCH. Its cells are read by the rule of data cells (大写, `1.2万`); a cell that cannot be read does not agree.
+
+Households are counted by their code; without one there may be several rows to a household, so that a lower count says
+nothing. People are counted by row or by number; in a roster of households they may be family members.
 """
 
 import re
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -17,14 +22,22 @@ import numpy.typing as npt
 
 from connectors.cells import Part
 from connectors.cleaning import Integers
-from connectors.rows import ControlRow
-from registry.errors import InexactAmount
-from registry.quantities import number
+from connectors.layout import Use
+from connectors.rows import ControlRow, label_of, squeezed
+from registry.errors import InexactAmount, UnitUnknown
+from registry.quantities import fen, mu4, number
 
 _TOLERANCE: Final = {"money": 1, "area": 100}
 _SUBTOTAL, _TOTAL, _GRAND, _RUNNING = range(4)
-_AMOUNT_IN_WORDS: Final = re.compile(r"([0-9][0-9,]*(?:\.[0-9]+)?)(万?元)")
-_FEN: Final = {"元": Fraction(100), "万元": Fraction(1_000_000)}
+_AMOUNT_IN_FIGURES: Final = re.compile(r"([0-9][0-9,]*(?:\.[0-9]+)?万?元)(?!/)")
+_AMOUNT_IN_WORDS: Final = re.compile(
+    r"[零〇一二三四五六七八九十百千两壹贰叁肆伍陆柒捌玖拾佰仟万亿]+[元圆](?:[零〇一二三四五六七八九壹贰叁肆伍陆柒捌玖]+[角分])*"
+    r"[整正]?(?!/)"
+)
+_NO_FIGURE: Final = re.compile(r"(?:人民币)?\(?大写\)?:?|[元亩]|[xX×*]+")
+_COUNTED: Final = re.compile(r"(?:[0-9][0-9,]*(?:户次|人次|[户人笔条宗项份个处块家]))+")
+_ROWS: Final = ("笔", "条", "宗", "人次", "户次")
+_HOUSEHOLD: Final = "hh_code"
 _FEWEST_ROWS: Final = 20  # below that a fill rate says nothing
 
 
@@ -50,85 +63,186 @@ class SheetFigures:
     units: Mapping[str, Integers]
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a control row states: figures by column (None where a cell cannot be read), and counts with their units."""
+
+    figures: tuple[tuple[str, int | None], ...]
+    counts: tuple[tuple[int, str], ...]
+
+
+class _Held:
+    """A sheet against which control rows are held: running sums, so that a run of rows costs two look-ups."""
+
+    def __init__(self, sheet: SheetFigures) -> None:
+        self.sheet, self.data, self.end = sheet, sheet.part.data, len(sheet.part.data)
+        self.running = {name: np.concatenate([[0], np.cumsum(units)]) for name, units in sheet.units.items()}
+        uses, table = sheet.part.layout.uses, sheet.part.layout.table
+        self.household_heading = any("户" in use.heading for use in uses.values() if use.column.type == "name")
+        self.codes = self._texts(_HOUSEHOLD)
+        self.people = self._texts(table.subject)
+
+    def _texts(self, name: str) -> list[str]:
+        use = self.sheet.part.layout.uses.get(name)
+        return [] if use is None else self.sheet.part.grid.columns[use.index].take(self.data).str.strip().tolist()
+
+    def sums(self, low: int, high: int) -> dict[str, int]:
+        return {name: int(sums[high] - sums[low]) for name, sums in self.running.items()}
+
+    def counts_agree(self, stated: Sequence[tuple[int, str]], low: int, high: int) -> bool:
+        """Say whether the counts can be those of a run of rows; what cannot be known is let pass."""
+        rows = high - low
+        households = [count for count, unit in stated if unit == "户"]
+        people = [count for count, unit in stated if unit == "人"]
+        of_rows = [count for count, unit in stated if unit in _ROWS]
+        if not (households or people or of_rows):
+            return not stated or rows in {count for count, _ in stated}
+        return (
+            all(self._households_agree(count, low, high) for count in households)
+            and all(self._people_agree(count, low, high, bool(households)) for count in people)
+            and all(count == rows for count in of_rows)
+        )
+
+    def _households_agree(self, count: int, low: int, high: int) -> bool:
+        codes = self.codes[low:high]
+        if codes and all(codes):
+            return count in {len(set(codes)), high - low}
+        return count <= high - low
+
+    def _people_agree(self, count: int, low: int, high: int, beside_households: bool) -> bool:  # noqa: FBT001
+        by_number = len({one for one in self.people[low:high] if one})
+        may_be_members = self.household_heading or beside_households
+        return count in {high - low, by_number} or (may_be_members and count > high - low)
+
+
 def controls(sheets: Sequence[SheetFigures], amount: str) -> list[Control]:
     """Hold every control row of a table's sheets against its rows; `amount` is the column that texts speak of."""
-    whole = {name: sum(int(s.units[name].sum()) for s in sheets if name in s.units) for s in sheets for name in s.units}
-    rows = sum(len(sheet.part.data) for sheet in sheets)
-    return [found for sheet in sheets for row in sheet.controls for found in _hold(sheet, row, amount, whole, rows)]
+    whole: dict[str, int] = {}
+    held = [_Held(sheet) for sheet in sheets]
+    for one in held:
+        for name, total in one.sums(0, one.end).items():
+            whole[name] = whole.get(name, 0) + total
+    rows = sum(one.end for one in held)
+    return [found for one in held for row in one.sheet.controls for found in _hold(one, row, amount, whole, rows)]
 
 
-def _hold(sheet: SheetFigures, row: ControlRow, amount: str, whole: Mapping[str, int], rows: int) -> list[Control]:
-    declared = _declared(sheet, row, amount)
-    spans = _spans(sheet, row)
-    sums = [({name: int(sheet.units[name][low:high].sum()) for name in declared}, high - low) for low, high in spans]
-    if row.level in {_TOTAL, _GRAND}:
-        sums.append(({name: whole[name] for name in declared}, rows))
-
-    def off(candidate: tuple[dict[str, int], int]) -> int:
-        ours, count = candidate
-        wrong = sum(abs(ours[name] - value) > _tolerance(sheet, name) for name, value in declared.items())
-        return wrong + (bool(row.counts) and count not in row.counts)
-
-    ours, count = min(sums, key=off)
+def _hold(held: _Held, row: ControlRow, amount: str, whole: Mapping[str, int], rows: int) -> list[Control]:
+    said = _said(held.sheet, row, amount)
+    best: tuple[int, dict[str, int], int, bool] | None = None
+    for low, high in _spans(held, row):
+        ours = held.sums(low, high)
+        counted = held.counts_agree(said.counts, low, high)
+        wrong = _wrong(held.sheet, said, ours) + (not counted)
+        if best is None or wrong < best[0]:
+            best = (wrong, ours, high - low, counted)
+        if not wrong:
+            break
+    if row.level in {_TOTAL, _GRAND} and rows != held.end and (best is None or best[0]):
+        counted = rows >= max((count for count, _ in said.counts), default=0)
+        wrong = _wrong(held.sheet, said, whole) + (not counted)
+        if best is None or wrong < best[0]:
+            best = (wrong, dict(whole), rows, counted)
+    _, ours, size, counted = best or (0, {}, 0, True)
+    sheet, at = held.sheet.part.grid.sheet, row.index + 1
     found = [
-        Control(
-            sheet.part.grid.sheet,
-            row.index + 1,
-            row.label,
-            name,
-            value,
-            ours[name],
-            abs(ours[name] - value) <= _tolerance(sheet, name),
-        )
-        for name, value in declared.items()
+        Control(sheet, at, row.label, name, value or 0, ours[name], _agrees(held.sheet, name, value, ours[name]))
+        for name, value in said.figures
     ]
-    if row.counts:
-        agrees = count in row.counts
-        stated = count if agrees else row.counts[0]
-        found.append(Control(sheet.part.grid.sheet, row.index + 1, row.label, "", stated, count, agrees))
+    if said.counts:
+        stated = size if counted else said.counts[0][0]
+        found.append(Control(sheet, at, row.label, "", stated, size, counted))
     return found
 
 
-def _tolerance(sheet: SheetFigures, name: str) -> int:
-    return _TOLERANCE[sheet.part.layout.table.columns[name].type]
+def _wrong(sheet: SheetFigures, said: _Said, ours: Mapping[str, int]) -> int:
+    return sum(not _agrees(sheet, name, value, ours[name]) for name, value in said.figures)
 
 
-def _declared(sheet: SheetFigures, row: ControlRow, amount: str) -> dict[str, int]:
-    """Read the figures that a control row states, by column; a text like `合计90户12345.67元` states the amount."""
-    found: dict[str, int] = {}
+def _agrees(sheet: SheetFigures, name: str, declared: int | None, ours: int) -> bool:
+    tolerance = _TOLERANCE[sheet.part.layout.table.columns[name].type]
+    return declared is not None and abs(ours - declared) <= tolerance
+
+
+def _said(sheet: SheetFigures, row: ControlRow, amount: str) -> _Said:
+    """Read what a control row states; a text like `合计90户12345.67元` or an amount in words states the amount."""
+    figures: list[tuple[str, int | None]] = []
+    texts = list(map(squeezed, row.cells))
     for name in sheet.units:
         use = sheet.part.layout.uses[name]
-        cell = row.cells[use.index] if use.index < len(row.cells) else ""
-        try:
-            value = number(cell)
-        except InexactAmount:
+        cell = texts[use.index] if use.index < len(texts) and not _is_announced(sheet, row) else ""
+        if _is_worded(cell, use):
             continue
-        if value is not None:
-            factor = use.factor if use.factor is not None else Fraction(100)
-            found[name] = round(Fraction(value) * factor)
-    if amount in sheet.units and amount not in found:
-        spoken = _AMOUNT_IN_WORDS.findall(unicodedata.normalize("NFKC", "".join(row.cells)).replace(" ", ""))
-        if len(spoken) == 1:
-            found[amount] = round(Fraction(spoken[0][0].replace(",", "")) * _FEN[spoken[0][1]])
-    return found
+        texts[use.index] = ""
+        value, readable = _read(cell, use)
+        if value is not None or not readable:
+            figures.append((name, value))
+    if amount in sheet.units:
+        figures += [(amount, value) for value in _spoken(texts, beside=any(name == amount for name, _ in figures))]
+    return _Said(tuple(figures), row.counts)
 
 
-def _spans(sheet: SheetFigures, row: ControlRow) -> list[tuple[int, int]]:
-    """Give the runs of data rows that a control row may speak of, as positions in the sheet's data."""
-    data, end = sheet.part.data, len(sheet.part.data)
+def _is_announced(sheet: SheetFigures, row: ControlRow) -> bool:
+    return row.index < sheet.part.layout.first_header_row
+
+
+def _is_worded(cell: str, use: Use) -> bool:
+    """Say whether a cell under a figure's heading is a label, a count, or an amount in words under an area."""
+    worded = use.column.type == "area" and _AMOUNT_IN_WORDS.search(cell)
+    return bool(worded or label_of(cell) or _NO_FIGURE.fullmatch(cell) or _COUNTED.fullmatch(cell))
+
+
+def _read(cell: str, use: Use) -> tuple[int | None, bool]:
+    """Read one figure in whole units by the rule of data cells; sums of spreadsheets may have digits beyond them."""
+    unit = use.unit.partition("/")[0]
+    try:
+        if use.column.type == "money":
+            return fen(cell, unit or "元"), True
+        return mu4(cell, unit or "亩"), True
+    except (InexactAmount, UnitUnknown):
+        pass
+    try:
+        value = number(cell)
+    except InexactAmount:
+        return None, False
+    factor = use.factor if use.factor is not None else Fraction(100 if use.column.type == "money" else 10_000)
+    return (None if value is None else round(Fraction(value) * factor)), True
+
+
+def _spoken(texts: Sequence[str], *, beside: bool) -> list[int]:
+    """Read the amount that the words of a row state: in words always, in figures where no cell says it."""
+    text = " ".join(texts)
+    found = _AMOUNT_IN_WORDS.findall(text) + ([] if beside else _AMOUNT_IN_FIGURES.findall(text))
+    values = set()
+    for one in found:
+        with suppress(InexactAmount, UnitUnknown):
+            values.add(fen(one.replace("万元", "万")))
+    known = [value for value in values if value is not None]
+    return known if len(known) == 1 else []
+
+
+def _spans(held: _Held, row: ControlRow) -> Iterator[tuple[int, int]]:
+    """Give the runs of data rows that a control row may speak of, as positions in the data; the nearest first."""
+    sheet, data, end = held.sheet, held.data, held.end
+    if _is_announced(sheet, row):
+        yield 0, end
+        return
     here = int(np.searchsorted(data, row.index))
     if row.level == _RUNNING:
-        return [(0, here), (0, end)]
-    peers = [c.index for c in sheet.controls if c.level >= row.level and c.level != _RUNNING]
-    before = max((index for index in peers if index < row.index), default=-1)
-    after = min((index for index in peers if index > row.index), default=int(data[-1]) + 1 if end else 0)
-    lower, upper = int(np.searchsorted(data, before)), int(np.searchsorted(data, after))
-    first = min(peers) <= (int(data[0]) if end else 0)  # totals that stand before their rows
-    spans = [(here, upper)] if first and row.level == _SUBTOTAL else [(lower, here)]
+        yield 0, here
+        yield 0, end
+        return
+    inside = [c for c in sheet.controls if c.level != _RUNNING and not _is_announced(sheet, c)]
+    bounds = [c.index for c in inside if c.level >= row.level]
+    earlier = [int(np.searchsorted(data, at)) for at in reversed(bounds) if at < row.index]
+    later = [int(np.searchsorted(data, at)) for at in bounds if at > row.index]
+    alike = min(c.index for c in inside if c.level == row.level)
+    first = alike <= (int(data[0]) if end else 0)  # totals that stand before their rows
+    if not first or row.level != _SUBTOTAL:
+        yield from dict.fromkeys((low, here) for low in [*earlier, 0])
+    if first:
+        yield from dict.fromkeys((here, high) for high in [*later, end])
     if row.level in {_TOTAL, _GRAND}:
-        spans += [(here, upper)] if first else []
-        spans.append((0, end))
-    return spans
+        yield 0, end
 
 
 def underfilled(filled: Mapping[str, int], rows: int, promised: Mapping[str, float]) -> list[str]:
@@ -139,8 +253,6 @@ def underfilled(filled: Mapping[str, int], rows: int, promised: Mapping[str, flo
 
 
 def units_of(figures: Mapping[str, npt.NDArray[np.int64]], part: Part) -> dict[str, Integers]:
-    """Keep the columns that totals are made of: money and areas that stand in the sheet."""
-    kept = ("money", "area")
-    return {
-        n: units for n, units in figures.items() if n in part.layout.uses and part.layout.uses[n].column.type in kept
-    }
+    """Keep the columns that totals are made of: money and areas that stand in the sheet; no rows make 0."""
+    none = np.zeros(len(part.data), dtype=np.int64)
+    return {name: figures.get(name, none) for name, use in part.layout.uses.items() if use.column.type in _TOLERANCE}

@@ -1,7 +1,7 @@
 """What a file says of itself: which county, town and village it is about, which year, which day it stands at.
 
 Read from its title, fill-unit row, sheet name and file name; never from its rows. And the villages of its rows:
-a code by the table at the record's date, a name only within its town (identifiers.md §3).
+a code by the table at the record's date, a name only within its town (docs/requirements.md, identifiers).
 """
 
 import re

@@ -1,7 +1,7 @@
 """Rating schemes (评定办法): range, grades and cut-offs, per county and version. Configuration, never code.
 
 A county's own scheme stands before the one for all (`*`); of several versions the one in force on the evaluation date
-counts. Files: `connectors/schemes/*.yml`. After data-dictionary.md §5.1: "grades, cut-offs and weights are
+counts. Files: `connectors/schemes/*.yml`. After docs/requirements.md, fields: "grades, cut-offs and weights are
 configuration per county, versioned".
 """
 

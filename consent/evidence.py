@@ -40,7 +40,7 @@ class Language(StrEnum):
 
 
 class EvidenceKind(StrEnum):
-    """What was kept (legal.md §5)."""
+    """What was kept (docs/requirements.md)."""
 
     RELIABLE_ESIGN = "reliable_esign"
     PAPER_SCAN = "paper_scan"

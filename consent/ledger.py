@@ -41,11 +41,15 @@ EXPIRE_AT_ONCE: Final = 1000  # consents in one transaction of the job, so that 
 
 @dataclass(frozen=True, slots=True)
 class StoredGrant:
-    """A consent as the gate reads it: whose it is, what consent.decision takes, its receipt's SHA-256 (hex)."""
+    """A consent as the gate reads it: whose it is, what consent.decision takes.
+
+    With its receipt's SHA-256 (hex) and the log entry that commits to the receipt.
+    """
 
     subject_id: UUID
     grant: Grant
     receipt_sha256: str
+    receipt_entry: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +262,8 @@ def expire_due(tx: Transaction, now: datetime, *, limit: int = EXPIRE_AT_ONCE, a
 
 _LOCK: Final = (
     "SELECT subject_id, consent_id, state, uses, purpose_version, recipient, purpose, items, history_months,"
-    " valid_from, valid_until, max_uses, mode, w_acknowledged, encode(sha256(convert_to(receipt, 'UTF8')), 'hex')"
-    " FROM consent WHERE subject_id = ANY(%s) AND recipient = ANY(%s) ORDER BY consent_id FOR UPDATE"
+    " valid_from, valid_until, max_uses, mode, w_acknowledged, encode(sha256(convert_to(receipt, 'UTF8')), 'hex'),"
+    " receipt_entry FROM consent WHERE subject_id = ANY(%s) AND recipient = ANY(%s) ORDER BY consent_id FOR UPDATE"
 )
 
 
@@ -272,13 +276,13 @@ def lock(tx: Transaction, subject_ids: Collection[UUID], recipients: Collection[
     configured = purposes.current()
     found = []
     for row in tx.execute(_LOCK, (list(subject_ids), list(recipients))):
-        subject_id, consent_id, state, uses, version, recipient, code, items, history, *edges, digest = row
+        subject_id, consent_id, state, uses, version, recipient, code, items, history, *edges, digest, entry = row
         since, until, most, mode, w = edges
         scope = Scope(recipient, code, frozenset(items), history, since, until, most, Mode(mode), w)
         purpose = configured.get(code)
         if version != configured.version and purpose is not None:
             scope = purpose.narrowed(scope)
-        found.append(StoredGrant(subject_id, Grant(consent_id, scope, State(state), uses), digest))
+        found.append(StoredGrant(subject_id, Grant(consent_id, scope, State(state), uses), digest, entry))
     return found
 
 

@@ -1,6 +1,6 @@
 """What a consent covers, and how much of an answer it allows. Values only: nothing here decides.
 
-The answer modes are ordered, least data first (reports-and-audit.md, "Lender response modes"); a consent
+The answer modes are ordered, least data first (docs/requirements.md, reports, "Lender response modes"); a consent
 names the highest one, and every lower one is within it.
 """
 

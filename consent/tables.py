@@ -1,6 +1,6 @@
 """The consent ledger's table. Private to `consent`: others use `consent.ledger`.
 
-One row is one consent: one subject, one recipient, one purpose (legal.md R-15). Who the subject is
+One row is one consent: one subject, one recipient, one purpose (docs/requirements.md R-15). Who the subject is
 cannot be told from here: `subject_id` is random, evidence is a hash.
 """
 

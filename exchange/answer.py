@@ -21,7 +21,7 @@ from registry.records import OpenedRecord
 from registry.suites import sha256
 
 FORMAT = "qingqiao-answer/v1"
-NOTICE = "信息供参考，不是征信报告。 For information only; not a credit-bureau report."  # legal.md
+NOTICE = "信息供参考，不是征信报告。 For information only; not a credit-bureau report."  # docs/requirements.md
 
 
 @dataclass(frozen=True, slots=True)

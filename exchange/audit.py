@@ -1,7 +1,7 @@
 """The trail that regulators read: what the log says, in the clear that we keep beside it.
 
 Entries name random subject ids, never people. Each row says where it stands in the signed log, so that a regulator can
-hold it against a checkpoint. Reading the trail is itself an entry (reports-and-audit.md, section 4: auditors have
+hold it against a checkpoint. Reading the trail is itself an entry (docs/requirements.md, reports: auditors have
 their own log).
 
 Paging goes backwards in time by an opaque cursor, over (time, entry id): new entries never shift a page.

@@ -1,7 +1,7 @@
 """One installation, opened: its databases, keys and mode, as one value that is passed down.
 
 A home is a sandbox unless it was made with `qingqiao init --production`, and says so in every answer. The choice,
-and who operates it on what authority (legal.md R-01), are written once into `<home>/installation.json`.
+and who operates it on what authority (docs/requirements.md R-01), are written once into `<home>/installation.json`.
 
 `open_home` makes what a fresh home lacks (keys, schema); a database that is behind is brought up to date in a
 sandbox, and in production only by `qingqiao db upgrade`, since that is an act with a backup before it.
@@ -37,7 +37,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What was chosen when the home was made; it stands in every answer (legal.md R-01)."""
+    """What was chosen when the home was made; it stands in every answer (docs/requirements.md R-01)."""
 
     mode: Mode
     operator: str
@@ -73,7 +73,7 @@ class Home:
 
     @property
     def installation_label(self) -> dict[str, str | None]:
-        """What every answer says of the installation (legal.md R-01)."""
+        """What every answer says of the installation (docs/requirements.md R-01)."""
         chosen = self.installation
         return {
             "mode": chosen.mode.value,

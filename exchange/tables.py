@@ -72,5 +72,6 @@ class Query(SQLModel, table=True):
     business_no: str | None = None
     mode: str
     items: list[Any] = Field(sa_column=Column(JSONB, nullable=False))
-    records: list[Any] = Field(sa_column=Column(JSONB, nullable=False))
+    records: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    claims: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True), default=None)  # under the subject's key
     decided_at: datetime = _moment()

@@ -4,7 +4,7 @@ It reads the declarations in `registry/classes/*.yml` once, refuses anything in 
 and hands out frozen values. It does not decide about consent (consent.decision), does not know how an agency writes
 a column (connectors.source) and never looks at a record.
 
-Terms, after ../domain/data-dictionary.md §0–5 and §7:
+Terms, after docs/requirements.md, fields:
   * class  数据类   what a consent and the catalogue speak of: SANZI, SUBSIDY, RATING
   * kind   记录种类 one table of a class: SANZI has SANZI_FUND, SANZI_ASSET, SANZI_RESOURCE, SANZI_CONTRACT
   * item   数据项   one field of a kind, written "<KIND>.<field>"; consents and answers are lists of items

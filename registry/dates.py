@@ -3,7 +3,7 @@
 Read: `2024-01-15` `2024/1/15` `2024.1.15` `20240115` `2024年1月15日` `2024年1月` `2024-01` `2024年` `2024`, each also
 full-width, with Chinese numerals (二〇二四年一月十五日) or with a time behind it, and spreadsheet serials of the 1900
 system. Serial 60 is the 29 February 1900 that never was and is refused. A two-digit year is refused: nobody guesses a
-century. So is a number of six digits, which may be a two-digit year as well. After identifiers.md §7 of the domain.
+century. So is a number of six digits, which may be a two-digit year as well. After docs/requirements.md, identifiers.
 """
 
 import re

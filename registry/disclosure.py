@@ -1,8 +1,9 @@
 """Opening sealed records. Only `exchange.release` may import this module (import contract `one-gate`).
 
 What protects an opening:
-  * the seal (AES-GCM, SM4-GCM) authenticates the fields together with the record's place, header and commitment, under
-    a key that the database does not have (`records.associated_data`): changed or moved rows do not open at all
+  * the seal (AES-GCM, SM4-GCM) authenticates the fields together with the record's place, header, commitment, basis,
+    remark and validity, under a key that the database does not have (`records.associated_data`): changed or moved rows
+    do not open at all
   * with `prove`, for evidence, every field is digested again and the whole compared with the commitment, so that no
     evidence is made that would not verify; it also catches a record that was sealed wrongly by ourselves
 
@@ -19,7 +20,17 @@ from registry.canonical import unb64url
 from registry.commitments import commit_fields, record_commitment, salt
 from registry.datakeys import DataKeys
 from registry.errors import ProofFailed
-from registry.records import OpenedRecord, Proving, Value, VisibleRecord, associated_data, header
+from registry.records import (
+    SUBJECT,
+    OpenedRecord,
+    Proving,
+    Value,
+    VisibleRecord,
+    associated_data,
+    beside,
+    committed,
+    header,
+)
 from registry.suites import unseal
 
 
@@ -62,7 +73,8 @@ def _open(key: bytes, wanted: Wanted) -> OpenedRecord:
         period=record.period,
         quality=record.quality,
     )
-    bound = associated_data(record.ref, said, record.commitment)
+    stated = beside(record.basis, record.remark, record.valid_from, record.valid_to)
+    bound = associated_data(record.ref, said, record.commitment, stated)
     plain = orjson.loads(unseal(key, record.sealed, bound))
     fields: Mapping[str, Value] = plain["fields"]
     seen = {name: value for name, value in fields.items() if name in names}
@@ -77,7 +89,7 @@ def _proving(
     seed: bytes,
     seen: AbstractSet[str],
 ) -> Proving:
-    digests = commit_fields(seed, fields)
+    digests = commit_fields(seed, committed(fields, record.ref.subject_id))
     if record_commitment(said, digests) != record.commitment:
         raise ProofFailed("an opened record does not match its commitment")
-    return Proving({name: salt(seed, name) for name in seen}, digests)
+    return Proving({name: salt(seed, name) for name in (*seen, SUBJECT)}, digests)

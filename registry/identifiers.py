@@ -59,8 +59,15 @@ def normalise(text: str) -> str:
     """Write an identifier as its rule expects it.
 
     Full-width to half-width (NFKC); zero-width characters, spaces and hyphens removed wherever they stand; a leading
-    apostrophe (how a spreadsheet marks text) removed; letters upper case.
+    apostrophe (how a spreadsheet marks text) removed; letters upper case. Repeated until nothing changes, since what
+    is left of a removed character may combine anew with its neighbour.
     """
+    while (folded := _folded(text)) != text:
+        text = folded
+    return text
+
+
+def _folded(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).strip().lstrip(_LEADING_QUOTES)
     return _NOISE.sub("", folded).lstrip(_LEADING_QUOTES).upper()
 

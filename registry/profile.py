@@ -26,7 +26,7 @@ from registry.records import OpenedRecord, Value
 
 Label = Mapping[str, str | int | list[str] | None]
 
-SUBSIDY_YEARS = 3  # reports-and-audit.md, section 2, part 4
+SUBSIDY_YEARS = 3  # docs/requirements.md, reports
 
 
 _NUMERIC = frozenset({"fen", "mu4", "int", "rate6"})
@@ -103,7 +103,7 @@ def _completeness(
 
 
 def within_history(start: date | None, months: int, *, at: datetime) -> bool:
-    """Say whether a record that speaks of `start` lies in the last `months` months before `at` (legal.md R-11)."""
+    """Say whether a record that speaks of `start` lies in the last `months` months before `at` (R-11)."""
     if start is None:
         return True
     today = at.astimezone(BEIJING).date()
@@ -115,7 +115,7 @@ def within_history(start: date | None, months: int, *, at: datetime) -> bool:
 
 
 def summarise(records: Sequence[OpenedRecord], catalogue: Catalogue, *, at: datetime) -> dict[str, JSON]:
-    """Give the figures of reports-and-audit.md, section 2, part 0 that the opened items allow.
+    """Give the figures of docs/requirements.md, reports that the opened items allow.
 
     Money in fen, areas in 1/10000 亩. Of a snapshot kind only the last period counts: sets are never added up.
     """

@@ -8,7 +8,7 @@
 Read: full-width digits, thousands separators, ￥, brackets for negative amounts, `1.2万`, 大写 and everyday Chinese
 numerals (壹万贰仟元整). `—` `－` `-` `/` `无` and blank are missing (None), which is not zero. The unit comes from the
 heading or the declaration, never from the size of the number; a unit written in the cell itself stands over it.
-After identifiers.md §7 of the domain. Here is the scalar form of each rule; whole columns are in connectors.
+After docs/requirements.md, identifiers. Here is the scalar form of each rule; whole columns are in connectors.
 """
 
 import re

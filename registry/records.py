@@ -1,15 +1,18 @@
 """What a record is, before it is sealed and after it is opened. Pure.
 
-A record's commitment binds its header (which source said it, in which row of which file) and a salted
-digest of each of its fields. Whoever is given some fields and their salts can check them against the
-commitment and learns nothing of the others; whoever has only the commitment learns nothing at all.
+A record's commitment binds its header (which source said it, in which row of which file), and a salted
+digest of each of its fields and of the random id of its subject. Whoever is given some fields and their salts can
+check them against the commitment and learns nothing of the others; whoever has only the commitment learns nothing at
+all.
 
   sealed plaintext = canonical {"fields": {name: value}, "seed": base64url of 16 random bytes}
   salts            = a hash of seed and field name each (registry.commitments)
-  commitment       = SHA-256 over canonical {"header": …, "fields": {name: digest}}
+  commitment       = SHA-256 over canonical {"header": …, "fields": {name: digest}}, "subject" being one of the names
 
-The seal authenticates beside its plaintext the record's place, header and commitment (`associated_data`): none of the
-clear columns that an answer repeats can be changed in the database without the record refusing to open.
+The seal authenticates beside its plaintext the record's place, header and commitment, and what stands beside these in
+clear: basis, remark, validity (`associated_data`). None of the clear columns that a decision or an answer rests on can
+be changed in the database without the record refusing to open. Not bound are only `frozen_at` and, being of the
+publication, when it was published: they decide whether a record is shown, not what it says.
 
 The seed lies sealed with the fields: when a subject's data key is erased, the commitment in the log
 stays and can be opened by nobody.
@@ -25,6 +28,7 @@ from registry.canonical import canonical
 from registry.catalogue import Kind
 
 NOBODY = UUID(int=0)  # the subject of nothing: nobody is ever given this id
+SUBJECT = "subject"  # the name under which a record commits to its subject's id; no field may have it
 
 Value = str | int | bool | None
 Payload = Mapping[str, Value]
@@ -93,12 +97,13 @@ class VisibleRecord:
     commitment: bytes
     sealed: bytes | None
     frozen: bool
+    basis: str
     provenance: Provenance
 
 
 @dataclass(frozen=True, slots=True)
 class Proving:
-    """What evidence shows of an opened record: the salts of the fields asked for, the digests of all fields."""
+    """What evidence shows of an opened record: the salts of its subject and the fields asked for, all digests."""
 
     salts: Mapping[str, bytes]
     digests: Mapping[str, str]
@@ -132,13 +137,37 @@ def header(
     }
 
 
-def associated_data(ref: RecordRef, said: Mapping[str, str | int], commitment: bytes) -> bytes:
-    """Bind a sealed payload to its place, header and commitment.
+def committed(fields: Payload, subject_id: UUID) -> dict[str, Value]:
+    """Say what a record commits to by name: its fields and whose it is.
 
-    It cannot be moved to another subject or version, nor can what stands beside it in clear be changed.
+    Raises:
+        ValueError: a field has the name that is kept for the subject.
+    """
+    if SUBJECT in fields:
+        raise ValueError("no field of a record may be named like its subject")
+    return {**fields, SUBJECT: str(subject_id)}
+
+
+def beside(basis: str, remark: str | None, valid_from: date | None, valid_to: date | None) -> dict[str, str | None]:
+    """Say what the seal binds besides header and fields; it enters no commitment."""
+    return {
+        "basis": basis,
+        "remark": remark,
+        "valid_from": valid_from.isoformat() if valid_from else None,
+        "valid_to": valid_to.isoformat() if valid_to else None,
+    }
+
+
+def associated_data(
+    ref: RecordRef, said: Mapping[str, str | int], commitment: bytes, stated: Mapping[str, str | None]
+) -> bytes:
+    """Bind a sealed payload to its place, its commitment, its header `said` and what is `stated` beside them.
+
+    It cannot be moved to another subject or version, nor can what stands beside it in clear be changed. Header and
+    `beside` have no name in common.
     """
     place = b"record\x00" + ref.subject_id.bytes + ref.record_id.bytes + ref.version.to_bytes(4)
-    return place + commitment + canonical(said)  # all but the last have fixed lengths
+    return place + commitment + canonical({**said, **stated})  # all but the last have fixed lengths
 
 
 def identity_bytes(record: NewRecord, kind: Kind) -> bytes:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from registry.canonical import b64url
 from registry.commitments import SEED_BYTES, commit_fields, record_commitment
-from registry.records import NewRecord, Provenance, RecordRef, associated_data, header
+from registry.records import NewRecord, Provenance, RecordRef, associated_data, beside, committed, header
 from registry.suites import Suite, random_bytes, seal
 
 _UUID_BYTES: Final = 16
@@ -40,9 +40,10 @@ def seal_rows(suite: Suite, provenance: Provenance, rows: Sequence[Ready]) -> It
                 record.kind, provenance, sheet="", row_no=0, period=record.period, quality=record.quality
             )
         said = heads[shared] | {"row": record.row_no, "sheet": record.sheet}
-        commitment = record_commitment(said, commit_fields(seed, record.payload))
+        commitment = record_commitment(said, commit_fields(seed, committed(record.payload, ref.subject_id)))
         plaintext = b'{"fields":%b,"seed":"%b"}' % (payload, b64url(seed).encode())  # canonical, as its members are
-        yield seal(suite, key, plaintext, associated_data(ref, said, commitment)), commitment
+        stated = beside(record.basis.text, record.remark, record.valid_from, record.valid_to)
+        yield seal(suite, key, plaintext, associated_data(ref, said, commitment, stated)), commitment
 
 
 def new_ids(count: int) -> list[UUID]:

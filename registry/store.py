@@ -211,8 +211,8 @@ def stage(
             copy.write_row(
                 (
                     ref.subject_id, ref.record_id, ref.version, record.kind, identities[i], payload_macs[i], sealed,
-                    commitment, provenance.publication_id, chunk_id, len(commitments), record.sheet, record.row_no, record.period,
-                    record.valid_from, record.valid_to, record.basis.text, record.quality, record.remark,
+                    commitment, provenance.publication_id, chunk_id, len(commitments), record.sheet, record.row_no,
+                    record.period, record.valid_from, record.valid_to, record.basis.text, record.quality, record.remark,
                 )
             )  # fmt: skip
             commitments.append(commitment)
@@ -341,10 +341,10 @@ def _standing_sets(
 
 # ---- reading what is visible (sealed) -------------------------------------------------------------------------------
 
-_PUBLICATION = 16  # where its columns begin in the rows of _VISIBLE, which are in the order of the values they become
+_PUBLICATION = 17  # where its columns begin in the rows of _VISIBLE, which are in the order of the values they become
 _VISIBLE = (
-    "SELECT r.subject_id, r.record_id, r.version, r.kind, r.period, r.quality, r.remark, r.sheet, r.row_no, r.valid_from,"
-    " r.valid_to, r.chunk_id, r.chunk_position, r.commitment, r.sealed, r.frozen_at IS NOT NULL,"
+    "SELECT r.subject_id, r.record_id, r.version, r.kind, r.period, r.quality, r.remark, r.sheet, r.row_no,"
+    " r.valid_from, r.valid_to, r.chunk_id, r.chunk_position, r.commitment, r.sealed, r.frozen_at IS NOT NULL, r.basis,"
     " p.publication_id, p.source, p.publisher, p.class_code, p.catalogue_version, p.raw_sha256, p.as_of, p.published_at"
     " FROM record r JOIN publication p USING (publication_id)"
 )

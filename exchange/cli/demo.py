@@ -49,7 +49,7 @@ from sandbox import province
 from sandbox.lender import Answer, Lender, Refused, new_client, signed_by
 
 _LENDER_ID, _REGULATOR_ID = "bank-demo", "regulator-demo"
-_NOBODY = "630222199901010001"  # a valid number that is nobody's: sequence 000 (identifiers.md, section 1)
+_NOBODY = "630222199901010001"  # a valid number that is nobody's: sequence 000 (docs/requirements.md, identifiers)
 _BUSINESS_NO = "LA-2026-000001"
 
 

@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 def init(
     *,
     production: Annotated[bool, typer.Option("--production", help="Real people; chosen once, never changed.")] = False,
-    operator: Annotated[str, typer.Option(help="Who operates it (legal.md R-01).")] = "",
+    operator: Annotated[str, typer.Option(help="Who operates it (docs/requirements.md R-01).")] = "",
     operating_mode: Annotated[str, typer.Option(help="Public platform, processor, or enterprise only.")] = "",
     authorisation: Annotated[str, typer.Option(help="Licence or authorisation number.")] = "",
     authorised_until: Annotated[str | None, typer.Option(help="Its last day, as 2027-12-31.")] = None,

@@ -22,7 +22,7 @@ from registry import suites
 from registry.canonical import b64url
 from registry.keyring import Keyring, Purpose, RingKey
 
-LIFETIME_SECONDS: Final = 600  # issue 2 §5 and docs/adr: at most ten minutes
+LIFETIME_SECONDS: Final = 600  # docs/adr/0012: at most ten minutes
 AHEAD_SECONDS: Final = 10  # how far the clocks of two web processes may differ
 MEDIA_TYPE: Final = "at+jwt"
 ROTATION_GRACE: Final = timedelta(hours=1)  # web processes are to be restarted this soon after `keys rotate`

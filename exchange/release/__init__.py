@@ -9,9 +9,11 @@ Steps (the numbers are used in the code, the tests and docs/architecture.md):
 
 Step 5 comes last so that no bytes leave before their log entry is durable.
 
-Requests that arrive together share one transaction and one statement a step; one that fails is tried again by
-itself, so that it fails alone. Uses are summed per consent and admitted up to what is left. A query that was answered
-before is opened again under the same consent, from the same record versions, without a second use: no answer is stored.
+Requests that arrive together share one transaction and one statement a step. If that fails, each is tried again by
+itself, so that the one that is to blame fails alone: whatever it fails with is its own outcome, and takes nothing from
+those that were committed before it. Uses are summed per consent and admitted up to what is left. A query that was
+answered before is opened again under the same consent, from the same record versions, without a second use: no answer
+is stored.
 
 An unknown subject and a subject without consent take the same way through all steps: nobody outside can tell them
 apart, in code, body or time.
@@ -23,9 +25,11 @@ looks like (`answer`), proofs (`evidence`).
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 import psycopg
 
+from exchange.errors import OutOfService, RequestRefused
 from exchange.home import Home
 from exchange.release.cases import Ask, AskAgain, Case, Outcome, Permitted, Refused
 from exchange.release.deciding import decide_all
@@ -37,6 +41,7 @@ from registry.errors import AnswerFailed, DatabaseUnavailable, RegistryError
 __all__ = ["Ask", "AskAgain", "Outcome", "Permitted", "Refused", "Settled", "release", "response_bytes", "settle"]
 
 Settled = Callable[[], Outcome]
+_OUTAGES: Final = (DatabaseUnavailable, psycopg.OperationalError, psycopg.InterfaceError)
 
 
 def release(
@@ -64,22 +69,45 @@ def settle(
     """
     try:
         cases = _released(home, asks, at_step)
-    except DatabaseUnavailable:
+    except _OUTAGES:
         raise  # nobody is to blame, and trying each by itself would only make everybody wait
-    except (RegistryError, psycopg.DataError, KeyError, ValueError) as error:
+    except Exception as error:
         if len(asks) > 1:  # one of them is to blame: each by itself
-            return [settled for ask in asks for settled in settle(home, [ask], at_step=at_step)]
+            return _one_by_one(home, asks, at_step)
         if isinstance(error, RegistryError):
             return [partial(_as_is, error)]
+        if isinstance(error, (psycopg.DataError, OverflowError)):  # a value that the database cannot hold
+            return [partial(_as_is, RequestRefused("request-malformed"))]
         raise
     outcomes: list[Settled] = []
     for case in cases:
         if case.conflict:  # another process answered the same Idempotency-Key first: its query is opened again
-            outcomes += _after_conflict(home, case, at_step)
+            outcomes += _one_by_one(home, [_after_conflict(case)], at_step)
         elif case.outcome is None:
             outcomes.append(partial(_answered, home, case))
         else:
             outcomes.append(partial(_as_is, case.outcome))
+    return outcomes
+
+
+def _one_by_one(home: Home, asks: Sequence[Ask | AskAgain], at_step: Callable[[int], None]) -> list[Settled]:
+    """Settle each by itself. Nothing leaves from here but outcomes: what was committed before must reach its caller.
+
+    An outage ends the trying: whoever is left is told to come again.
+    """
+    outcomes: list[Settled] = []
+    down = False
+    for ask in asks:
+        try:
+            if not down:
+                outcomes += settle(home, [ask], at_step=at_step)
+                continue
+        except _OUTAGES:
+            down = True
+        except Exception as error:  # noqa: BLE001  # whatever it was, it is this caller's alone
+            outcomes.append(partial(_as_is, AnswerFailed(f"a request could not be settled: {type(error).__name__}")))
+            continue
+        outcomes.append(partial(_as_is, OutOfService("the registry cannot be reached")))
     return outcomes
 
 
@@ -111,8 +139,9 @@ def _released(home: Home, asks: Sequence[Ask | AskAgain], at_step: Callable[[int
     return cases
 
 
-def _after_conflict(home: Home, case: Case, at_step: Callable[[int], None]) -> list[Settled]:
-    """Open the query that the same Idempotency-Key made first; the caller was admitted and committed already."""
-    if case.caller is None:
-        raise TypeError("a conflict is between admitted callers")
-    return settle(home, [replace(case.ask, presented=case.caller)], at_step=at_step)
+def _after_conflict(case: Case) -> Ask | AskAgain:
+    """Ask again for the query that the same Idempotency-Key made first; the caller was admitted and committed already.
+
+    A case that has no caller could not have lost a race; its question is put as it was, and fails as it is.
+    """
+    return case.ask if case.caller is None else replace(case.ask, presented=case.caller)

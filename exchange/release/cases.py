@@ -1,22 +1,28 @@
 """A request on its way through the gate, and what can become of it. Values only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import orjson
+
 from consent.decision import Permit, Reason
+from consent.ledger import StoredGrant
 from consent.scope import Mode
 from exchange.answer import QueryFacts
 from exchange.errors import ExchangeError
 from exchange.home import Home
 from exchange.oauth.guard import Caller, Presented
+from registry.canonical import canonical
 from registry.errors import RegistryError
 from registry.identifiers import Identifier, SubjectKind
 from registry.keyring import Purpose
 from registry.profile import Claim
 from registry.records import OpenedRecord, RecordRef, VisibleRecord
-from registry.suites import hmac_sha256, sha256
+from registry.suites import hmac_sha256, intl, seal, sha256, unseal
 
 _SALT_BYTES = 16
+_CLAIMS_OF = b"query-claims|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ class Case:
     records: list[VisibleRecord] | None = None
     opened: list[OpenedRecord] | None = None
     permit: Permit | None = None
-    receipt_sha256: str = ""
+    rests_on: StoredGrant | None = None
     outcome: Outcome | None = None
     conflict: bool = False
 
@@ -97,6 +103,31 @@ def idempotency(case: Case) -> tuple[str, bytes]:
     if not isinstance(ask, Ask) or caller is None:
         raise TypeError("only an admitted question has an Idempotency-Key")
     return caller.client_id, sha256((ask.idempotency_key or "").encode())
+
+
+def claims_digest(salt: bytes, claims: Sequence[Claim]) -> str | None:
+    """Digest what a query claimed, in hex, under the query's own salt; None without claims."""
+    if not claims:
+        return None
+    return sha256(b"qq-claims\x00" + salt + _written(claims)).hex()
+
+
+def sealed_claims(key: bytes, query_id: UUID, claims: Sequence[Claim]) -> bytes:
+    """Seal what a query claimed under its subject's data key: a claim that holds tells the value."""
+    return seal(intl, key, _written(claims), _CLAIMS_OF + query_id.bytes)
+
+
+def opened_claims(key: bytes, query_id: UUID, sealed: bytes) -> tuple[Claim, ...]:
+    """Open what `sealed_claims` sealed.
+
+    Raises:
+        SealBroken: another key, another query, or changed bytes.
+    """
+    return tuple(Claim(*claim) for claim in orjson.loads(unseal(key, sealed, _CLAIMS_OF + query_id.bytes)))
+
+
+def _written(claims: Sequence[Claim]) -> bytes:
+    return canonical([[claim.item, claim.relation, claim.value] for claim in claims])
 
 
 def request_salt(home: Home, query_id: UUID) -> bytes:

@@ -24,9 +24,9 @@ def decide_all(tx: Transaction, cases: Sequence[Case]) -> datetime:
     pairs = {(case.subject_id or NOBODY, case.caller.org_code) for case in standing if case.caller}
     subjects, lenders = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     grants: dict[tuple[UUID, str], list[Grant]] = {}
-    receipts: dict[str, str] = {}
+    standing_under: dict[str, ledger.StoredGrant] = {}
     for stored in ledger.lock(tx, subjects, lenders):
-        receipts[stored.grant.consent_id] = stored.receipt_sha256
+        standing_under[stored.grant.consent_id] = stored
         grants.setdefault((stored.subject_id, stored.grant.scope.recipient), []).append(stored.grant)
     now = clock.now()  # after the locks are held: a withdrawal that committed before this instant has been read
     taken: Counter[str] = Counter()
@@ -42,7 +42,7 @@ def decide_all(tx: Transaction, cases: Sequence[Case]) -> datetime:
             answered.add(idempotency(case))
         outcome = _decide_one(case, case.caller, mine, now, taken)
         if isinstance(outcome, Permit):
-            case.permit, case.receipt_sha256 = outcome, receipts[outcome.consent_id]
+            case.permit, case.rests_on = outcome, standing_under[outcome.consent_id]
             taken[outcome.consent_id] += case.facts is None
         else:
             case.outcome = Refused(case.facts.query_id if case.facts else uuid4(), outcome.reason)

@@ -1,6 +1,9 @@
 """Step 1: who asks, about whom, and was it asked before."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -9,11 +12,10 @@ from exchange.answer import QueryFacts
 from exchange.errors import CredentialsRefused, RequestRefused
 from exchange.home import Home
 from exchange.oauth.guard import Caller, Presented, admit
-from exchange.release.cases import Ask, AskAgain, Case, idempotency, request_salt
+from exchange.release.cases import Ask, AskAgain, Case, idempotency, opened_claims, request_salt
 from registry import store
 from registry.database import Transaction
 from registry.identifiers import SubjectKind
-from registry.profile import Claim
 from registry.records import RecordRef
 from registry.suites import constant_time_equal
 
@@ -40,23 +42,39 @@ def find(home: Home, tx: Transaction, cases: Sequence[Case]) -> None:
     found = store.lookup(tx, home.keyring, [ask.identifier for _, ask in new]) if new else {}
     for case, ask in new:
         case.subject_id, case.subject_kind = found.get(ask.identifier.text), ask.identifier.kind
-    keyed = {idempotency(case): case for case, ask in new if ask.idempotency_key is not None}
-    again = {case.ask.query_id: case for case in cases if case.open and isinstance(case.ask, AskAgain)}
+    keyed, again = _asked_before(cases)
     if not keyed and not again:
         return
     rows = tx.execute(_EARLIER, ([key[0] for key in keyed], [key[1] for key in keyed], list(again))).fetchall()
+    found_again: list[tuple[Case, Sequence[Any]]] = []
     for row in rows:
-        for earlier in (keyed.get((row[1], row[2])), again.get(row[0])):
-            if earlier is not None and earlier.caller is not None and earlier.caller.client_id == row[1]:
+        for earlier in (*keyed.get((row[1], row[2]), ()), *again.get(row[0], ())):
+            if earlier.caller is not None and earlier.caller.client_id == row[1]:
                 _take_up(home, earlier, row)
-    for case in again.values():
+                found_again.append((earlier, row))
+    _open_claims(home, [(case, row[14]) for case, row in found_again if case.facts is not None and row[14]])
+    for case in chain.from_iterable(again.values()):
         if case.facts is None:
             case.outcome = RequestRefused("query-unknown")
 
 
+def _asked_before(cases: Sequence[Case]) -> tuple[dict[tuple[str, bytes], list[Case]], dict[UUID, list[Case]]]:
+    """Sort the cases that may name an earlier query, by Idempotency-Key and by query; the same may come twice at once."""
+    keyed: dict[tuple[str, bytes], list[Case]] = defaultdict(list)
+    again: dict[UUID, list[Case]] = defaultdict(list)
+    for case in cases:
+        ask = case.ask
+        if case.open and isinstance(ask, AskAgain):
+            again[ask.query_id].append(case)
+        elif case.open and isinstance(ask, Ask) and ask.idempotency_key is not None:
+            keyed[idempotency(case)].append(case)
+    return keyed, again
+
+
 _EARLIER = (
     "SELECT q.query_id, q.client_id, q.idempotency_digest, q.organisation, q.subject_id, s.kind, q.consent_id,"
-    " q.purpose, q.business_no, q.mode, q.items, q.records, q.request_sha256, q.decided_at"
+    " q.purpose, q.business_no, q.mode, q.items, q.records, q.request_sha256, q.decided_at,"
+    " q.claims"
     " FROM query q JOIN subject s USING (subject_id)"
     " WHERE (q.client_id, q.idempotency_digest) IN (SELECT * FROM unnest(%s::text[], %s::bytea[]))"
     " OR q.query_id = ANY(%s)"
@@ -80,8 +98,17 @@ def _take_up(home: Home, case: Case, row: Sequence[Any]) -> None:
         business_no=row[8],
         mode=row[9],
         items=frozenset(row[10]),
-        claims=tuple(Claim(*claim) for claim in row[11]["claims"]),
+        claims=(),
         request_sha256=row[12],
         request_salt=salt,
         decided_at=row[13],
     )
+
+
+def _open_claims(home: Home, found: Sequence[tuple[Case, bytes]]) -> None:
+    """Open what was claimed; it lies sealed, for a claim that held tells a value."""
+    keys = home.datakeys.get([case.subject_id for case, _ in found if case.subject_id is not None]) if found else {}
+    for case, sealed in found:
+        if case.facts is not None:
+            facts = case.facts
+            case.facts = replace(facts, claims=opened_claims(keys[facts.subject_id], facts.query_id, sealed))

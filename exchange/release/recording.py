@@ -15,7 +15,16 @@ from exchange.answer import QueryFacts
 from exchange.events import Event
 from exchange.home import Home
 from exchange.oauth.guard import Caller
-from exchange.release.cases import Ask, AskAgain, Case, Refused, idempotency, request_salt
+from exchange.release.cases import (
+    Ask,
+    AskAgain,
+    Case,
+    Refused,
+    claims_digest,
+    idempotency,
+    request_salt,
+    sealed_claims,
+)
 from registry import log, profile, store
 from registry.database import Transaction
 from registry.records import VisibleRecord
@@ -71,6 +80,7 @@ def _insert_queries(home: Home, tx: Transaction, cases: Sequence[Case], now: dat
     if not cases:
         return
     rows = []
+    keys = _claim_keys(home, cases, now)
     for case in cases:
         ask, caller, permit = case.ask, case.caller, case.permit
         if not isinstance(ask, Ask) or caller is None or permit is None or case.subject_id is None:
@@ -93,7 +103,8 @@ def _insert_queries(home: Home, tx: Transaction, cases: Sequence[Case], now: dat
             decided_at=now,
         )
         key = idempotency(case)[1] if ask.idempotency_key is not None else None
-        rows.append((case.facts, key, case.records or ()))
+        claims = sealed_claims(keys[case.subject_id], query_id, ask.claims) if ask.claims else None
+        rows.append((case.facts, key, case.records or (), claims))
     given = orjson.dumps([_row(*row) for row in rows]).decode()
     inserted = {row[0] for row in tx.execute(_INSERT_QUERIES, (given,))}
     for case in cases:
@@ -101,19 +112,28 @@ def _insert_queries(home: Home, tx: Transaction, cases: Sequence[Case], now: dat
             case.conflict = True
 
 
+def _claim_keys(home: Home, cases: Sequence[Case], now: datetime) -> dict[UUID, bytes]:
+    """Give the data keys under which claims are sealed, made where a subject has none yet."""
+    about = {case.subject_id for case in cases if isinstance(case.ask, Ask) and case.ask.claims and case.subject_id}
+    return home.datakeys.ensure(about, now=now) if about else {}
+
+
 _INSERT_QUERIES = (  # in the order of their keys, so that two processes cannot wait for each other in a ring
     "INSERT INTO query (query_id, client_id, organisation, idempotency_digest, request_sha256, subject_id, consent_id,"
-    " purpose, business_no, mode, items, records, decided_at)"
+    " purpose, business_no, mode, items, records, claims, decided_at)"
     " SELECT query_id, client_id, organisation, decode(idempotency_digest, 'hex'), decode(request_sha256, 'hex'),"
-    " subject_id, consent_id, purpose, business_no, mode, items, records, decided_at"
+    " subject_id, consent_id, purpose, business_no, mode, items, records, decode(claims, 'hex'), decided_at"
     " FROM json_to_recordset(%b::text::json) AS given(query_id uuid, client_id text, organisation text,"
     " idempotency_digest text, request_sha256 text, subject_id uuid, consent_id text, purpose text, business_no text,"
-    " mode text, items jsonb, records jsonb, decided_at timestamptz) ORDER BY client_id, idempotency_digest"
+    " mode text, items jsonb, records jsonb, claims text, decided_at timestamptz)"
+    " ORDER BY client_id, idempotency_digest"
     " ON CONFLICT (client_id, idempotency_digest) DO NOTHING RETURNING query_id"
 )
 
 
-def _row(facts: QueryFacts, key: bytes | None, records: Sequence[VisibleRecord]) -> dict[str, object]:
+def _row(
+    facts: QueryFacts, key: bytes | None, records: Sequence[VisibleRecord], claims: bytes | None
+) -> dict[str, object]:
     return {
         "query_id": facts.query_id,
         "client_id": facts.client_id,
@@ -126,33 +146,40 @@ def _row(facts: QueryFacts, key: bytes | None, records: Sequence[VisibleRecord])
         "business_no": facts.business_no,
         "mode": facts.mode,
         "items": sorted(facts.items),
-        "records": {
-            "versions": [(r.ref.record_id, r.ref.version) for r in records],
-            "claims": [(c.item, c.relation, c.value) for c in facts.claims],
-        },
+        "records": {"versions": [(r.ref.record_id, r.ref.version) for r in records]},
+        "claims": None if claims is None else claims.hex(),
         "decided_at": facts.decided_at,
     }
 
 
 def _permit_entry(case: Case, caller: Caller, facts: QueryFacts, now: datetime) -> log.Entry:
+    if case.permit is None or case.rests_on is None:
+        raise TypeError("a permit rests on a consent that was read")
     again = case.versions is not None
     access = {
         "business_no": facts.business_no,
+        "claims_sha256": claims_digest(facts.request_salt, facts.claims),
         "consent_id": facts.consent_id,
+        "history_months": case.permit.history_months,
         "items": sorted(facts.items),
         "lender": facts.lender,
         "mode": facts.mode,
         "purpose": facts.purpose,
         "query_id": str(facts.query_id),
-        "receipt_sha256": case.receipt_sha256,
+        "receipt_sha256": case.rests_on.receipt_sha256,
         "request_sha256": facts.request_sha256.hex(),
         "staff": _staff(case.ask),
+        "w_acknowledged": case.rests_on.grant.scope.w_acknowledged,
     }
     return log.Entry(
         event=Event.REOPENED if again else Event.PERMITTED,
         at=now,
         actor=caller.client_id,
-        fields={"access": access, "records": [record.commitment.hex() for record in case.records or ()]},
+        fields={
+            "access": access,
+            "consent_entry": str(case.rests_on.receipt_entry),
+            "records": [record.commitment.hex() for record in case.records or ()],
+        },
         subject_id=facts.subject_id,
         consent_id=facts.consent_id,
         query_id=facts.query_id,

@@ -202,11 +202,11 @@ def test_redacted_evidence_of_another_client_is_not_to_be_had(exchange_home: Hom
 def test_a_value_the_database_cannot_hold_fails_its_own_caller_only(exchange_home: Home) -> None:
     consented(exchange_home)
     held(exchange_home)
-    with pytest.raises(psycopg.DataError):
-        release(exchange_home, [question(business_no="LA\x00")])
-    with pytest.raises(psycopg.DataError):
-        release(exchange_home, [question(), question(business_no="LA\x00")])
-    assert uses(exchange_home) == 1
+    (alone,) = release(exchange_home, [question(business_no="LA\x00")])
+    assert isinstance(alone, RequestRefused)
+    outcomes = release(exchange_home, [question(), question(business_no="LA\x00"), question(business_no="LA-3")])
+    assert [type(outcome) for outcome in outcomes] == [Permitted, RequestRefused, Permitted]
+    assert uses(exchange_home) == 2
 
 
 def test_an_answer_that_cannot_be_built_fails_its_own_caller_only(exchange_home: Home) -> None:

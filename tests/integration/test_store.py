@@ -14,7 +14,16 @@ from registry.catalogue import current
 from registry.errors import KeyMissing, ProofFailed, SealBroken
 from registry.identifiers import CreditCode
 from registry.profile import within_history
-from registry.records import NewRecord, OpenedRecord, Payload, Provenance, VisibleRecord, associated_data, header
+from registry.records import (
+    NewRecord,
+    OpenedRecord,
+    Payload,
+    Provenance,
+    VisibleRecord,
+    associated_data,
+    beside,
+    header,
+)
 from registry.suites import intl, seal
 from tests.people import LI, RATING, SUBSIDY, ZHANG, held
 
@@ -156,15 +165,16 @@ def test_no_evidence_is_made_of_a_record_that_does_not_match_its_commitment(exch
     (record,) = seen(exchange_home, owner, "RATING")
     said = header(record.kind, record.provenance, sheet="", row_no=record.row_no, period=record.period, quality=record.quality)
     key = exchange_home.datakeys.get([owner])[owner]
-    bound = associated_data(record.ref, said, record.commitment)
+    stated = beside(record.basis, record.remark, record.valid_from, record.valid_to)
+    bound = associated_data(record.ref, said, record.commitment, stated)
     plain = canonical({"fields": {"grade": "AAA"}, "seed": b64url(bytes(16))})
     forged = replace(record, sealed=seal(intl, key, plain, bound))  # by somebody who has the subject's key
     with pytest.raises(ProofFailed):
         disclosure.open_records(exchange_home.datakeys, [disclosure.Wanted(forged, frozenset({"grade"}), prove=True)])
     (proven,) = opened(exchange_home, owner, prove=True)
     assert proven.proving is not None
-    assert set(proven.proving.salts) == {"grade"}
-    assert set(proven.proving.digests) == set(RATING)
+    assert set(proven.proving.salts) == {"grade", "subject"}
+    assert set(proven.proving.digests) == {*RATING, "subject"}
 
 
 def test_a_chunks_root_is_in_the_log(exchange_home: Home) -> None:

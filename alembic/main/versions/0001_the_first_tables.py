@@ -149,6 +149,7 @@ def upgrade() -> None:
         sa.Column("mode", sa.String(), nullable=False),
         sa.Column("items", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("records", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("claims", sa.LargeBinary(), nullable=True),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("query_id"),
         sa.UniqueConstraint("client_id", "idempotency_digest"),

@@ -1,4 +1,4 @@
-"""Dates in every form of identifiers.md §7; a century is never guessed."""
+"""Dates in every form of docs/requirements.md, identifiers; a century is never guessed."""
 
 from datetime import date, datetime
 

@@ -11,7 +11,7 @@ from registry.basis import Basis, BasisKind
 from registry.canonical import canonical, unb64url
 from registry.commitments import commit_fields, record_commitment
 from registry.errors import SealBroken
-from registry.records import NewRecord, Payload, Provenance, RecordRef, associated_data, header
+from registry.records import NewRecord, Payload, Provenance, RecordRef, associated_data, beside, committed, header
 from registry.sealing import Ready, new_ids, seal_rows
 from registry.suites import Suite, gm, intl, random_bytes, unseal
 
@@ -45,11 +45,14 @@ def test_each_row_opens_to_the_canonical_plaintext_and_matches_its_commitment(su
     for row, bytes_, commitment in sealed(suite, ready()):
         record = row.record
         said = header(record.kind, SAID, sheet=record.sheet, row_no=record.row_no, period=record.period, quality=record.quality)
-        plaintext = unseal(row.key, bytes_, associated_data(row.ref, said, commitment))
+        stated = beside(record.basis.text, None, None, None)
+        plaintext = unseal(row.key, bytes_, associated_data(row.ref, said, commitment, stated))
         opened = orjson.loads(plaintext)
         assert opened["fields"] == record.payload
         assert plaintext == canonical(opened)
-        assert commitment == record_commitment(said, commit_fields(unb64url(opened["seed"]), opened["fields"]))
+        assert commitment == record_commitment(
+            said, commit_fields(unb64url(opened["seed"]), committed(opened["fields"], row.ref.subject_id))
+        )
 
 
 def test_a_sealed_row_opens_neither_in_another_place_nor_under_another_key() -> None:
@@ -59,7 +62,7 @@ def test_a_sealed_row_opens_neither_in_another_place_nor_under_another_key() -> 
     said = header(record.kind, SAID, sheet=record.sheet, row_no=record.row_no, period=record.period, quality=record.quality)
     for key, ref in ((first.key, other.ref), (other.key, first.ref)):
         with pytest.raises(SealBroken):
-            unseal(key, bytes_, associated_data(ref, said, commitment))
+            unseal(key, bytes_, associated_data(ref, said, commitment, beside(record.basis.text, None, None, None)))
 
 
 def test_no_two_rows_share_a_seed_and_no_two_ids_are_alike() -> None:
