@@ -29,6 +29,7 @@ from registry.identifiers import ResidentId, normalise
 from registry.quantities import fen, mu4, number
 
 RATE_SCALE: Final = 1_000_000
+SINCE: Final = "(since)"  # the date column of first days where 有效期 has both
 _LOST: Final = r"[0-9](?:\.[0-9]*)?[Ee]\+?[0-9]{1,3}"
 _EXPONENTS: Final = ("E", "e")
 _SPREADSHEET_DIGITS: Final = 15
@@ -58,7 +59,8 @@ class Chunk:
     """Rows on their way: `text` are cleaned texts ("" is blank), `figures` whole units, `iso` dates.
 
     `subject` is the identifier of whom the row is about, `person` whether that is a person, `several` the identifiers
-    of rows that name more than one person.
+    of rows that name more than one person. `months` says how long rows last whose last day is not stated, `yearless`
+    which two date columns have dates that still need the row's year.
     """
 
     rows: npt.NDArray[np.int64]
@@ -74,6 +76,8 @@ class Chunk:
     person: Mask = field(default_factory=lambda: np.zeros(0, dtype=bool))
     several: dict[int, tuple[str, ...]] = field(default_factory=dict)
     broken: dict[str, Mask] = field(default_factory=dict)
+    months: "npt.NDArray[np.int64] | None" = None
+    yearless: list[tuple[str, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
         """How many rows."""
@@ -105,6 +109,7 @@ def clean(part: Part, first: int, last: int, *, as_of: date, projects: Sequence[
         text = _taken(part.grid.columns[use.index], rows)
         numbers = part.grid.numbers[use.index]
         _column(chunk, use, text, None if numbers is None else numbers[rows], as_of, projects)
+    _completed(chunk)
     _subject(chunk, as_of)
     return chunk
 
@@ -254,19 +259,58 @@ def _accounts(chunk: Chunk, cell: _Cells) -> None:
 
 
 def _one_date(chunk: Chunk, cell: _Cells) -> None:
-    _dates(chunk, cell.name, cleaning.dates(cell.text), cell)
+    found = cleaning.dates(cell.text)
+    if cell.name == chunk.table.valid_to and found.bad.any():
+        found = _until(chunk, cell, found)
+    _dates(chunk, cell.name, found, cell)
+
+
+def _until(chunk: Chunk, cell: _Cells, found: cleaning.Dates) -> cleaning.Dates:
+    """Read how long a row is valid where that is no date: from one day to another (the last is taken), or 一年."""
+    rest = cell.text.where(found.bad, "")
+    numbers, months = cleaning.distinct(rest, cleaning.months)
+    chunk.months = np.array(months, dtype=np.int64)[numbers]
+    start, end = cleaning.date_ranges(rest)
+    ranged = ((start.iso != "") & (end.iso != "")).to_numpy(dtype=bool) & ~start.iso.str.startswith("--").to_numpy()
+    chunk.iso[SINCE] = start.iso.where(ranged, "")
+    ambiguous = found.bad & (start.ambiguous | end.ambiguous)
+    bad = found.bad & ~ranged & ~ambiguous & (chunk.months == 0)
+    return cleaning.Dates(end.iso.where(ranged, found.iso), found.missing, found.ambiguous | ambiguous, bad)
 
 
 def _two_dates(chunk: Chunk, cell: _Cells) -> None:
-    for into, found in zip(cell.use.column.into, cleaning.date_ranges(cell.text), strict=True):
+    both = cleaning.date_ranges(cell.text)
+    for into, found in zip(cell.use.column.into, both, strict=True):
         chunk.heads[into] = cell.use.heading
         _dates(chunk, into, found, cell)
+    if any(found.iso.str.startswith("--").any() for found in both):
+        chunk.yearless.append((cell.use.column.into[0], cell.use.column.into[1]))
+
+
+def _completed(chunk: Chunk) -> None:
+    """Complete dates by the row's own first day (a rating's evaluation): its year, or the last day of a term."""
+    since, until = chunk.table.valid_from, chunk.table.valid_to
+    begin = chunk.dates(since)
+    for names in chunk.yearless:
+        numbers, rows = cleaning.distinct_rows([chunk.iso[names[0]], chunk.iso[names[1]], begin])
+        whole = [cleaning.in_year(*row) if row[2] else row[:2] for row in rows]
+        for name, texts in zip(names, zip(*whole, strict=True), strict=True):
+            text = cleaning.spread(numbers, texts)
+            bad = (text.str.startswith("--") | (text == "!")).to_numpy(dtype=bool)
+            chunk.iso[name] = text.mask(bad, "")
+            chunk.mark("DATE_MALFORMED", bad, name)
+    if chunk.months is not None and chunk.months.any():
+        terms = pd.Series(chunk.months.astype(str), dtype="str")
+        numbers, rows = cleaning.distinct_rows([begin, terms])
+        ends = [cleaning.end_of_term(day, int(length)) if day and length != "0" else "" for day, length in rows]
+        chunk.iso[until] = cleaning.spread(numbers, ends).where(chunk.months > 0, chunk.iso[until])
 
 
 def _dates(chunk: Chunk, name: str, found: cleaning.Dates, cell: _Cells) -> None:
     chunk.iso[name] = found.iso
     chunk.mark("DATE_AMBIGUOUS", found.ambiguous, name)
-    chunk.mark("DATE_MALFORMED", (found.bad | (found.missing & np.bool_(cell.mandatory))) & ~cell.broken, name)
+    bad = found.bad | found.missing if cell.mandatory else found.bad & ~cleaning.remarks(cell.text)
+    chunk.mark("DATE_MALFORMED", bad & ~cell.broken, name)
 
 
 def _choices(chunk: Chunk, cell: _Cells) -> None:

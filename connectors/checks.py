@@ -1,8 +1,10 @@
 """Rules that need several columns of a row. Each is declared in a source's yml and stands here once. Pure.
 
-Figures are compared in whole units; 0.01 元 (one fen) and 0.01 亩 of difference are let pass, as docs/requirements.md, rows says.
+Figures are compared in whole units; 0.01 元 (one fen) and 0.01 亩 of difference are let pass, as
+docs/requirements.md, rows says.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, Final
@@ -12,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from connectors import cleaning, places, source
-from connectors.cells import RATE_SCALE, Chunk
+from connectors.cells import RATE_SCALE, SINCE, Chunk
 from connectors.cleaning import Figures
 from connectors.schemes import Scheme, in_force
 from connectors.verdict import Mask
@@ -23,6 +25,11 @@ _ROUNDING: Final = 1e-6
 _COLLECTIVE: Final = (
     r"(农村)?(股份)?经济(合作社|合作联社|联合社|联合总社|联合会)|集体经济组织|(村民|牧民|社区居民|居民)?委员会|"
     r"村委会|牧委会|居委会|股份合作社|合作社|村$"
+)
+
+
+_PLACED: Final = re.compile(
+    r"((?:.{2,}?(?:自治县|县|区|市|行委))?(?:.{2,}?(?:乡|镇|街道|街道办事处))?)(.{2,}?)(?:村|社区)?"
 )
 
 
@@ -75,7 +82,7 @@ def _difference(chunk: Chunk, check: source.Difference) -> None:
     if not {check.minuend, check.subtrahend} <= chunk.figures.keys():
         return
     minuend, subtrahend = chunk.figures[check.minuend], chunk.figures[check.subtrahend]
-    both = minuend.known & ~subtrahend.bad
+    both = _known(minuend, subtrahend)  # a depreciation that is not stated is not 0
     result = minuend.units - subtrahend.units
     if check.result not in chunk.figures:
         chunk.figures[check.result] = Figures(np.where(both, result, 0), ~both, np.zeros(len(chunk), dtype=bool))
@@ -98,7 +105,9 @@ def _balance(chunk: Chunk, check: source.Balance) -> None:
 def _period(chunk: Chunk, check: source.Period) -> None:
     start = cleaning.each(chunk.dates(check.start), cleaning.first_day).to_numpy(dtype=object)
     end = cleaning.each(chunk.dates(check.end), cleaning.last_day).to_numpy(dtype=object)
-    chunk.mark("PERIOD_INVERTED", ((start != "") & (end != "") & (end < start)).astype(bool), check.end)
+    since = cleaning.each(chunk.dates(SINCE), cleaning.first_day).to_numpy(dtype=object)
+    for begin in (start, since):
+        chunk.mark("PERIOD_INVERTED", ((begin != "") & (end != "") & (end < begin)).astype(bool), check.end)
 
 
 def _publicity(chunk: Chunk, check: source.Publicity) -> None:
@@ -124,7 +133,18 @@ def _is_own_account(*pair: str) -> bool:
     if not cleaning.found(_COLLECTIVE, account):
         return False
     stem = cleaning.without(_COLLECTIVE, organisation)
-    return not organisation or (bool(stem) and stem in account) or (account in organisation)
+    if not organisation or (bool(stem) and stem in account) or account in organisation:
+        return True
+    (ours, our_place), (theirs, their_place) = _stem(organisation), _stem(account)
+    same_place = our_place.endswith(their_place) or their_place.endswith(our_place)
+    return bool(ours) and ours == theirs and same_place
+
+
+def _stem(name: str) -> tuple[str, str]:
+    """Take a collective's name apart: what it is called without place and form, and the county and town before it."""
+    bare = cleaning.without(_COLLECTIVE, cleaning.without(_COLLECTIVE, name))
+    match = _PLACED.fullmatch(bare)
+    return (match[2], match[1]) if match else (bare, "")
 
 
 def _one_person(chunk: Chunk, check: source.OnePerson) -> None:
@@ -166,9 +186,16 @@ def _village(chunk: Chunk, check: source.Village, as_of: date) -> None:
 def _place(context: places.Context, as_of: date, *key: str) -> places.Place:
     code, county_name, town, village, day = key
     at = date.fromisoformat(cleaning.first_day(day)) if day else as_of
-    if code and not cleaning.is_missing(code):
-        return places.by_code(code, at)
     county = places.county_code(county_name) or context.county
+    if code and not cleaning.is_missing(code):
+        found = places.by_code(code, at)
+        if len(found.code) == places.VILLAGE_DIGITS:
+            return found
+        if not found.code or cleaning.is_missing(village):
+            return places.UNKNOWN
+        named = places.by_name(found.code[: places.COUNTY_DIGITS], town or context.town, village)
+        inside = named.code.startswith(found.code.rstrip("0"))  # a county's or a town's code beside the village's name
+        return places.Place(named.code, found.retired) if named.code and inside else places.UNKNOWN
     return places.by_name(county, town or context.town, village)
 
 

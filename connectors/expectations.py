@@ -11,10 +11,12 @@ nothing. People are counted by row or by number; in a roster of households they 
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -38,6 +40,7 @@ _NO_FIGURE: Final = re.compile(r"(?:人民币)?\(?大写\)?:?|[元亩]|[xX×*]+"
 _COUNTED: Final = re.compile(r"(?:[0-9][0-9,]*(?:户次|人次|[户人笔条宗项份个处块家]))+")
 _ROWS: Final = ("笔", "条", "宗", "人次", "户次")
 _HOUSEHOLD: Final = "hh_code"
+_FARTHEST_BOUNDS: Final = 200  # no town has more villages; a bound on work, not a rule
 _FEWEST_ROWS: Final = 20  # below that a fill rate says nothing
 
 
@@ -77,6 +80,9 @@ class _Held:
     def __init__(self, sheet: SheetFigures) -> None:
         self.sheet, self.data, self.end = sheet, sheet.part.data, len(sheet.part.data)
         self.running = {name: np.concatenate([[0], np.cumsum(units)]) for name, units in sheet.units.items()}
+        inside = [c for c in sheet.controls if c.level != _RUNNING and not _is_announced(sheet, c)]
+        self.bounds = [(c.index, int(np.searchsorted(self.data, c.index)), c.level) for c in inside]
+        self.first_of = {c.level: c.index for c in reversed(inside)}
         uses, table = sheet.part.layout.uses, sheet.part.layout.table
         self.household_heading = any("户" in use.heading for use in uses.values() if use.column.type == "name")
         self.codes = self._texts(_HOUSEHOLD)
@@ -143,7 +149,7 @@ def _hold(held: _Held, row: ControlRow, amount: str, whole: Mapping[str, int], r
         if best is None or wrong < best[0]:
             best = (wrong, dict(whole), rows, counted)
     _, ours, size, counted = best or (0, {}, 0, True)
-    sheet, at = held.sheet.part.grid.sheet, row.index + 1
+    sheet, at = held.sheet.part.grid.place, row.index + 1
     found = [
         Control(sheet, at, row.label, name, value or 0, ours[name], _agrees(held.sheet, name, value, ours[name]))
         for name, value in said.figures
@@ -167,9 +173,9 @@ def _said(sheet: SheetFigures, row: ControlRow, amount: str) -> _Said:
     """Read what a control row states; a text like `合计90户12345.67元` or an amount in words states the amount."""
     figures: list[tuple[str, int | None]] = []
     texts = list(map(squeezed, row.cells))
-    for name in sheet.units:
+    for name in () if _is_announced(sheet, row) else sheet.units:
         use = sheet.part.layout.uses[name]
-        cell = texts[use.index] if use.index < len(texts) and not _is_announced(sheet, row) else ""
+        cell = texts[use.index]
         if _is_worded(cell, use):
             continue
         texts[use.index] = ""
@@ -212,18 +218,17 @@ def _spoken(texts: Sequence[str], *, beside: bool) -> list[int]:
     """Read the amount that the words of a row state: in words always, in figures where no cell says it."""
     text = " ".join(texts)
     found = _AMOUNT_IN_WORDS.findall(text) + ([] if beside else _AMOUNT_IN_FIGURES.findall(text))
-    values = set()
+    values: set[int] = set()
     for one in found:
         with suppress(InexactAmount, UnitUnknown):
-            values.add(fen(one.replace("万元", "万")))
-    known = [value for value in values if value is not None]
-    return known if len(known) == 1 else []
+            values |= {value} if (value := fen(one.replace("万元", "万"))) is not None else set()
+    return list(values) if len(values) == 1 else []
 
 
 def _spans(held: _Held, row: ControlRow) -> Iterator[tuple[int, int]]:
     """Give the runs of data rows that a control row may speak of, as positions in the data; the nearest first."""
-    sheet, data, end = held.sheet, held.data, held.end
-    if _is_announced(sheet, row):
+    data, end = held.data, held.end
+    if _is_announced(held.sheet, row):
         yield 0, end
         return
     here = int(np.searchsorted(data, row.index))
@@ -231,16 +236,17 @@ def _spans(held: _Held, row: ControlRow) -> Iterator[tuple[int, int]]:
         yield 0, here
         yield 0, end
         return
-    inside = [c for c in sheet.controls if c.level != _RUNNING and not _is_announced(sheet, c)]
-    bounds = [c.index for c in inside if c.level >= row.level]
-    earlier = [int(np.searchsorted(data, at)) for at in reversed(bounds) if at < row.index]
-    later = [int(np.searchsorted(data, at)) for at in bounds if at > row.index]
-    alike = min(c.index for c in inside if c.level == row.level)
-    first = alike <= (int(data[0]) if end else 0)  # totals that stand before their rows
+    place = bisect_left(held.bounds, row.index, key=lambda bound: bound[0])
+    skipped = len(held.bounds) - place
+    before = islice(reversed(held.bounds), skipped, skipped + _FARTHEST_BOUNDS)
+    after = islice(held.bounds, place + 1, place + 1 + _FARTHEST_BOUNDS)
+    first = held.first_of[row.level] <= (int(data[0]) if end else 0)  # totals that stand before their rows
     if not first or row.level != _SUBTOTAL:
-        yield from dict.fromkeys((low, here) for low in [*earlier, 0])
+        yield from ((at, here) for _, at, level in before if level >= row.level)
+        yield 0, here
     if first:
-        yield from dict.fromkeys((here, high) for high in [*later, end])
+        yield from ((here, at) for _, at, level in after if level >= row.level)
+        yield here, end
     if row.level in {_TOTAL, _GRAND}:
         yield 0, end
 

@@ -2,16 +2,25 @@
 
 A field comes from the column of its name; what the file says of itself (year, day, project, village) fills what no
 column says. Codes, outcomes and bases are added by normalise.
+
+A person's row is held as far as the person's consents cover it (R-05, R-10): `strip` blanks every other field before
+anything is stored, account numbers and household codes among them, which are in no consent. Rows of organisations are
+held whole. What remains of a stripped row is its place: subject, period, validity, quality, remark.
 """
 
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from connectors import cells, cleaning
 from connectors.cells import RATE_SCALE, Chunk, Part
+from connectors.layout import Use
+from connectors.source import Table, Village
+from connectors.verdict import Mask
 from registry.catalogue import FieldSpec, Kind
 
 _PROJECT_NOISE: Final = (
@@ -26,7 +35,7 @@ def lay_out(chunk: Chunk, part: Part, kind: Kind, label: str, as_of: date) -> pd
     stated_as_of = _or(chunk.dates("as_of"), part.context.as_of or as_of.isoformat())
     frame: dict[str, object] = {
         "row_no": chunk.rows + 1,
-        "sheet": cleaning.constant(part.grid.sheet, size),
+        "sheet": cleaning.constant(part.grid.place, size),
         "subject_kind": cleaning.spread(chunk.person.astype(np.intp), ["organisation", "person"]),
         "subject_id": _filled(chunk.subject),
     }
@@ -105,3 +114,61 @@ def _project(part: Part, label: str) -> str:
         return known.name
     title = next((text for text in part.layout.preamble if len(text) > 4), label)  # noqa: PLR2004  # too short for a title
     return cleaning.without(_PROJECT_NOISE, title) or label
+
+
+# ---- what a basis covers --------------------------------------------------------------------------------------------
+
+TOLD: Final = "identity:"  # before the name of an identity field that may not be held: told to the store, not stored
+
+
+class Covers:
+    """For each row the fields that its basis covers, as a number; most rows of a table share one of few sets."""
+
+    def __init__(self, size: int) -> None:
+        self._numbers = np.zeros(size, dtype=np.intp)
+        self._sets: dict[frozenset[str] | None, int] = {None: 0}
+
+    def give(self, where: Mask, numbers: npt.NDArray[np.intp], fields: Sequence[frozenset[str] | None]) -> None:
+        """Say for the rows of `where` which of `fields` is theirs, by number."""
+        by_number = [self._sets.setdefault(one, len(self._sets)) for one in fields]
+        self._numbers[where] = np.array(by_number, dtype=np.intp)[numbers]
+
+    def narrow(self, row: int, fields: frozenset[str] | None) -> None:
+        """Leave of a row's fields only those of another person in it."""
+        before = list(self._sets)[self._numbers[row]]
+        both = fields if before is None else before if fields is None else before & fields
+        self._numbers[row] = self._sets.setdefault(both, len(self._sets))
+
+    def column(self) -> "pd.Series[str]":
+        """Write the fields' names; NA where all are covered."""
+        texts = [" ".join(sorted(one)) if one is not None else None for one in self._sets]
+        return pd.Series(pd.array(texts, dtype="str").take(self._numbers))
+
+
+def covered_by(covered: "pd.Series[str]", fields: Collection[str]) -> Mask:
+    """Say which rows' bases cover one of these fields; a basis that names no fields covers all."""
+    numbers, texts = pd.factorize(covered)
+    within = [not set(fields).isdisjoint(text.split()) for text in texts]
+    return np.array([*within, True], dtype=bool)[numbers]
+
+
+def strip(frame: pd.DataFrame, kind: Kind) -> None:
+    """Blank what a row's basis does not cover, in place. Identity fields that go are kept beside it, under `TOLD`."""
+    if frame["covered"].isna().all():
+        return
+    numbers, texts = pd.factorize(frame["covered"])
+    covered = [set(text.split()) for text in texts]
+    for name in [name for name in kind.fields if name in frame]:
+        beyond = np.array([*(name not in names for names in covered), False], dtype=bool)[numbers]
+        if beyond.any():
+            if name in kind.identity:
+                frame[TOLD + name] = frame[name]
+            frame[name] = frame[name].mask(beyond)
+
+
+def feeds(table: Table, use: Use) -> tuple[str, ...]:
+    """Name the fields that a column's cells go into; a place goes into the village's code."""
+    if use.column.held:
+        return tuple(use.column.into) or (use.name,)
+    villages = [check for check in table.checks if isinstance(check, Village)]
+    return tuple(one.into for one in villages if use.name in (one.code, one.county, one.town, one.name))

@@ -25,10 +25,13 @@ UNITS: Final[dict[str, tuple[Dimension, Fraction]]] = {
 """Units of headings: what they measure, and their factor to fen or to 1/10000 亩."""
 
 _BRACKETS: Final = re.compile(r"[(\[【〔<{]([^)\]】〕>}]*)[)\]】〕>}]?")
-_TRAILING_UNIT: Final = re.compile(r"(.+?)[/:,、\-]((?:人民币)?[百千万亿]?(?:元|亩|公顷|平方米))")
+_TRAILING_UNIT: Final = re.compile(r"(.+?)[/:,、_\-]((?:人民币)?[百千万亿]?(?:元|亩|公顷|平方米))")
 _BARE_UNIT: Final = re.compile(r"(.*(?:金额|资金|余额|原值|净值|折旧|费|额|价|面积))([百千万亿]?(?:元|亩)|公顷|平方米)")
 _COUNTED: Final = re.compile(r"(亩|公顷|平方米|头|只|匹|株|台)数")
-_UNIT_LABEL: Final = re.compile(r"单位[:：]?")
+_UNIT_LABEL: Final = re.compile(r"(?:计量)?单位:?|人民币:|(?<=元)[(:,、]?人民币\)?")
+_CURRENCY: Final = re.compile(r"\(\s*人民币\s*\)|[,、]?\s*人民币\s*:?")
+_PARTED_UNIT: Final = re.compile(r"(?<=[百千万亿])\s+(?=[元亩])")
+_AMONG: Final = re.compile(r"^(?:\d+[.、])?(?:其中:?(?=.))?")
 _UNIT_SEPARATOR: Final = re.compile(r"[、,，;；和及|\s]+")
 
 
@@ -51,7 +54,7 @@ def heading(text: str) -> Heading:
             core, unit = split[1], unit_name(split[2])
     if not unit and (counted := _COUNTED.search(core)):
         unit = counted[1]
-    return Heading(re.sub(r"^\d+[.、]", "", core), unit)
+    return Heading(_AMONG.sub("", core), unit)
 
 
 def unit_name(text: str) -> str:
@@ -69,7 +72,7 @@ def stated_units(texts: Sequence[str]) -> list[str]:
     """Read the units that `单位：亩、元` or a title's `（万元）` states; `填报单位：…` states none."""
     units: list[str] = []
     for text in texts:
-        folded = unicodedata.normalize("NFKC", text)
+        folded = _PARTED_UNIT.sub("", _CURRENCY.sub("", unicodedata.normalize("NFKC", text)))
         for piece in re.split(r"单位\s*:?", folded)[1:] + _BRACKETS.findall(folded):
             names = [name for name in _UNIT_SEPARATOR.split(piece.strip(" )(")) if name]
             flat = [part for name in names for part in ([name] if unit_name(name) else name.split("/"))]

@@ -4,7 +4,7 @@ Steps (the numbers are those of docs/architecture.md; `at_step` is told of each,
   1. fetch: hash the bytes before anything reads them, keep them sealed while the batch may be corrected
   2. read: bytes → typed tables
   3. normalise: every row ends accepted, warned, quarantined or rejected, with a code
-  4. basis: a person's row without one loses everything but the count
+  4. basis: a person's row without one loses everything but the count, the others what their basis does not cover
   5. expectations: a batch that misses them is blocked whole
   6. stage sealed chunks, each in a transaction of its own; then publish in one short transaction: records visible, log
      entries, quarantine, remarks, batch state, and what has lost its basis frozen
@@ -17,21 +17,23 @@ A file's intake date is the day it first came; whether a basis stands is asked f
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 import pandas as pd
+import pyarrow as pa
 
 from connectors import batches, normalise, quarantine, rawfiles, reading
 from connectors.batches import Batch
 from connectors.codes import Outcome
 from connectors.errors import BytesDestroyed, IntakeBusy
 from connectors.events import Event
+from connectors.frames import TOLD
 from connectors.normalise import TableOutcome
 from connectors.rawfiles import RawFile
 from connectors.report import Json, report
@@ -39,14 +41,14 @@ from registry import clock, log, store
 from registry.basis import Basis, BasisOf
 from registry.catalogue import current as catalogue
 from registry.database import Database, Transaction
-from registry.identifiers import CreditCode, Identifier, ResidentId
+from registry.identifiers import CreditCode, Identifier, ResidentId, SubjectKind
 from registry.records import NewRecord, Provenance
 from registry.store import Sealing
 
 CHUNK_RECORDS: Final = 5_000  # sealed and copied in one transaction
 _LOCK_SPACE: Final = 7_118_500  # of pg_try_advisory_xact_lock(space, file)
 _OWN: Final = frozenset(
-    "row_no sheet outcome code column subject_kind subject_id basis period valid_from valid_to".split()  # noqa: SIM905  # names
+    "row_no sheet outcome code column subject_kind subject_id basis covered period valid_from valid_to".split()  # noqa: SIM905  # names
 )
 
 
@@ -105,7 +107,7 @@ class Intake:
         Raises:
             IntakeBusy: another process has this file under its hands.
         """
-        if not reading.is_table(raw):
+        if not reading.is_table(raw, name):
             return []
         found = rawfiles.hashes(raw)  # 1
         raw_id = rawfiles.raw_id_of(self.sealing, found)
@@ -121,17 +123,24 @@ class Intake:
             as_of: the day on which bases are asked for; today by default.
 
         Raises:
-            IntakeBusy: another process has one of the files under its hands.
+            IntakeBusy, and what else a file can fail with: the first failure, after all other files were weighed.
         """
         day = as_of or clock.beijing_day(self.now())
         with self.database.transaction() as tx:
             files = rawfiles.still_open(tx)
         taken: list[Taken] = []
+        failures: list[Exception] = []
         for file in files:
-            with self.database.transaction() as guard:
-                _lock(guard, file.raw_id)
-                with suppress(BytesDestroyed):  # in the meantime: it is not weighed again
+            try:
+                with self.database.transaction() as guard:
+                    _lock(guard, file.raw_id)
                     taken += self._evaluate(file, rawfiles.read(self.folder, self.sealing, file), as_of=day)
+            except BytesDestroyed:
+                continue  # in the meantime: it is not weighed again
+            except Exception as error:  # noqa: BLE001  # one file that fails must not keep the others from being weighed
+                failures.append(error)
+        if failures:
+            raise failures[0]
         return taken
 
     def destroy_due(self) -> int:
@@ -173,9 +182,9 @@ class Intake:
         if not outcomes and not file.destroyed:
             with self.database.transaction() as tx:
                 rawfiles.destroy(tx, self.folder, self.sealing, file, now=self.now())
-        return [self._settle(file, outcome, came_on) for outcome in outcomes]
+        return [self._settle(file, outcome, came_on, as_of) for outcome in outcomes]
 
-    def _settle(self, file: RawFile, outcome: TableOutcome, came_on: date) -> Taken:
+    def _settle(self, file: RawFile, outcome: TableOutcome, came_on: date, as_of: date) -> Taken:
         """Step 6 for one table."""
         mark = batches.mark_of(outcome, self.sealing)
         bare = replace(outcome, frame=pd.DataFrame(), quarantined=(), uncovered=())
@@ -189,7 +198,7 @@ class Intake:
         provenance = _provenance(file, outcome, came_on)
         if provenance is not None:
             self._stage(batch, file, outcome, provenance, now)  # 6
-        self._publish(batch, file, outcome, provenance, mark, now)
+        self._publish(batch, file, outcome, provenance, mark, as_of, now)
         self.at_step(Step.PUBLISHED)
         return Taken(bare, changed=True)
 
@@ -211,6 +220,7 @@ class Intake:
         outcome: TableOutcome,
         provenance: Provenance | None,
         mark: str,
+        as_of: date,
         now: datetime,
     ) -> None:
         rows, owners = self._quarantined(outcome, now)
@@ -220,6 +230,7 @@ class Intake:
                 store.publish(tx, provenance, now=now)
             self._freeze(tx, outcome, now)
             quarantine.replace(tx, batch.batch_id, rows, suite=self.sealing.suite, keys=keys, now=now)
+            self._freeze_withdrawn(tx, outcome, as_of, now)
             batches.settle(tx, batch, outcome, mark, now=now)
             log.append(tx, [_entry(batch, file, outcome, now)])
             self.at_step(Step.PUBLISHING)
@@ -229,6 +240,24 @@ class Intake:
         if outcome.uncovered and outcome.kind:
             known = store.lookup(tx, self.sealing.keyring, [ResidentId(text) for text in outcome.uncovered])
             store.freeze(tx, list(known.values()), outcome.kind, now=now)
+
+    def _freeze_withdrawn(self, tx: Transaction, outcome: TableOutcome, as_of: date, now: datetime) -> None:
+        """Ask for bases once more, with the people's subjects locked: one may have withdrawn since step 4.
+
+        Who withdraws takes the same locks, and so either is seen here or sees what is published here.
+        """
+        if outcome.kind is None or outcome.frame.empty:
+            return
+        persons = outcome.frame["subject_kind"] == SubjectKind.PERSON.value
+        texts = [text for text in outcome.frame.loc[persons, "subject_id"].dropna().unique() if text]
+        known = store.lookup(tx, self.sealing.keyring, [ResidentId(text) for text in texts]) if texts else {}
+        if not known:
+            return
+        store.hold_subjects(tx, list(known.values()))
+        held = self.basis_of(outcome.kind, list(known), as_of)
+        bare = [subject for (_, subject), basis in zip(known.items(), held, strict=True) if basis is None]
+        store.freeze(tx, bare, outcome.kind, now=now)
+        quarantine.forget(tx, bare, outcome.kind)
 
     def _quarantined(
         self, outcome: TableOutcome, now: datetime
@@ -309,13 +338,18 @@ def identifiers(chunk: pd.DataFrame) -> list[Identifier]:
 
 def new_records(chunk: pd.DataFrame, outcome: TableOutcome, subjects: dict[str, UUID]) -> list[NewRecord]:
     """Turn a chunk's rows into records: fields by catalogue name, those without a value left out."""
-    names = [name for name in chunk.columns if name not in _OWN]
+    names = [name for name in chunk.columns if name not in _OWN and not name.startswith(TOLD)]
     columns = [_plain(chunk[name]) for name in names]
     bases = {text: Basis.parse(text) for text in chunk["basis"].unique()}
     stated = {*chunk["valid_from"].dropna(), *chunk["valid_to"].dropna()}
     days = {text: date.fromisoformat(text) for text in stated}
     meta = ["subject_id", "sheet", "row_no", "basis", "period", "code", "valid_from", "valid_to"]
-    rows = zip(zip(*(_plain(chunk[name]) for name in meta), strict=True), zip(*columns, strict=True), strict=True)
+    rows = zip(
+        zip(*(_plain(chunk[name]) for name in meta), strict=True),
+        zip(*columns, strict=True),
+        _identities(chunk, str(outcome.kind)),
+        strict=True,
+    )
     return [
         NewRecord(
             subject_id=subjects[subject],
@@ -329,11 +363,22 @@ def new_records(chunk: pd.DataFrame, outcome: TableOutcome, subjects: dict[str, 
             remark=code or None,
             valid_from=days.get(start),
             valid_to=days.get(end),
+            identity=identity,
         )
-        for (subject, sheet, row_no, basis, period, code, start, end), values in rows
+        for (subject, sheet, row_no, basis, period, code, start, end), values, identity in rows
     ]
+
+
+def _identities(chunk: pd.DataFrame, kind: str) -> Iterable[tuple[Any, ...] | None]:
+    """Give each row's identity where not all of it may be stored; None where the payload tells it."""
+    names = catalogue().kinds[kind].identity
+    if not any(TOLD + name in chunk for name in names):
+        return repeat(None, len(chunk))
+    told = [chunk.get(TOLD + name, chunk.get(name)) for name in names]
+    return zip(*(repeat(None, len(chunk)) if one is None else _plain(one) for one in told), strict=True)
 
 
 def _plain(column: "pd.Series[Any]") -> list[Any]:
     """Give a column as plain Python values, None where it has none."""
-    return column.astype(object).where(column.notna(), None).tolist()
+    values: list[Any] = pa.array(column, from_pandas=True).to_pylist()
+    return values

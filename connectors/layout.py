@@ -2,13 +2,15 @@
 
 A header is found by its meaning: the first row (or two or three rows, for headings in levels) whose headings satisfy
 the signature of a declaration. Units come from the heading, else from the fill-unit row above, else from the
-declaration; a unit that none of them gives stays unknown and blocks the table (UNIT_UNKNOWN). Nothing is guessed.
+declaration; a unit that none of them gives stays unknown and blocks the table (UNIT_UNKNOWN). A header without one of
+a declaration's mandatory columns is not that declaration's. Where two columns could be one, the more telling heading
+is (`补贴面积` before `确权面积`), and a rate belongs to the quantity that it is per. Nothing is guessed.
 
 Not here: reading bytes (reading), which rows are data (rows), what cells mean (cleaning).
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -21,6 +23,10 @@ from connectors.source import Column, Declarations, Elsewhere, Source, Table
 _HEADER_WITHIN_ROWS: Final = 60
 _HEADER_LEVELS: Final = 3
 _LONGEST_HEADING: Final = 40
+_SUMS: Final = frozenset({"合计", "小计", "总计", "共计"})
+_RANGE_LIKE: Final = r"\d.*(?:至|到|~|～|—|–|－).*\d|\d{4}.+\d{4}"
+_PER_WORDS: Final = {"亩": "亩", "头": "头", "只": "只", "台": "台", "人": "人", "户": "户"}
+_GRANTED: Final = ("补", "享受", "发放", "奖")
 
 
 # ---- the header -----------------------------------------------------------------------------------------------------
@@ -92,12 +98,18 @@ _Found = dict[str, tuple[int, Sequence[str]]]
 def _candidates(
     declarations: Declarations, paths: Sequence[Sequence[str]]
 ) -> Iterator[tuple[Source, Table, _Found, list[str]]]:
-    """Give every declared table whose signature these headings satisfy."""
+    """Give every declared table whose signature and mandatory columns these headings have."""
     for source in declarations.sources:
         for table in source.tables:
-            found, unread = _match(table, paths)
-            if all(any(name in found for name in group) for group in table.require):
+            found, unread = _match(source, table, paths)
+            signed = all(any(name in found for name in group) for group in table.require)
+            if signed and all(_given(table, name, found) for name, one in table.columns.items() if one.mandatory):
                 yield source, table, found, unread
+
+
+def _given(table: Table, name: str, found: _Found) -> bool:
+    """Say whether a column stands in the sheet, or follows from others that do."""
+    return name in found or table.instead.get(name) in found or _parts_present(table, name, found)
 
 
 def spread(grid: Grid, index: int) -> list[str]:
@@ -121,53 +133,73 @@ def _paths(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     return [list(dict.fromkeys(cell for cell in column if cell)) for column in zip(*levels, strict=True)]
 
 
-def _match(table: Table, paths: Sequence[Sequence[str]]) -> tuple[_Found, list[str]]:
+def _match(source: Source, table: Table, paths: Sequence[Sequence[str]]) -> tuple[_Found, list[str]]:
+    """Give each column the name that its headings say, those with the most telling heading first."""
+    options = {at: _names(source, table, tuple(path)) for at, path in enumerate(paths) if path}
     found: _Found = {}
-    unread: list[str] = []
-    for index, path in enumerate(paths):
-        if not path:
-            continue
-        name = next((name for name in _names(id(table), table, tuple(path)) if name not in found), None)
+    unread: list[int] = []
+    for at in sorted(options, key=lambda one: (options[one][0][1] if options[one] else 0, one)):
+        name = next((name for name, _ in options[at] if name not in found), None)
         if name is None:
-            unread.append("/".join(path)[:_LONGEST_HEADING])
+            unread.append(at)
         else:
-            found[name] = (index, path)
-    return found, unread
+            found[name] = (at, paths[at])
+    in_order = dict(sorted(found.items(), key=lambda item: item[1][0]))
+    return in_order, ["/".join(paths[at])[:_LONGEST_HEADING] for at in sorted(unread)]
 
 
-_known_names: dict[tuple[int, tuple[str, ...]], tuple[str, ...]] = {}
+_Names = tuple[tuple[str, int], ...]
+_known_names: dict[tuple[str, str, tuple[str, ...]], tuple[Table, _Names]] = {}
 
 
-def _names(table_key: int, table: Table, path: tuple[str, ...]) -> tuple[str, ...]:
-    """Columns that a path of headings can be, the most telling first."""
-    key = (table_key, path)
+def _names(source: Source, table: Table, path: tuple[str, ...]) -> _Names:
+    """Columns that a path of headings can be, the best first; each with how telling its heading is (0 is most)."""
     if any(len(part) > _LONGEST_HEADING for part in path) or all(part[:1].isdigit() for part in path):
         return ()
-    if key not in _known_names:
+    key = (source.source, table.kind, path)
+    known = _known_names.get(key)
+    if known is None or known[0] is not table:
         if len(_known_names) > 50_000:  # noqa: PLR2004  # a bound on memory, not a rule
             _known_names.clear()
         cores = [heading(part).core for part in path]
-        _known_names[key] = tuple(dict.fromkeys([*_compounds(table, cores), *_plain(table, cores)]))
-    return _known_names[key]
+        names: dict[str, int] = {}
+        for name, rank in [*_compounds(table, cores), *_plain(table, cores)]:
+            if _measures(table.columns[name], _own_unit(path)):
+                names.setdefault(name, rank)
+        known = _known_names[key] = (table, tuple(names.items()))
+    return known[1]
 
 
-def _compounds(table: Table, cores: Sequence[str]) -> list[str]:
+def _own_unit(path: Sequence[str]) -> str:
+    return next((heading(part).unit for part in reversed(path) if heading(part).unit), "")
+
+
+def _measures(column: Column, unit: str) -> bool:
+    """Say whether a column can be counted in a unit: 合计(亩) is no amount, 补贴(元) no area."""
+    dimension = UNITS.get(unit.partition("/")[0], ("", 0))[0]
+    return not (column.type in {"money", "area"} and dimension in {"money", "area"} and dimension != column.type)
+
+
+def _compounds(table: Table, cores: Sequence[str]) -> list[tuple[str, int]]:
     pairs = [(a, b) for a in cores for b in cores if a != b]
     return [
-        name
+        (name, 0)
         for name, column in table.columns.items()
         if column.compound
         and any(re.fullmatch(column.compound.group, a) and re.fullmatch(column.compound.part, b) for a, b in pairs)
     ]
 
 
-def _plain(table: Table, cores: Sequence[str]) -> list[str]:
-    texts = ["".join(cores), "".join(reversed(cores)), cores[-1]]
+def _plain(table: Table, cores: Sequence[str]) -> list[tuple[str, int]]:
+    texts = ["".join(cores), "".join(reversed(cores))]
+    if cores[-1] not in _SUMS:  # 合计 under 补贴标准 says nothing without it
+        texts.append(cores[-1])
     return [
-        name
+        (name, rank)
         for text in dict.fromkeys(texts)
         for name, column in table.columns.items()
-        if any(re.fullmatch(pattern, text) for pattern in column.matches)
+        for rank, pattern in enumerate(column.matches)
+        if re.fullmatch(pattern, text)
     ]
 
 
@@ -179,6 +211,10 @@ def _layout(
     found: _Found,
     unread: Sequence[str],
 ) -> Layout:
+    for name, (index, _) in list(found.items()):
+        alone = table.columns[name].alone
+        if alone and alone not in found and not _holds_ranges(grid, index, header[1] + 1):
+            found[alone] = found.pop(name)
     for name, other in table.instead.items():
         if name not in found and other in found and not _parts_present(table, name, found):
             found[name] = found[other]
@@ -187,10 +223,43 @@ def _layout(
     uses: dict[str, Use] = {}
     for name, (index, path) in found.items():
         column = table.columns[name]
-        own = next((heading(part).unit for part in reversed(path) if heading(part).unit), "")
-        unit = _unit(column, own, stated)
+        unit = _unit(column, _own_unit(path), stated)
         uses[name] = Use(name, index, column, "/".join(path), unit, _factor(column, unit))
-    return Layout(source, table, *header, _with_rates(table, uses), preamble, tuple(unread))
+    fitting = _fitting(table, uses)
+    return Layout(source, fitting, *header, _with_rates(fitting, uses), preamble, tuple(unread))
+
+
+def _holds_ranges(grid: Grid, index: int, first: int) -> bool:
+    cells = grid.columns[index].iloc[first:]
+    return bool(cells.str.contains(_RANGE_LIKE).any())
+
+
+def _fitting(table: Table, uses: Mapping[str, Use]) -> Table:
+    """Leave out products of a rate with a quantity that it is not per: 元/头 is not multiplied by 亩."""
+    products = [c for c in table.checks if c.rule == "product" and {c.quantity, c.rate} <= uses.keys()]
+    wrong = [
+        product
+        for product in products
+        if not _is_per(
+            uses[product.rate], uses[product.quantity], [uses[p.quantity] for p in products if p.rate == product.rate]
+        )
+    ]
+    kept = [check for check in table.checks if check not in wrong]
+    return table.model_copy(update={"checks": kept}) if wrong else table
+
+
+def _is_per(rate: Use, quantity: Use, rivals: Sequence[Use]) -> bool:
+    """Say whether a rate is per this quantity; where its unit is silent, the area granted goes before heads."""
+    per = re.split(r"[·.*]", rate.unit.partition("/")[2])[0] or next(
+        (unit for word, unit in _PER_WORDS.items() if word in rate.heading), ""
+    )
+    area = quantity.column.type == "area"
+    if not per:
+        granted = any(one.column.type == "area" and any(w in one.heading for w in _GRANTED) for one in rivals)
+        return len(rivals) == 1 or area == granted
+    if UNITS.get(per, ("", 0))[0] == "area":
+        return area
+    return not area and (not quantity.unit or quantity.unit == per)
 
 
 def _parts_present(table: Table, whole: str, found: _Found) -> bool:

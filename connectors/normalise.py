@@ -3,7 +3,7 @@
 Steps (intake's steps 2 to 5; the numbers are those of docs/architecture.md):
   2. read: bytes → sheets, each with its layout; sheets of one declaration and header are one table
   3. normalise: each row cleaned and checked, chunk by chunk (`cells`, `checks`); duplicates over the whole table
-  4. basis: a person's row without one loses everything but the count
+  4. basis: a person's row without one loses everything but the count, one with a narrower one the fields beyond it
   5. expectations: totals, counts, fill rates, units; a table that misses them is blocked whole
 
 `basis_of` is handed in; what it says is all that is known here of consents.
@@ -26,17 +26,18 @@ from connectors.errors import FileUnreadable
 from connectors.expectations import Control, SheetFigures
 from connectors.rows import ControlRow
 from connectors.schemes import Scheme
-from connectors.verdict import Verdict
+from connectors.verdict import Mask, Verdict
 from registry.basis import Basis, BasisKind, BasisOf
 from registry.catalogue import Kind
 from registry.catalogue import current as catalogue
 
 CHUNK_ROWS: Final = 100_000
+_INSTALMENT: Final = "instalment"
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedRow:
-    """A row that a person must decide: its cells by heading, as they came, and whom it would be about."""
+    """A row that a person must decide: its cells by heading, as they came, "" where its basis does not cover them."""
 
     sheet: str
     row_no: int
@@ -50,10 +51,12 @@ class TableOutcome:
     """What became of one table.
 
     `frame` has a row for every data row except those without a basis, of which only `counts` knows: row_no (from 1,
-    in its sheet), sheet, outcome, code, column, subject_kind, subject_id, basis, period, valid_from, valid_to, and the
-    kind's fields by catalogue name (fen, 1/10000 亩, ISO dates; missing is NA). Of a rejected row subject and fields
-    are NA. Of a blocked table it is empty. `uncovered` are persons without a basis: to be forgotten by the caller once
-    what was held of them is frozen.
+    in its sheet), sheet, outcome, code, column, subject_kind, subject_id, basis, period, valid_from, valid_to, and
+    the kind's fields by catalogue name (fen, 1/10000 亩, ISO dates; missing is NA). Of a rejected row subject and
+    fields are NA. `covered` names the fields that the basis of a row covers (NA: all); the others are NA in it, and
+    if they tell its identity they stand beside it (`frames.TOLD`), which is not stored. Of a blocked table it is
+    empty. `uncovered` are persons without a basis: to be forgotten by the caller once what was held of them is
+    frozen.
     """
 
     label: str
@@ -106,7 +109,7 @@ def evaluate(  # what it rests on is handed in
         chunk_rows: how many rows are cleaned at once.
     """
     known = declarations or source.current()
-    if not reading.is_table(raw):
+    if not reading.is_table(raw, name):
         return []
     try:
         grids = reading.read(raw)  # 2
@@ -205,7 +208,7 @@ def _table(  # what it rests on is handed in
     _duplicates(verdict, frame, table)
     if "ordinal" in kind.fields:
         _ordinals(frame, kind)
-    return _decided(said, verdict, frame, table, members)
+    return _decided(said, verdict, frame, kind, members)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,22 +297,30 @@ def _basis(  # what it rests on is handed in
     asked = person & ~verdict.rejected
     basis = np.full(len(frame), Basis(BasisKind.ORGANISATION, declared.legal_basis).text, dtype=object)
     basis[person] = None
+    covers = frames.Covers(len(frame))
     if not kind.consent_required:
         basis[person] = Basis(BasisKind.STATUTE, kind.legal_basis).text
     elif asked.any():
         numbers, people = pd.factorize(frame.loc[asked, "subject_id"])
         found: list[str | None] = []
+        fields: list[frozenset[str] | None] = []
         for first in range(0, len(people), CHUNK_ROWS):
             wanted = people[first : first + CHUNK_ROWS].to_numpy(dtype=object).tolist()
-            found += _texts(basis_of(kind.code, wanted, as_of))
+            bases = basis_of(kind.code, wanted, as_of)
+            found += _texts(bases)
+            fields += [one.fields if one is not None else None for one in bases]
         basis[asked] = np.array(found, dtype=object)[numbers]
+        covers.give(asked, numbers, fields)
         others = sorted({one for row, all_of_them in several.items() if asked[row] for one in all_of_them})
         known = dict(zip(others, basis_of(kind.code, others, as_of), strict=True)) if others else {}
         for row, all_of_them in several.items():
-            if any(known.get(one) is None for one in all_of_them):
-                basis[row] = None
+            agreed = [known.get(one) for one in all_of_them]
+            basis[row] = None if None in agreed else basis[row]
+            for one in agreed:
+                covers.narrow(row, one.fields if one else None)
         verdict.mark("NO_CONSENT", asked & pd.isna(basis), "")
     frame["basis"] = pd.Series(basis, dtype="str")
+    frame["covered"] = covers.column()
 
 
 def _texts(bases: Sequence[Basis | None]) -> list[str | None]:
@@ -321,14 +332,35 @@ def _texts(bases: Sequence[Basis | None]) -> list[str | None]:
 
 
 def _duplicates(verdict: Verdict, frame: pd.DataFrame, table: source.Table) -> None:
-    """Find the same subject with the same key again, among rows that are records; the first stays."""
+    """Find the same subject with the same key again, among rows that are records; the first stays.
+
+    A date counts by its year (a household is rated once a year). An instalment tells two rows apart only where both
+    state one.
+    """
     for check in table.checks:
         if isinstance(check, source.Once):
             key = ["subject_id", *(name for name in check.key if name in frame)]
             records = frame.loc[~verdict.rejected, key]
+            for name in key[1:]:
+                if name in table.columns and table.columns[name].type == "date":
+                    records[name] = records[name].str.slice(0, 4)
+            twice = records.duplicated(keep="first").to_numpy()
+            if _INSTALMENT in records:
+                twice = twice | _instalment_unstated(records)
             again = np.zeros(len(frame), dtype=bool)
-            again[~verdict.rejected] = records.duplicated(keep="first").to_numpy()
+            again[~verdict.rejected] = twice
             verdict.mark("DUPLICATE_IN_BATCH", again, check.key[0])
+
+
+def _instalment_unstated(records: pd.DataFrame) -> Mask:
+    """Find rows alike but for the instalment, where the row or one before it states none."""
+    unstated = records[_INSTALMENT].isna()
+    if not unstated.any():
+        return np.zeros(len(records), dtype=bool)
+    rest = records.drop(columns=_INSTALMENT)
+    alike = rest.groupby(list(rest), dropna=False, sort=False).ngroup()
+    before = unstated.astype("int64").groupby(alike).cumsum() - unstated.astype("int64")
+    return (unstated & rest.duplicated(keep="first") | (before > 0)).to_numpy(dtype=bool)
 
 
 def _ordinals(frame: pd.DataFrame, kind: Kind) -> None:
@@ -337,9 +369,8 @@ def _ordinals(frame: pd.DataFrame, kind: Kind) -> None:
     frame["ordinal"] = (frame.groupby(alike, dropna=False, sort=False).cumcount() + 1).astype("Int64")
 
 
-def _decided(
-    said: _Said, verdict: Verdict, frame: pd.DataFrame, table: source.Table, members: Sequence[_Sheet]
-) -> TableOutcome:
+def _decided(said: _Said, verdict: Verdict, frame: pd.DataFrame, kind: Kind, members: Sequence[_Sheet]) -> TableOutcome:
+    table = members[0].part.layout.table
     tally = verdict.tally()
     by_outcome = {end: {code: n for code, n in codes.items() if code} for end, codes in tally.items()}
     amount = int(frame.loc[verdict.held, table.amount].sum()) if table.amount else None
@@ -348,6 +379,7 @@ def _decided(
     unheld = verdict.has("NO_CONSENT")
     without = frame.loc[unheld & (frame["subject_kind"] == "person"), "subject_id"]
     kept = frame[~unheld].reset_index(drop=True) if unheld.any() else frame
+    frames.strip(kept, kind)
     refused = kept["outcome"] == Outcome.REJECTED.value
     if refused.any():
         emptied = list(kept.columns[5:])
@@ -369,12 +401,20 @@ def _quarantined(frame: pd.DataFrame, members: Sequence[_Sheet]) -> tuple[Quaran
     to_decide = frame[frame["outcome"] == Outcome.QUARANTINED.value]
     for sheet in members:
         grid, uses = sheet.part.grid, sheet.part.layout.uses.values()
-        here = to_decide[to_decide["sheet"] == grid.sheet]
+        here = to_decide[to_decide["sheet"] == grid.place]
         at = here["row_no"].to_numpy() - 1
-        columns = [grid.columns[use.index].take(at).tolist() for use in uses]
+        table = sheet.part.layout.table
+        kept = [
+            frames.covered_by(here["covered"], frames.feeds(table, use)) | (use.name in {table.subject, table.party})
+            for use in uses
+        ]
+        columns = [
+            grid.columns[use.index].take(at).reset_index(drop=True).where(keep, "").tolist()
+            for use, keep in zip(uses, kept, strict=True)
+        ]
         headings = [use.heading for use in uses]
         marks = here[["row_no", "code", "column"]].itertuples(index=False)
         for (row_no, code, column), texts in zip(marks, zip(*columns, strict=True), strict=True):
             cells_ = dict(zip(headings, texts, strict=True))
-            found.append(QuarantinedRow(grid.sheet, int(row_no), code, column, cells_))
+            found.append(QuarantinedRow(grid.place, int(row_no), code, column, cells_))
     return tuple(found)

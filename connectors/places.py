@@ -23,7 +23,10 @@ _PUBLISHER: Final = re.compile(r"(?:填报|填表|报送|编制|评定|制表|�
 _COUNTY_ENDS: Final = "县市区委"
 _TOWN_ENDS: Final = "乡镇道办"
 _LONGEST_NAME: Final = 14
-_COUNTY_DIGITS, _TOWN_DIGITS, _VILLAGE_DIGITS = 6, 9, 12
+COUNTY_DIGITS: Final = 6
+VILLAGE_DIGITS: Final = 12
+_TOWN_DIGITS: Final = 9
+_GROUP: Final = re.compile(r"第?[一二三四五六七八九十\d]+(?:村民)?(?:小组|社|组|队|合作社)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,29 +120,62 @@ UNKNOWN: Final = Place("")
 def by_code(code: str, at: date) -> Place:
     """Resolve a code of 6, 9 or 12 digits at a day; a retired county stands for its successor in longer codes too."""
     digits = re.sub(r"[\s'\u200b]", "", unicodedata.normalize("NFKC", code))
-    if (
-        not digits.isascii()
-        or not digits.isdigit()
-        or len(digits) not in {_COUNTY_DIGITS, _TOWN_DIGITS, _VILLAGE_DIGITS}
-    ):
+    if not digits.isascii() or not digits.isdigit() or len(digits) not in {COUNTY_DIGITS, _TOWN_DIGITS, VILLAGE_DIGITS}:
         return UNKNOWN
     exact = divisions.resolve(digits, at)
     if exact is not None:
         return Place(exact.division.code, exact.retired)
-    county = divisions.resolve(digits[:_COUNTY_DIGITS], at)
-    if county is None or county.division.code == digits[:_COUNTY_DIGITS]:
+    county = divisions.resolve(digits[:COUNTY_DIGITS], at)
+    if county is None or county.division.code == digits[:COUNTY_DIGITS]:
         return UNKNOWN
-    moved = divisions.division(county.division.code + digits[_COUNTY_DIGITS:])
+    moved = divisions.division(county.division.code + digits[COUNTY_DIGITS:])
     return Place(moved.code, county.retired) if moved else UNKNOWN
 
 
 def by_name(county: str, town: str, village: str) -> Place:
-    """Resolve a village by name within its town; without the county both must be the only ones in the province."""
+    """Resolve a village by name within its town; without the county both must be the only ones in the province.
+
+    The cell may name county and town before the village (平安区石灰窑乡石灰窑村), which must not gainsay the others,
+    and a group behind it (石灰窑村一社).
+    """
+    bare = _GROUP.sub("", unicodedata.normalize("NFKC", village).strip())
+    for name in dict.fromkeys((village, bare)):
+        found = _in_town(county, town, name)
+        if found.code:
+            return found
+    stated, rest = _leading_county(bare)
+    if stated and county and stated != county:
+        return UNKNOWN
+    for end in range(1, min(len(rest) - 1, _LONGEST_NAME)):
+        if rest[end] in _TOWN_ENDS:
+            found = _in_town(stated or county, rest[: end + 1], rest[end + 1 :])
+            if found.code:
+                return found if _agrees(found.code, town) else UNKNOWN
+    return _in_town(stated or county, town, rest) if stated else UNKNOWN
+
+
+def _agrees(village: str, town: str) -> bool:
+    """Say whether a village's code lies in a town, given by name or code; "" is any."""
+    named = divisions.town_by_name(village[:COUNTY_DIGITS], town) if town else None
+    return town in {"", village[:_TOWN_DIGITS]} or (named is not None and village.startswith(named.code))
+
+
+def _in_town(county: str, town: str, village: str) -> Place:
     if not town or not village:
         return UNKNOWN
     counties = [county] if county else sorted(divisions.known_regions())
     found = {place.code for one in counties if (place := divisions.village_by_name(one, town, village)) is not None}
     return Place(found.pop()) if len(found) == 1 else UNKNOWN
+
+
+def _leading_county(text: str) -> tuple[str, str]:
+    """Take the county's name off the beginning of a text."""
+    for end in range(1, min(len(text), _LONGEST_NAME)):
+        if text[end] in _COUNTY_ENDS:
+            found = divisions.county_by_name(text[: end + 1])
+            if found is not None:
+                return found.code, text[end + 1 :]
+    return "", text
 
 
 def county_code(name: str) -> str:

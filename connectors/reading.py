@@ -17,7 +17,7 @@ import io
 import re
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 
 import numpy as np
@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.csv
 from python_calamine import CalamineError, CalamineWorkbook
 
+from connectors import bounds
 from connectors.errors import FileUnreadable
 
 Mask = npt.NDArray[np.bool_]
@@ -34,6 +35,7 @@ Mask = npt.NDArray[np.bool_]
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _OTHER_KINDS = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"{", b"<", b"Rar!", b"7z\xbc\xaf")
+_TABLE_SUFFIXES = (".xls", ".xlsx", ".csv", ".et")
 _BLOCK_BYTES = 8 << 20
 _WIDEST_ROW_CELLS = 512
 _PROBE_CHARACTERS = 20_000
@@ -51,6 +53,12 @@ class Grid:
     columns: tuple[pd.Series, ...]
     numbers: tuple[Mask | None, ...]
     merged: tuple[tuple[int, int, int, int], ...] = ()
+    number: int = 1
+
+    @property
+    def place(self) -> str:
+        """Which sheet it is, by number: a sheet's name may be somebody's, and what is kept must name nobody."""
+        return str(self.number) if self.sheet else ""
 
     @property
     def height(self) -> int:
@@ -62,8 +70,14 @@ class Grid:
         return [str(column.iloc[index]).strip() for column in self.columns]
 
 
-def is_table(raw: bytes) -> bool:
-    """Say whether bytes can be a workbook or a delimited text; pictures, PDF, JSON and markup are not."""
+def is_table(raw: bytes, name: str = "") -> bool:
+    """Say whether bytes can be a workbook or a delimited text; pictures, PDF, JSON and markup are not.
+
+    A file whose name says that it is one is taken at its word: what it holds instead is FILE_UNREADABLE, not passed
+    over.
+    """
+    if raw and name.lower().endswith(_TABLE_SUFFIXES):
+        return True
     head = raw.lstrip()[:8]
     if not head or head.startswith(_OTHER_KINDS):
         return False
@@ -74,10 +88,13 @@ def read(raw: bytes) -> list[Grid]:
     """Read every sheet of a workbook, or the one grid of a text; sheets without any cell are left out.
 
     Raises:
-        FileUnreadable: a workbook that is broken or locked, or text that is neither UTF-8 nor GB18030.
+        FileUnreadable: a workbook that is broken or locked, text that is neither UTF-8 nor GB18030, or no table at all.
     """
+    if raw.strip() and not is_table(raw):
+        raise FileUnreadable("a picture, PDF, JSON or markup under a table's name")
+    bounds.check_file(raw)
     grids = _workbook(raw) if raw[:4] == _ZIP or raw[:8] == _OLE else [_text(raw)]
-    return [grid for grid in grids if grid.height]
+    return [replace(grid, number=number) for number, grid in enumerate(grids, start=1) if grid.height]
 
 
 # ---- text -----------------------------------------------------------------------------------------------------------
@@ -159,7 +176,7 @@ def _delimited(text: io.RawIOBase | io.BytesIO, delimiter: str, width: int) -> G
                 column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False
             ),
         )
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, MemoryError) as error:
         raise FileUnreadable("the delimited text cannot be split into rows") from error
     columns = [_series(table.column(name)) for name in names]
     if odd:
@@ -178,6 +195,8 @@ def _put_back(columns: list[pd.Series], odd: list[tuple[int, *tuple[str, ...]]])
     is_odd = np.zeros(height, dtype=bool)
     is_odd[places] = True
     width = max(len(columns), *(len(row) - 1 for row in odd))
+    if width > bounds.ROW_CELLS:
+        raise FileUnreadable(f"a row has more than {bounds.ROW_CELLS} cells")
     whole = []
     for index in range(width):
         cells = np.full(height, "", dtype=object)
@@ -199,6 +218,8 @@ def _series(column: pa.ChunkedArray) -> pd.Series:
 
 def _workbook(raw: bytes) -> list[Grid]:
     try:
+        if raw[:4] == _ZIP:
+            bounds.check_package(raw)
         book = CalamineWorkbook.from_filelike(io.BytesIO(raw))
         errors = _error_cells(raw) if raw[:4] == _ZIP else {}
         grids = []

@@ -11,8 +11,8 @@ Not here: comparing totals with their rows (expectations).
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -53,11 +53,14 @@ _LEVELS: Final = {
     "承前页": 3,
     "过次页": 3,
 }
-_FOOTER_WORDS: Final = "制表|填表|填报|审核|复核|审批|负责|经办|盖章|公章|签字|签章|主管|会计|出纳|监督|举报|联系|电话|备注|说明|注|注意|单位|日期|时间"
+_FOOTER_WORDS: Final = (
+    "制表|填表|填报|审核|复核|审批|负责|经办|盖章|公章|签字|签章|主管|会计|出纳|监督|举报|联系|"
+    "电话|备注|说明|注|注意|单位|日期|时间"
+)
 _FOOTER: Final = re.compile(
     rf"[^:]{{0,8}}?(?:{_FOOTER_WORDS})[^:]{{0,10}}:.*|"
     r"(?:制表|填表|填报|审核|复核|审批|负责|经办|会计|出纳)(?:人|单位|员|部门)?(?:签字|签章|盖章)?|"
-    r".*\((?:盖章|公章|签字|签章)\).*|(?:盖章|公章|签字|签章)|第\d+页.*|共\d+页.*|以下空白.*|此页无.*"
+    r".*\((?:盖章|公章|签字|签章)\).*|(?:盖章|公章|签字|签章)|第\d+页.*|共\d+页.*|\(?以下空白.*|\(?此页无.*"
 )
 _FOOTER_TEXT: Final = re.compile(rf"{_FOOTER_WORDS}|第\d+页|共\d+页|以下空白|此页无")
 _SECTION: Final = re.compile(
@@ -120,7 +123,7 @@ def fill_down(grid: Grid, layout: Layout) -> Grid:
             if mask is not None:
                 mask[top : bottom + 1] = mask[top]
         columns[at], numbers[at] = pd.Series(cells, dtype="str"), mask
-    return Grid(grid.sheet, tuple(columns), tuple(numbers), grid.merged)
+    return replace(grid, columns=tuple(columns), numbers=tuple(numbers))
 
 
 def body(grid: Grid, layout: Layout) -> Body:
@@ -207,7 +210,7 @@ class _Sorter:
             (at in self._subjects and _CODE.fullmatch(cell)) or (at in self._figures and _FIGURE.match(cell))
             for at, cell in filled.items()
         )
-        tests = (
+        tests: tuple[tuple[str, Callable[[], bool]], ...] = (
             ("blank", lambda: not filled),
             ("header", lambda: not telling and len(filled) > 1 and self._is_header(texts)),
             ("numbering", lambda: _numbers_columns(list(filled.values()))),

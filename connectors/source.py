@@ -62,9 +62,10 @@ class Compound(_Declared):
 class Column(_Declared):
     """One column: how it is headed, what its cells are, where they go.
 
-    `matches` are patterns for a whole heading without spaces and unit; `unit` is the declaration's own (else the file
-    must say it); `mandatory` cells may not be blank; `held` false keeps a column out of the payload; `values` are the
-    canonical values of an enum with the spellings of agencies; `into` names the two fields of a date range.
+    `matches` are patterns for a whole heading without spaces and unit, the most telling first; `unit` is the
+    declaration's own (else the file must say it); `mandatory` columns must be there and their cells not blank; `held`
+    false keeps a column out of the payload; `values` are the canonical values of an enum with the spellings of
+    agencies; `into` names the two fields of a date range, `alone` the column that it is when no cell holds two dates.
     """
 
     type: ColumnType
@@ -75,6 +76,7 @@ class Column(_Declared):
     held: bool = True
     values: dict[str, list[str]] = {}
     into: list[str] = Field(default=[], max_length=2)
+    alone: str = ""
 
 
 class Product(_Declared):
@@ -332,7 +334,7 @@ def _hold_column(source: Source, kind: Kind, name: str, column: Column) -> None:
 def _hold_references(source: Source, table: Table, kind: Kind) -> None:
     known = set(table.columns) | set(kind.fields)
     named = {table.subject, *table.instead, *table.instead.values(), *table.filled}
-    named |= {name for group in table.require for name in group}
+    named |= {name for group in table.require for name in group} | {one.alone for one in table.columns.values()}
     named |= {name for name in (table.party, table.amount, table.valid_from, table.valid_to) if name}
     for check in table.checks:
         for key, value in check.model_dump().items():

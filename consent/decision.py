@@ -27,7 +27,7 @@ from types import MappingProxyType
 from typing import Final
 
 from consent.grant import Grant, State
-from consent.purposes import Purpose
+from consent.purposes import Entrance, Purpose
 from consent.scope import RANK, Mode
 
 
@@ -36,6 +36,7 @@ class Reason(StrEnum):
 
     NOTHING_ASKED = "nothing-asked"
     PURPOSE_UNKNOWN = "purpose-unknown"
+    PURPOSE_NOT_FOR_LENDERS = "purpose-not-for-lenders"
     BUSINESS_NUMBER_MISSING = "business-number-missing"
     ITEMS_OUTSIDE_PURPOSE = "items-outside-purpose"
     NO_CONSENT = "no-consent"
@@ -101,7 +102,7 @@ class Refusal:
 
 
 def screen(request: Request, purpose: Purpose | None) -> Refusal | None:  # noqa: PLR0911  # one way out a check
-    """Refuse what no consent could make right: the request alone, before anyone's consents are read.
+    """Refuse what no consent could make right: a lender's request alone, before anyone's consents are read.
 
     Args:
         request: what is asked.
@@ -111,6 +112,8 @@ def screen(request: Request, purpose: Purpose | None) -> Refusal | None:  # noqa
         return Refusal(Reason.NOTHING_ASKED)
     if purpose is None:
         return Refusal(Reason.PURPOSE_UNKNOWN)
+    if Entrance.LENDER not in purpose.entrances:
+        return Refusal(Reason.PURPOSE_NOT_FOR_LENDERS)
     if purpose.business_number and not (request.business_no or "").strip():
         return Refusal(Reason.BUSINESS_NUMBER_MISSING)
     if not all(purpose.allows_item(item) for item in request.items):

@@ -94,14 +94,14 @@ def import_register(
         subjects: gives the subject id of each identifier by its text, making those that are not known.
         now: the moment of import.
         actor: who imports; stands in the log.
-        registered: names of registered recipients (consent.scope.recipient_name); None leaves that unremarked.
+        registered: names of registered lenders (consent.scope.recipient_name); None leaves that unremarked.
         operator: the operator's name for receipts.
 
     Raises:
         RegisterUnreadable: a column is missing. Nothing is recorded.
     """
     lines, refused = register.read(table)  # 1
-    settled = [(line, *_settled(line)) for line in lines]
+    settled = [(line, *_settled(line, registered)) for line in lines]
     tx.execute("SELECT pg_advisory_xact_lock(%s)", (_ONE_IMPORT_AT_A_TIME,))  # 2
     standing = rows.locked_by_number(tx, [line.number for line in lines])
     wanted = [line for line, terms, _ in settled if terms is not None or line.number in standing]
@@ -130,9 +130,10 @@ def import_register(
 _By = tuple[Issuer, datetime, str]
 
 
-def _settled(line: Line) -> tuple[Terms | None, TermsRefused | None]:
+def _settled(line: Line, lenders: Container[str] | None) -> tuple[Terms | None, TermsRefused | None]:
     try:
-        new = line.as_new(_NOBODY, None)
+        known = lenders is not None and recipient_name(line.recipient) in lenders
+        new = replace(line.as_new(_NOBODY, None), to_lender=known)
         return settle(new, purposes=purposes.current(), catalogue=catalogue.current()), None
     except TermsRefused as refusal:
         return None, refusal

@@ -3,10 +3,10 @@
 Every function works in the caller's transaction and commits nothing, so that a consent and its log entry stand or
 fall together, and a withdrawal is seen by the next statement of every process. Nothing is cached here, ever.
 
-  create, create_many   record consents: receipt, row, log entry
+  create, create_many   record consents: receipt, row, log entry; refuse_replayed for those handed in one by one
   agree, withdraw, transition   take a consent through its life (consent.grant); expire_due for those whose time is over
   lock, count_uses      the gate's read (FOR UPDATE, in consent-id order) and its count of uses
-  covering              which consent lets a subject's rows of a kind be taken in (intake's basis)
+  covering              which consent lets a subject's rows of a kind be taken in, and which items (intake's basis)
   get, list_for_subject, listing   read, for people, evidence and audit
 
 It does not decide about a release (consent.decision) and never sees who a subject is. A consent register (授权台账) is
@@ -22,16 +22,16 @@ from uuid import UUID, uuid4
 from psycopg import sql
 
 from consent import purposes, receipt, rows
-from consent.errors import TransitionRefused, UnknownConsent, UsesExhausted
+from consent.errors import Fault, TermsRefused, TransitionRefused, UnknownConsent, UsesExhausted
 from consent.events import Event
 from consent.evidence import Channel
-from consent.grant import Grant, State, beginning, step
+from consent.grant import ENDED, Grant, State, beginning, step
 from consent.receipt import Issuer
 from consent.record import Consent, NewConsent, Terms, midnight, settle
-from consent.scope import Mode, Scope
+from consent.scope import Mode, Scope, recipient_name
 from registry import catalogue, log
 from registry.canonical import JSON, canonical
-from registry.clock import rfc3339
+from registry.clock import beijing_day, rfc3339
 from registry.database import Transaction
 from registry.keyring import Keyring
 from registry.suites import sha256_hex
@@ -50,6 +50,14 @@ class StoredGrant:
     grant: Grant
     receipt_sha256: str
     receipt_entry: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """What a subject's consents let one take in of a kind: the consent to name, and all items that they cover."""
+
+    consent_id: str
+    items: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +117,35 @@ def create_many(
     ]
     record(tx, [consent for consent, _ in made], [entry for _, entry in made])
     return [consent for consent, _ in made]
+
+
+def refuse_replayed(tx: Transaction, new: NewConsent) -> None:
+    """Refuse a consent that would undo a withdrawal with the same paper; for consents that are handed in one by one.
+
+    The caller holds the lock of the subject's row.
+
+    Raises:
+        TermsRefused: EVIDENCE_REUSED: the evidence stands under a consent for this recipient that has ended, or that
+            is another subject's; BEFORE_WITHDRAWAL: it would begin before the day of the last withdrawal of the same
+            holder.
+    """
+    recipient, digest = recipient_name(new.recipient), new.capture.evidence.sha256
+    if digest is not None:
+        tx.execute("SELECT pg_advisory_xact_lock(%s)", (int.from_bytes(digest[:8], "big", signed=True),))
+        reused = tx.execute(
+            "SELECT true FROM consent WHERE recipient = %s AND evidence_sha256 = %s"
+            " AND (subject_id <> %s OR state = ANY(%s)) LIMIT 1",
+            (recipient, digest, new.subject_id, [state.value for state in ENDED]),
+        ).fetchone()
+        if reused is not None:
+            raise TermsRefused(Fault.EVIDENCE_REUSED, "the evidence stands under another consent of this recipient")
+    row = tx.execute(
+        "SELECT max(state_at) FROM consent WHERE subject_id = %s AND recipient = %s AND purpose = %s"
+        " AND state = 'withdrawn'",
+        (new.subject_id, recipient, new.purpose),
+    ).fetchone()
+    if row is not None and row[0] is not None and beijing_day(new.valid_from) < beijing_day(row[0]):
+        raise TermsRefused(Fault.BEFORE_WITHDRAWAL, "it would begin before the day of the last withdrawal")
 
 
 def record(tx: Transaction, consents: Collection[Consent], entries: Sequence[log.Entry]) -> None:
@@ -310,29 +347,44 @@ def count_uses(tx: Transaction, uses: Mapping[str, int]) -> None:
 # ---- intake ---------------------------------------------------------------------------------------------------------
 
 
-def covering(tx: Transaction, subject_ids: Collection[UUID], kind: str, at: date) -> dict[UUID, str]:
-    """Find, for each subject, a consent under which its rows of a kind may be taken in on a day (+08:00).
+_COVERING: Final = (
+    "SELECT subject_id, consent_id, w_acknowledged, array_to_string(items, ' ') FROM consent"
+    " WHERE subject_id = ANY(%b) AND items && %s"
+    " AND (state = 'active' OR (state = 'expired' AND state_at >= valid_until))"
+    " AND valid_from < %s AND valid_until >= %s ORDER BY subject_id, valid_until DESC, consent_id"
+)
 
-    A consent covers a kind if it was given for any field of it, to whichever recipient; it must be active, begin before
-    the day is over and reach to the end of the day. A kind that has W-fields (R-05) needs one with adverse
-    consequences acknowledged. Subjects without one are absent. Of several, the one that lasts longest is taken.
+
+def covering(tx: Transaction, subject_ids: Collection[UUID], kind: str, at: date) -> dict[UUID, Cover]:
+    """Find, for each subject, which items of a kind may be taken in on a day (+08:00), and a consent to name for it.
+
+    The items are those that the subject's consents cover together, to whichever recipients: holding is not releasing,
+    and each release is decided by one consent alone (consent.decision). A consent counts if it is active, begins before
+    the day is over and reaches to the end of the day. W-items (R-05) count only from consents with adverse consequences
+    acknowledged. Subjects without any item are absent. The consent named is the one that lasts longest of those that
+    count.
 
     A consent that the job has meanwhile marked expired still covers the days before it ended.
 
     Raises:
         KeyError: the catalogue has no such kind.
     """
-    declared = catalogue.current().kinds[kind]
-    needs_acknowledgement = any(spec.w for spec in declared.fields.values())
+    wanted = catalogue.current().kinds[kind].items
+    told = {True: wanted, False: wanted - catalogue.current().w_items}
     day_over = midnight(at + timedelta(days=1))
-    found = tx.execute(
-        "SELECT DISTINCT ON (subject_id) subject_id, consent_id FROM consent"
-        " WHERE subject_id = ANY(%b) AND items && %s AND (w_acknowledged OR NOT %s)"
-        " AND (state = 'active' OR (state = 'expired' AND state_at >= valid_until))"
-        " AND valid_from < %s AND valid_until >= %s ORDER BY subject_id, valid_until DESC, consent_id",
-        (list(subject_ids), sorted(declared.items), needs_acknowledgement, day_over, day_over),
-    )
-    return dict(found.fetchall())
+    named: dict[UUID, str] = {}
+    covered: dict[UUID, frozenset[str]] = {}
+    read: dict[tuple[str, bool], frozenset[str]] = {}
+    found = tx.execute(_COVERING, (list(subject_ids), sorted(wanted), day_over, day_over))
+    for subject_id, consent_id, acknowledged, written in found:
+        if (written, acknowledged) not in read:
+            read[written, acknowledged] = told[acknowledged].intersection(written.split())
+        items = read[written, acknowledged]
+        if items:
+            named.setdefault(subject_id, consent_id)
+            before = covered.get(subject_id, items)
+            covered[subject_id] = items if before is items else before | items
+    return {subject_id: Cover(consent_id, covered[subject_id]) for subject_id, consent_id in named.items()}
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Purposes of consent and their caps, read from purposes.yml.
 
-A purpose is a template: which kinds of record it may ever touch, and for history, validity, uses and answer mode the
-`ceiling` that no consent may pass and the `strictest` value that holds where a consent states nothing (R-10, R-44).
+A purpose is a template: through which doors it may be used, which kinds of record it may ever touch, and for history,
+validity, uses and answer mode the `ceiling` that no consent may pass and the `strictest` value that holds where a
+consent states nothing (R-10, R-44).
 The loader refuses what it does not understand: a misspelt cap must not become no cap.
 
 It does not say what a subject agreed to (consent.scope) and does not decide (consent.decision).
@@ -9,6 +10,7 @@ It does not say what a subject agreed to (consent.scope) and does not decide (co
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
@@ -20,6 +22,14 @@ from consent.errors import DeclarationInvalid
 from consent.scope import RANK, Mode, Scope
 
 Bound = TypeVar("Bound", int, Mode)
+
+
+class Entrance(StrEnum):
+    """Through which door a purpose may be used."""
+
+    LENDER = "lender"
+    SUBJECT = "subject"
+    AGENCY = "agency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,7 @@ class Purpose:
     code: str
     version: str
     titles: Mapping[str, str]
+    entrances: frozenset[Entrance]
     kinds: frozenset[str]
     business_number: bool
     history_months: Cap[int]
@@ -112,6 +123,7 @@ def _purpose(code: str, version: str, table: "_Table") -> Purpose:
         code=code,
         version=version,
         titles=MappingProxyType({language: table.text(language) for language in ("zh", "en", "bo")}),
+        entrances=_entrances(table),
         kinds=frozenset(table.texts("kinds")),
         business_number=table.flag("business_number"),
         history_months=_cap(table.table("history_months"), least=0),
@@ -122,6 +134,13 @@ def _purpose(code: str, version: str, table: "_Table") -> Purpose:
     )
     table.done()
     return purpose
+
+
+def _entrances(table: "_Table") -> frozenset[Entrance]:
+    try:
+        return frozenset(map(Entrance, table.texts("entrance")))
+    except ValueError as error:
+        raise DeclarationInvalid(f"{table.place}.entrance: {error}") from error
 
 
 def _cap(table: "_Table", *, least: int) -> Cap[int]:

@@ -1,11 +1,13 @@
 """The consent record: what is kept about one consent, and what must hold before it is kept. Pure.
 
 `settle` turns what somebody hands in into a record, in this order:
-  1. the purpose is a known one; classes and kinds become items of today's catalogue, frozen from here on
+  1. the purpose is a known one, and the recipient may use it; classes and kinds become items of today's catalogue,
+     frozen from here on
   2. one recipient, items within the purpose
   3. what is not stated takes the purpose's strictest value; what is stated stays within its ceiling
   4. dates in order; the period within the ceiling
-  5. whoever agreed has left evidence, and acknowledged adverse consequences in writing or not at all (R-05, R-73)
+  5. whoever agreed has left evidence, a collective the resolution of its meeting, and acknowledged adverse
+     consequences in writing or not at all (R-05, R-73)
 
 A period of n months ends with the day that has the same number n months on, that day included (民法典 §201–202), or
 with the last day of a shorter month. Days are days in Beijing (+08:00).
@@ -20,17 +22,16 @@ from typing import Final
 from uuid import UUID
 
 from consent.errors import Fault, TermsRefused
-from consent.evidence import Capture
+from consent.evidence import Capture, EvidenceKind
 from consent.grant import Grant, State
-from consent.purposes import Purpose, Purposes
-from consent.scope import Mode, Scope, recipient_name
+from consent.purposes import Entrance, Purpose, Purposes
+from consent.scope import Mode, Scope, names_one, recipient_name
 from registry.catalogue import Catalogue
 from registry.clock import BEIJING, beijing_day
 from registry.errors import RegistryError
 
 _AGREED: Final = frozenset({State.ACTIVE, State.PAUSED})
 _MONTHS_OF_A_YEAR: Final = 12
-_SEPARATORS: Final = ";；、|/\n"  # a recipient written with one of them is several
 
 
 class SubjectType(StrEnum):
@@ -45,7 +46,8 @@ class SubjectType(StrEnum):
 class NewConsent:
     """What is handed in. `items` may be class or kind codes too. None means: not stated.
 
-    `register_no` is the number in an agency's consent register, unique; `previous` the consent that this one replaces.
+    `register_no` is the number in an agency's consent register, unique; `previous` the consent that this one replaces;
+    `to_lender` says that the recipient is known to be a lender.
     """
 
     subject_id: UUID
@@ -63,6 +65,7 @@ class NewConsent:
     state: State = State.ACTIVE
     register_no: str | None = None
     previous: str | None = None
+    to_lender: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +115,15 @@ def settle(new: NewConsent, *, purposes: Purposes, catalogue: Catalogue) -> Term
     """
     purpose = purposes.get(new.purpose)
     if purpose is None:
-        raise TermsRefused(Fault.PURPOSE_UNKNOWN, f"{new.purpose!r} is no purpose of version {purposes.version}")
+        raise TermsRefused(Fault.PURPOSE_UNKNOWN, f"no purpose of version {purposes.version}")
+    if new.to_lender and Entrance.LENDER not in purpose.entrances:
+        raise TermsRefused(Fault.PURPOSE_NOT_FOR_LENDERS, f"lenders may not use {purpose.code}")
     try:
         items = catalogue.expand(new.items)
     except RegistryError as error:
         raise TermsRefused(Fault.ITEM_UNKNOWN, str(error)) from error
     recipient = recipient_name(new.recipient)
-    if not recipient or any(separator in new.recipient.strip() for separator in _SEPARATORS):
+    if not names_one(new.recipient):
         raise TermsRefused(Fault.RECIPIENT_NOT_ONE, "a consent names exactly one recipient")
     outside = sorted({item.partition(".")[0] for item in items if not purpose.allows_item(item)})
     if outside:
@@ -206,5 +211,7 @@ def _require_evidence(new: NewConsent) -> None:
         return
     if new.capture.evidence.sha256 is None:
         raise TermsRefused(Fault.EVIDENCE_MISSING, "a consent in force needs the hash of its evidence")
+    if new.subject_type is SubjectType.ORGANISATION and new.capture.evidence.kind is not EvidenceKind.RESOLUTION:
+        raise TermsRefused(Fault.RESOLUTION_MISSING, "a collective consents by resolution")
     if new.w_acknowledged and not new.capture.evidence.written:
         raise TermsRefused(Fault.ACKNOWLEDGEMENT_NOT_WRITTEN, "adverse consequences are acknowledged in writing")

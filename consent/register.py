@@ -97,7 +97,7 @@ _CHANNELS: Final[Mapping[str, Channel]] = MappingProxyType(
     }
 )
 _DATE: Final = re.compile(r"(\d{4})([-/.年])(\d{1,2})(?:[-/.月])(\d{1,2})日?|(\d{4})(\d{2})(\d{2})", re.ASCII)
-_TEXT_VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,31}")
+_TEXT_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}")  # as notices are published
 _NUMBER: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/-]{0,63}")
 _LIKE_RESIDENT_ID: Final = re.compile(r"\d{17}[\dXx]", re.ASCII)  # numbers are shown in reports, identifiers never
 _ITEMS_APART: Final = re.compile(r"[;；,，、\s]+")
@@ -236,7 +236,7 @@ def read_row(row_no: int, row: Mapping[str, str]) -> Line:
     state = _one_of(_STATES, _cell(row, "状态").lower(), Fault.STATE_UNKNOWN)
     acknowledged = _one_of(_ACKNOWLEDGED, _cell(row, "不良后果告知").lower(), Fault.ACKNOWLEDGEMENT_UNREADABLE)
     text_version = _cell(row, "文本版本")
-    if not _TEXT_VERSION.fullmatch(text_version):
+    if not _TEXT_VERSION.fullmatch(text_version):  # it goes to the log: no free text
         raise TermsRefused(Fault.TEXT_UNKNOWN, "no version of the text that was agreed to")
     language = _one_of(_LANGUAGES, _cell(row, "语言").lower(), Fault.LANGUAGE_UNKNOWN)
     channel = _one_of(_CHANNELS, _cell(row, "渠道").lower(), Fault.CHANNEL_UNKNOWN)
@@ -343,6 +343,19 @@ MEANINGS: Final[Mapping[Fault | Remark, tuple[str, str]]] = MappingProxyType(
         Fault.CHANNEL_UNKNOWN: ("渠道无法识别", "the channel is not known"),
         Fault.EVIDENCE_MISSING: ("生效的授权须有证据文件哈希", "a consent in force needs the hash of its evidence"),
         Fault.EVIDENCE_INVALID: ("证据文件哈希不是有效的SHA-256", "the evidence hash is not a valid SHA-256"),
+        Fault.PURPOSE_NOT_FOR_LENDERS: ("该用途不适用于贷款机构", "a purpose that lenders may not use"),
+        Fault.EVIDENCE_REUSED: (
+            "该证据已用于另一主体或已终止的授权，请提供新证据",
+            "the evidence already stands under a consent that has ended, or of somebody else; take new evidence",
+        ),
+        Fault.RESOLUTION_MISSING: (
+            "组织的授权须有成员会议决议作为证据",
+            "a collective consents by a resolution of its meeting; hand in its minutes",
+        ),
+        Fault.BEFORE_WITHDRAWAL: (
+            "生效日期早于最近一次撤回",
+            "would begin before the day of the last withdrawal for the same recipient and purpose",
+        ),
         Fault.TERMS_CHANGED: (
             "已同意的授权内容不得更改，请以新编号重新授权",
             "the terms of a consent that was given do not change; take a new consent under a new number",

@@ -53,6 +53,19 @@ class Scope:
     w_acknowledged: bool
 
 
+_SEPARATORS: Final = frozenset(";、|/")  # a name written with one of them is several; compared after NFKC
+
+
+def names_one(text: str) -> bool:
+    """Tell whether a text names exactly one organisation, in characters that can be seen.
+
+    Control and format characters are none: two names that look the same would be two organisations.
+    """
+    name = recipient_name(text)
+    plain = all(unicodedata.category(character) not in {"Cc", "Cf"} for character in text.strip())
+    return bool(name) and plain and _SEPARATORS.isdisjoint(name)
+
+
 def recipient_name(text: str) -> str:
     """Write an organisation's name the one way in which consents and registered lenders are compared.
 

@@ -4,6 +4,7 @@ An answer is never stored. It is built from the query's own row and the record v
 the same query opened again gives the same bytes and the same signature.
 
 Every field of every record carries its source, reference date and quality with it; every item says how whole it is.
+In mode verify a record is named by its commitment, and nothing of it is told.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,8 @@ from registry.records import OpenedRecord
 from registry.suites import sha256
 
 FORMAT = "qingqiao-answer/v1"
-NOTICE = "信息供参考，不是征信报告。 For information only; not a credit-bureau report."  # docs/requirements.md R-02, R-47
+# docs/requirements.md R-02, R-47
+NOTICE = "信息供参考，不是征信报告。 For information only; not a credit-bureau report."
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +92,14 @@ def _items(query: QueryFacts, records: Sequence[OpenedRecord], catalogue: Catalo
 
 def _record(record: OpenedRecord, *, values: bool) -> bytes:
     seen = record.visible
+    if not values:  # a remark or a period would tell more than yes or no
+        return canonical({"commitment": seen.commitment.hex()})
     return canonical(
         {
             **record.header,
             "commitment": seen.commitment.hex(),
             "remark": seen.remark,
-            "fields": record.fields if values else {},
+            "fields": record.fields,
         }
     )
 

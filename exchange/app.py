@@ -13,12 +13,13 @@ from typing import Any, Final
 
 import orjson
 import psycopg
+import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
-from exchange import audit_api, consents_api, lender_api, log_api
+from exchange import audit_api, consents_api, journal, lender_api, log_api
 from exchange.envelope import ClosedDoors, Envelope, Public
 from exchange.errors import ExchangeError, OutOfService
 from exchange.gate import Gate
@@ -65,6 +66,8 @@ def create_app(home: Home) -> FastAPI:
     Raises:
         KeyMissing: the keyring has no key that signs tokens.
     """
+    if not structlog.is_configured():  # whoever serves has set it up; without that, its default writes whole messages
+        journal.set_up()
     profile = Profile(home.settings.issuer)
     keys = TokenKeys.of(home.keyring)
     metrics = Metrics()
@@ -75,7 +78,6 @@ def create_app(home: Home) -> FastAPI:
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=MAX_BODY_BYTES,
         lifespan=_gate_open,
     )
     app.state.admissions = admissions(home.database)
@@ -96,7 +98,14 @@ def create_app(home: Home) -> FastAPI:
     app.openapi = _described(app, profile)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     app.add_middleware(ClosedDoors, guard=Guard(profile, keys), public=public_of(profile), issuer=profile.issuer)
     mode = Mode.SANDBOX.value if home.installation.mode is Mode.SANDBOX else None
-    app.add_middleware(Envelope, issuer=profile.issuer, metrics=metrics, mode=mode)
+    app.add_middleware(
+        Envelope,
+        issuer=profile.issuer,
+        metrics=metrics,
+        mode=mode,
+        public=public_of(profile),
+        most_body_bytes=MAX_BODY_BYTES,
+    )
     return app
 
 
@@ -175,6 +184,12 @@ def _handle_errors(app: FastAPI, issuer: str) -> None:
     @app.exception_handler(psycopg.OperationalError)
     async def unreachable(_: Request, __: Exception) -> Response:
         return response(tell(issuer, "out-of-service"))
+
+    @app.exception_handler(psycopg.DataError)
+    @app.exception_handler(OverflowError)
+    async def unholdable(_: Request, __: Exception) -> Response:
+        """Answer for a value that passed its model and that the database cannot hold."""
+        return response(tell(issuer, "request-malformed"))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:

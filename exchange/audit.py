@@ -1,8 +1,8 @@
 """The trail that regulators read: what the log says, in the clear that we keep beside it.
 
-Entries name random subject ids, never people. Each row says where it stands in the signed log, so that a regulator can
-hold it against a checkpoint. Reading the trail is itself an entry (docs/requirements.md, reports: auditors have
-their own log).
+Entries name random subject ids, never people. Each row says where it stands in the signed log, and whether what is
+shown of it is what the log signed (`registry.log.proven`): true, false, or null while no checkpoint covers it. Reading
+the trail is itself an entry (docs/requirements.md, reports: auditors have their own log).
 
 Paging goes backwards in time by an opaque cursor, over (time, entry id): new entries never shift a page.
 """
@@ -21,6 +21,7 @@ from registry import log
 from registry.canonical import b64url, unb64url
 from registry.clock import rfc3339
 from registry.database import Transaction
+from registry.trust import TrustPolicy
 
 PAGE_MOST: Final = 500
 
@@ -54,8 +55,17 @@ class Page:
     next_cursor: str | None
 
 
-def read(tx: Transaction, filters: Filters, *, limit: int, cursor: str | None = None) -> Page:
+def read(
+    tx: Transaction, filters: Filters, *, limit: int, cursor: str | None = None, policy: TrustPolicy | None = None
+) -> Page:
     """Read a page of the trail.
+
+    Args:
+        tx: the caller's transaction.
+        filters: which entries.
+        limit: how many at most.
+        cursor: where the page before ended.
+        policy: the log's keys, to hold each entry against the signed log; without them `proven` is null throughout.
 
     Raises:
         RequestRefused: the cursor is not one that a page gave.
@@ -65,13 +75,16 @@ def read(tx: Transaction, filters: Filters, *, limit: int, cursor: str | None = 
         where.append("(e.at, e.entry_id) < (%s, %s)")
         values += _opened(cursor)
     rows = tx.execute(
-        "SELECT e.entry_id, e.event, e.at, e.actor, e.subject_id, e.consent_id, e.query_id, e.fields, p.leaf_index"  # noqa: S608  # fixed texts, values apart
+        "SELECT e.event, e.at, e.actor, e.fields, e.subject_id, e.consent_id, e.query_id, e.entry_id, e.seed,"  # noqa: S608  # fixed texts, values apart
+        " p.leaf_index"
         " FROM log_entry e LEFT JOIN log_position p USING (entry_id)"
         f" WHERE {' AND '.join(where) or 'true'} ORDER BY e.at DESC, e.entry_id DESC LIMIT %s",
         [*values, limit + 1],
     ).fetchall()
     more = len(rows) > limit
-    return Page([_event(row) for row in rows[:limit]], _cursor(rows[limit - 1]) if more else None)
+    sides = [log.ClearSide(*row) for row in rows[:limit]]
+    proven = [None] * len(sides) if policy is None else log.proven(tx, sides, policy)
+    return Page(list(map(_event, sides, proven)), _cursor(sides[-1]) if more else None)
 
 
 def note_reading(tx: Transaction, actor: str, filters: Filters, count: int, *, at: datetime) -> None:
@@ -100,22 +113,23 @@ def _where(filters: Filters) -> tuple[list[str], list[Any]]:
     return [text for text, _ in chosen], [value for _, value in chosen]
 
 
-def _event(row: Sequence[Any]) -> dict[str, Any]:
+def _event(side: log.ClearSide, proven: bool | None) -> dict[str, Any]:  # noqa: FBT001  # what was found, not a switch
     return {
-        "entry_id": str(row[0]),
-        "event": row[1],
-        "at": rfc3339(row[2]),
-        "actor": row[3],
-        "subject_id": str(row[4]) if row[4] else None,
-        "consent_id": row[5],
-        "query_id": str(row[6]) if row[6] else None,
-        "fields": row[7],
-        "leaf_index": row[8],
+        "entry_id": str(side.entry_id),
+        "event": side.event,
+        "at": rfc3339(side.at),
+        "actor": side.actor,
+        "subject_id": str(side.subject_id) if side.subject_id else None,
+        "consent_id": side.consent_id,
+        "query_id": str(side.query_id) if side.query_id else None,
+        "fields": side.fields,
+        "leaf_index": side.leaf_index,
+        "proven": proven,
     }
 
 
-def _cursor(row: Sequence[Any]) -> str:
-    return b64url(orjson.dumps([rfc3339(row[2]), str(row[0])]))
+def _cursor(last: log.ClearSide) -> str:
+    return b64url(orjson.dumps([rfc3339(last.at), str(last.entry_id)]))
 
 
 def _opened(cursor: str) -> list[Any]:

@@ -27,6 +27,9 @@ class AuditEvent(BaseModel):
     query_id: UUID | None
     fields: dict[str, Any] = Field(examples=[{"access": {"reason": "withdrawn", "purpose": "LOAN_APPROVAL"}}])
     leaf_index: int | None
+    proven: bool | None = Field(
+        description="whether what is shown is what the signed log committed to; empty while no checkpoint covers it"
+    )
 
 
 class AuditPage(BaseModel):
@@ -59,7 +62,7 @@ def build_router(home: Home) -> APIRouter:
         """Give a page of entries, newest first. That it was read is an entry as well."""
         filters = audit.Filters(event, actor, lender, reason, purpose, subject_id, consent_id, query_id, since, until)
         with home.database.transaction() as tx:
-            page = audit.read(tx, filters, limit=limit, cursor=cursor)
+            page = audit.read(tx, filters, limit=limit, cursor=cursor, policy=home.keyring.policy())
             audit.note_reading(tx, caller.client_id, filters, len(page.events), at=clock.now())
         return AuditPage.model_validate({"events": page.events, "next_cursor": page.next_cursor})
 

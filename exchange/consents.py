@@ -5,6 +5,7 @@
   * a consent is recorded under the subject's random id, which is made if need be
   * a withdrawal freezes, in its own transaction, the records that no other consent of the subject covers any more;
     they are shown to nobody from that commit on, and shredded when the time for corrections is over (`jobs`)
+  * what no consent covers is looked for among all subjects as well, in case a freezing was missed (`jobs`)
   * intake is told on which basis each row may be held (`basis_of`)
 """
 
@@ -29,6 +30,7 @@ from registry.database import Transaction
 from registry.identifiers import Identifier, ResidentId, years_between
 
 _HEADER_WITHIN_ROWS = 10
+SUBJECTS_AT_ONCE = 1000  # of all subjects, in one transaction of the job, so that it holds few locks
 _PEOPLE_AT_ONCE = 20_000  # of a file; a bound on memory
 _REGISTER_MARKS = {"授权编号", "身份证号", "被授权机构"}
 
@@ -58,7 +60,8 @@ def grant(home: Home, identifier: Identifier, new: NewConsent, *, actor: str) ->
     """Record one consent. `new.subject_id` is replaced by the subject's own.
 
     Raises:
-        TermsRefused: terms that no consent may have.
+        TermsRefused: terms that no consent may have, evidence that stands under another consent of this recipient, or
+            a first day before that of the last withdrawal.
     """
     now = clock.now()
     today = clock.beijing_day(now)
@@ -66,7 +69,10 @@ def grant(home: Home, identifier: Identifier, new: NewConsent, *, actor: str) ->
         raise TermsRefused(Fault.GUARDIAN_NEEDED, "a child under 14: a guardian has to consent")
     with home.database.transaction() as tx:
         subject_id = store.ensure_subjects(tx, home.keyring, [identifier], now=now)[identifier.text]
-        return ledger.create(tx, replace(new, subject_id=subject_id), home.keyring, now, actor=actor)
+        store.hold_subjects(tx, [subject_id])
+        mine = replace(new, subject_id=subject_id)
+        ledger.refuse_replayed(tx, mine)
+        return ledger.create(tx, mine, home.keyring, now, actor=actor)
 
 
 def withdraw(home: Home, consent_id: str, channel: Channel, *, actor: str, recipient: str | None = None) -> Consent:
@@ -100,8 +106,24 @@ def expire_due(tx: Transaction, *, now: datetime) -> int:
     return len(subjects)
 
 
+def freeze_uncovered(tx: Transaction, after: UUID, *, now: datetime) -> list[UUID]:
+    """Freeze what no consent covers, for a page of all subjects: those that come after one, in the order of their ids.
+
+    For the job that looks at everybody, whatever changed: give the last one of a page to get the next; the
+    page after the last is shorter than SUBJECTS_AT_ONCE.
+    """
+    page = tx.execute(
+        "SELECT subject_id FROM subject WHERE subject_id > %s ORDER BY subject_id LIMIT %s", (after, SUBJECTS_AT_ONCE)
+    ).fetchall()
+    subjects = [row[0] for row in page]
+    _freeze_uncovered(tx, subjects, now=now)
+    return subjects
+
+
 def _freeze_uncovered(tx: Transaction, subjects: Collection[UUID], *, now: datetime) -> None:
     """Freeze the records of every kind that no consent of their subject covers any more."""
+    if subjects:
+        store.hold_subjects(tx, subjects)
     today = clock.beijing_day(now)
     for kind in catalogue.current().kinds.values():
         if kind.consent_required and subjects:
@@ -114,6 +136,9 @@ def _freeze_uncovered(tx: Transaction, subjects: Collection[UUID], *, now: datet
 def basis_of(home: Home, kind: str, identifiers: Sequence[str], at: date) -> list[Basis | None]:
     """Say on which consent each person's row of a kind may be held on a day; None: on none (intake's step 4).
 
+    With it goes which fields may be held: those that the person's consents cover together, W-fields only where adverse
+    consequences were acknowledged (R-05). A field that no lender may see (an account number) is in no consent.
+
     People are looked up, never made: an official's file must not leave a trace of who has not consented.
     """
     people = [ResidentId(text) for text in dict.fromkeys(identifiers)]  # normalised by whoever asks
@@ -121,13 +146,18 @@ def basis_of(home: Home, kind: str, identifiers: Sequence[str], at: date) -> lis
     with home.database.transaction() as tx:
         for first in range(0, len(people), _PEOPLE_AT_ONCE):
             subjects = store.lookup(tx, home.keyring, people[first : first + _PEOPLE_AT_ONCE])
-            consents = ledger.covering(tx, list(subjects.values()), kind, at)
+            covered = ledger.covering(tx, list(subjects.values()), kind, at)
+            fields = {items: _fields(items) for items in {cover.items for cover in covered.values()}}
             held |= {
-                text: Basis(BasisKind.CONSENT, consents[subject_id])
+                text: Basis(BasisKind.CONSENT, cover.consent_id, fields[cover.items])
                 for text, subject_id in subjects.items()
-                if subject_id in consents
+                if (cover := covered.get(subject_id)) is not None
             }
     return [held.get(text) for text in identifiers]
+
+
+def _fields(items: frozenset[str]) -> frozenset[str]:
+    return frozenset(item.partition(".")[2] for item in items)
 
 
 def read_register(raw: bytes) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@ stays with whoever collected it. The subject's own pages, and consents taken by 
 """
 
 from datetime import date, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,16 +14,20 @@ from consent import ledger
 from consent.errors import TermsRefused, TransitionRefused
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.record import Consent, NewConsent, SubjectType, midnight
+from consent.register import MEANINGS
 from consent.scope import Mode
 from exchange import consents, problems
 from exchange.errors import RequestRefused
 from exchange.home import Home
-from exchange.lender_api import SubjectModel, identifier_of
+from exchange.lender_api import CODE, Code, ItemCode, SubjectModel, identifier_of, refuse_personal
 from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
 from registry.clock import rfc3339
 from registry.records import NOBODY
+
+_MOST: Final = 10_000  # uses or months: far beyond any ceiling, and within what the database holds
+Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2100, 1, 1))]
 
 
 class _Model(BaseModel):
@@ -41,20 +45,20 @@ class GrantModel(_Model):
     """A consent as it was taken. What is not stated becomes the strictest value of the purpose."""
 
     subject: SubjectModel
-    purpose: str = Field(max_length=40, examples=["LOAN_APPROVAL"])
-    items: list[Annotated[str, Field(max_length=80)]] = Field(min_length=1, max_length=400, examples=[["SUBSIDY"]])
-    valid_from: date = Field(description="first day, in Beijing")
-    valid_to: date | None = Field(default=None, description="last day, that day included")
-    history_months: int | None = Field(default=None, ge=1)
-    max_uses: int | None = Field(default=None, ge=1)
+    purpose: str = Field(pattern=CODE, max_length=40, examples=["LOAN_APPROVAL"])
+    items: list[ItemCode] = Field(min_length=1, max_length=400, examples=[["SUBSIDY"]])
+    valid_from: Day = Field(description="first day, in Beijing")
+    valid_to: Day | None = Field(default=None, description="last day, that day included")
+    history_months: int | None = Field(default=None, ge=1, le=_MOST)
+    max_uses: int | None = Field(default=None, ge=1, le=_MOST)
     mode: Literal["verify", "summary"] | None = None
     adverse_consequences_acknowledged: bool = False
-    text_version: str = Field(max_length=20, examples=["2026-01"])
+    text_version: str = Field(pattern=r"^[0-9]{4}-[0-9]{2}$", examples=["2026-01"])
     text_language: Language = Field(examples=["bo"])
     channel: Literal[Channel.COUNTER, Channel.VILLAGE] = Field(examples=["village"])
     evidence: EvidenceModel
-    collector: str | None = Field(default=None, max_length=64, description="a code of the lender's own, not a name")
-    place: str | None = Field(default=None, pattern=r"^\d{6,12}$", description="division code")
+    collector: Code | None = Field(default=None, description="a code of the lender's own, not a name")
+    place: str | None = Field(default=None, pattern=r"^[0-9]{6,12}$", description="division code")
 
 
 class WithdrawModel(_Model):
@@ -88,6 +92,7 @@ def build_router(home: Home) -> APIRouter:
     def record(given: GrantModel, caller: calling) -> ConsentModel:
         """Record a consent that names the calling lender, and sign its receipt."""
         identifier = identifier_of(given.subject)
+        refuse_personal(given.collector)
         new = NewConsent(
             subject_id=NOBODY,
             subject_type=SubjectType.PERSON if given.subject.type == "resident_id" else SubjectType.ORGANISATION,
@@ -108,11 +113,13 @@ def build_router(home: Home) -> APIRouter:
             history_months=given.history_months,
             max_uses=given.max_uses,
             mode=Mode(given.mode) if given.mode else None,
+            to_lender=True,
         )
         try:
             return _shown(consents.grant(home, identifier, new, actor=caller.client_id))
         except TermsRefused as refused:
-            raise RequestRefused("consent-terms", str(refused)) from refused
+            fault = f"{refused.code.value}: {MEANINGS[refused.code][1]}"  # never what was sent
+            raise RequestRefused("consent-terms", fault) from refused
 
     @router.get("/{consent_id}", summary="See a consent", responses=problems.responses(401, 403, 404))
     def see(consent_id: str, caller: calling) -> ConsentModel:

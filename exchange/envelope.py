@@ -4,16 +4,18 @@
   1. a request id of ours (one sent by a caller is not taken over: it could carry anything)
   2. an address that holds an identifier is refused unread: a subject belongs in the body
   3. whatever fails inside becomes a problem without details; the journal gets class and place
-  4. security headers, the mode of a sandbox, one line in the journal, metrics
+  4. security headers, the mode of a sandbox, one line in the journal, metrics; what is behind a closed door is
+     stored by nobody on the way, unless its route says otherwise
+  5. a body is read up to a limit; what is longer is a problem too, and no failure
 
 `ClosedDoors`, next
-  5. every path that is not listed as public needs valid credentials before any route runs;
+  6. every path that is not listed as public needs valid credentials before any route runs;
      what was verified is left in the request's scope for the route (`oauth.doors`)
 
-Bodies are limited by the application itself (`app`), before a route reads them.
 """
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -21,6 +23,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exchange.errors import CredentialsRefused
@@ -43,6 +46,9 @@ _SECURITY_HEADERS: Final = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"strict-transport-security", b"max-age=31536000"),
 )
+_CACHE_CONTROL: Final = b"cache-control"
+_NOT_STORED: Final = ((_CACHE_CONTROL, b"no-store"),)
+_DIGITS_AT_MOST: Final = 19  # of a length that can be meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +64,14 @@ class Public:
 
 
 class Envelope:
-    """See the module's header, 1 to 4."""
+    """See the module's header, 1 to 5."""
 
-    def __init__(self, app: ASGIApp, *, issuer: str, metrics: Metrics, mode: str | None) -> None:
+    def __init__(  # what it surrounds, and what it needs for that
+        self, app: ASGIApp, *, issuer: str, metrics: Metrics, mode: str | None, public: Public, most_body_bytes: int
+    ) -> None:
         self._app = app
+        self._public = public
+        self._most_body_bytes = most_body_bytes
         self._issuer = issuer
         self._metrics = metrics
         self._headers = (*_SECURITY_HEADERS, *(((b"qingqiao-mode", mode.encode()),) if mode else ()))
@@ -82,15 +92,19 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *extra]  # 4
+                sent = message["headers"]
+                open_to_all = self._public.has(scope["path"]) or any(name == _CACHE_CONTROL for name, _ in sent)
+                message["headers"] = [*sent, *extra, *(() if open_to_all else _NOT_STORED)]  # 4
             await send(message)
 
         try:
             if _names_somebody(scope):  # 2
                 detail = "an address never holds an identifier; send it in the body"
                 await _send(tell(self._issuer, "request-malformed", detail=detail), send_with_headers)
+            elif _stated_length(scope) > self._most_body_bytes:  # 5
+                await _send(tell(self._issuer, "body-too-large"), send_with_headers)
             else:
-                await self._app(scope, receive, send_with_headers)
+                await self._app(scope, _limited(receive, self._most_body_bytes), send_with_headers)
         except Exception as error:  # noqa: BLE001  # 3: the last place that can keep its message out of the server's log
             self._journal.error("failed", request_id=request_id, exc_info=error)
             if not status:
@@ -117,7 +131,7 @@ class Envelope:
 
 
 class ClosedDoors:
-    """See the module's header, 5."""
+    """See the module's header, 6."""
 
     def __init__(self, app: ASGIApp, *, guard: Guard, public: Public, issuer: str) -> None:
         self._app = app
@@ -139,6 +153,29 @@ class ClosedDoors:
             await send({"type": "websocket.close", "code": 1008})  # nothing here speaks it
             return
         await self._app(scope, receive, send)
+
+
+def _stated_length(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() and len(value) < _DIGITS_AT_MOST else sys.maxsize
+    return 0
+
+
+def _limited(receive: Receive, most: int) -> Receive:
+    """Count what a body that states no length brings; too much of it is the 413 that the application knows."""
+    read = 0
+
+    async def limited() -> Message:
+        nonlocal read
+        message = await receive()
+        if message["type"] == "http.request":
+            read += len(message.get("body", b""))
+            if read > most:
+                raise HTTPException(413)
+        return message
+
+    return limited
 
 
 def _template(scope: Scope) -> str:

@@ -1,14 +1,14 @@
 """The file that proves an answer: assembled here, checked by `registry.verify` without us.
 
-  full       for the lender: receipt, answer, openings of every served field, and all proofs
-  redacted   for anyone: entries, record commitments and proofs, without a value, a lender or a consent
+  full       for the lender: receipt, answer, openings of every served field and of the subject, and all proofs
+  redacted   for anyone: entries, record commitments and proofs, without a value, a lender or a subject
 
 Both rest on one checkpoint. While it does not cover every entry, there is no evidence yet (None; the door says 202).
 Record headers name source, file digest and row, no person. The full form is built from what the gate opened, by the
 same act that decided and logged it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -21,13 +21,10 @@ from exchange.home import Home
 from exchange.release import Permitted
 from registry import log, merkle, store
 from registry.canonical import canonical
+from registry.commitments import SUBJECT
 from registry.database import Transaction
 from registry.records import OpenedRecord, RecordRef, VisibleRecord
-from registry.verify import FORMAT
-
-_ACCESS_OPENED = {"full": ("access", "records"), "redacted": ("records",)}
-_CONSENT_OPENED = {"full": ("receipt_sha256",), "redacted": ()}
-_CHUNK_OPENED = ("records", "records_root", "raw_sha256")
+from registry.verify import ACCESS_OPENED, CHUNK_OPENED, CONSENT_OPENED, FORMAT
 
 
 def full(home: Home, permitted: Permitted) -> bytes | None:
@@ -84,13 +81,13 @@ def _parts(
     if access is None:
         raise RequestRefused("query-unknown")
     consent = ledger.get(tx, [consent_id])[consent_id]
-    chunks = store.chunks(tx, {record.chunk_id for record in records})
-    order = sorted(chunks, key=str)
+    order = list(dict.fromkeys(record.chunk_id for record in records))
+    chunks = store.chunks(tx, order)
     wanted = [access, consent.receipt_entry, *(chunks[chunk_id].entry_id for chunk_id in order)]
     proofs, openings = log.proofs(tx, wanted), log.openings(tx, wanted)
     if len(proofs) < len(wanted):
         return None
-    opened = [_ACCESS_OPENED[form], _CONSENT_OPENED[form], *[_CHUNK_OPENED] * len(order)]
+    opened = [ACCESS_OPENED[form], CONSENT_OPENED[form], *[CHUNK_OPENED] * len(order)]
     entries = [_entry(proofs[one], openings[one], names) for one, names in zip(wanted, opened, strict=True)]
     return {
         "format": FORMAT,
@@ -99,7 +96,7 @@ def _parts(
         "consent": entries[1],
         "chunks": entries[2:],
         "checkpoint": proofs[access].note,
-        "records": [_placed(record, order.index(record.chunk_id), chunks[record.chunk_id]) for record in records],
+        "records": _placed(records, chunks),
     }
 
 
@@ -111,22 +108,34 @@ def _entry(proof: log.InclusionProof, opening: log.Opening, names: Iterable[str]
     }
 
 
-def _placed(record: VisibleRecord, chunk: int, source: store.ChunkProofSource) -> dict[str, Any]:
-    hashes = [merkle.leaf_hash(commitment) for commitment in source.commitments]
-    return {
-        "chunk": chunk,
-        "position": record.chunk_position,
-        "size": len(hashes),
-        "path": [node.hex() for node in merkle.inclusion_path(hashes, record.chunk_position)],
-    }
+def _placed(records: Sequence[VisibleRecord], chunks: Mapping[UUID, store.ChunkProofSource]) -> list[dict[str, Any]]:
+    """Say where each record lies. Chunks are numbered as they come; each is hashed once, however many lie in it."""
+    numbers: dict[UUID, int] = {}
+    trees: list[merkle.Levels] = []
+    places = []
+    for record in records:
+        number = numbers.setdefault(record.chunk_id, len(numbers))
+        if number == len(trees):
+            trees.append(merkle.Levels.over(merkle.leaf_hashes(chunks[record.chunk_id].commitments)))
+        path = trees[number].path(record.chunk_position)
+        places.append(
+            {
+                "chunk": number,
+                "position": record.chunk_position,
+                "size": trees[number].size,
+                "path": [node.hex() for node in path],
+            }
+        )
+    return places
 
 
 def _record(opened: OpenedRecord, *, values: bool) -> dict[str, Any]:
     proving = opened.proving
     if proving is None:
         raise TypeError("evidence is made from an answer that was asked for again")
+    told = {SUBJECT: str(opened.visible.ref.subject_id), **(opened.fields if values else {})}
     return {
         "header": dict(opened.header),
         "digests": dict(proving.digests),
-        "opened": {n: {"salt": proving.salts[n].hex(), "value": v} for n, v in opened.fields.items()} if values else {},
+        "opened": {name: {"salt": proving.salts[name].hex(), "value": value} for name, value in told.items()},
     }

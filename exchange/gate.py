@@ -92,8 +92,7 @@ class Gate:
             results = list(settle(self._home, [ask for ask, _ in batch]))
         except Exception as error:  # noqa: BLE001  # whoever waits must be told, whatever it was
             _log.exception("release_failed", requests=len(batch), error=type(error).__name__)
-            down = OutOfService("the registry cannot be reached") if _is_outage(error) else error
-            results = [down] * len(batch)
+            results = [OutOfService("the registry cannot be reached") if _is_outage(error) else error] * len(batch)
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_deliver, [future for _, future in batch], results)
 

@@ -23,6 +23,7 @@ from functools import partial
 from threading import Event as Signal
 from threading import Thread
 from typing import Final
+from uuid import UUID
 
 import structlog
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, JobExecutionEvent
@@ -63,12 +64,25 @@ class Job:
 
 def sequence_log(home: Home) -> None:
     """Number, hash and sign the entries that wait."""
-    log.sequence_all(home.database, home.keyring.log_signers(), home.installation.log_origin, now=clock.now())
+    signed = home.settings.home / "keys" / log.SIGNED_FILE
+    origin = home.installation.log_origin
+    log.sequence_all(home.database, home.keyring.log_signers(), origin, now=clock.now(), signed=signed)
 
 
 def expire_consents(home: Home) -> None:
     """End consents whose time is over, and freeze what rested on them; the gate goes by the date in any case."""
     _until_done(home, lambda tx: consents.expire_due(tx, now=clock.now()), ledger.EXPIRE_AT_ONCE)
+
+
+def freeze_uncovered(home: Home) -> None:
+    """Freeze whatever no consent covers, of all subjects, page by page; what a withdrawal froze already stays so."""
+    after = UUID(int=0)
+    while True:
+        with home.database.transaction() as tx:
+            page = consents.freeze_uncovered(tx, after, now=clock.now())
+        if len(page) < consents.SUBJECTS_AT_ONCE:
+            return
+        after = page[-1]
 
 
 def shred_records(home: Home) -> None:
@@ -123,6 +137,7 @@ def table() -> list[Job]:
         Job("log:sequence", SEQUENCE_SECONDS, sequence_log),
         Job("consent:expire", 60, expire_consents),
         Job("intake:reevaluate", 120, Reevaluation()),
+        Job("consent:freeze-uncovered", 3600, freeze_uncovered),
         Job("intake:destroy-raw", 3600, destroy_raw_files),
         Job("registry:shred-frozen", 3600, shred_records),
         Job("oauth:forget-proofs", 300, forget_proofs),

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
+from consent import purposes
 from consent.scope import Mode
 from exchange import evidence, problems
 from exchange.errors import RequestRefused
@@ -29,7 +30,7 @@ from exchange.release import Ask, AskAgain, Outcome, Permitted, Refused, respons
 from registry import catalogue, profile
 from registry.canonical import canonical
 from registry.errors import CanonicalError, CatalogueError, MalformedIdentifier
-from registry.identifiers import CreditCode, Identifier, ResidentId
+from registry.identifiers import CreditCode, Identifier, ResidentId, SubjectKind, normalise, parse_identifier
 from registry.profile import Claim
 
 RETRY_AFTER_SECONDS: Final = 1  # the log is sequenced within a second
@@ -38,8 +39,16 @@ _KEY_LENGTHS: Final = range(8, 129)
 JSON: Final = "application/json"
 QUERIES_PATH: Final = "/v1/queries"
 CODE: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
-REFERENCE: Final = r"^[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"  # printable; a code of the lender's own
-_EIGHTEEN: Final = re.compile(r"(?=([0-9]{17}[0-9Xx]))")
+REFERENCE: Final = r"^[A-Za-z0-9._:/-]{1,64}$"  # a code of the lender's own: it goes to the log in clear
+PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
+_LONGEST_VALUE: Final = 200
+_IDENTIFIER_LENGTH: Final = 18
+_APART: Final = re.compile(r"[^0-9A-Z]")
+_LIKE_IDENTIFIER: Final = re.compile(r"(?=([0-9]{17}[0-9X]|[0-9A-Z]{2}[0-9]{6}[0-9A-Z]{10}))")
+
+Printable = Annotated[str, Field(pattern=PRINTABLE)]
+Code = Annotated[str, Field(pattern=REFERENCE, max_length=64)]
+ItemCode = Annotated[str, Field(pattern=PRINTABLE, max_length=80)]
 
 
 class _Strict(BaseModel):
@@ -50,22 +59,22 @@ class SubjectModel(_Strict):
     """Whom it is about. `identifier`: 18 characters, resident id (公民身份号码) or credit code (统一社会信用代码)."""
 
     type: Literal["resident_id", "uscc"]
-    identifier: str = Field(min_length=8, max_length=40)
+    identifier: Printable = Field(min_length=8, max_length=40)
 
 
 class ClaimModel(_Strict):
     """A statement to be answered yes, no or unknown, in mode `verify`. Money in fen, areas in 1/10000 亩."""
 
-    item: str = Field(max_length=80)
+    item: ItemCode
     relation: Literal["exists", "equals", "at_least", "at_most"] = "exists"
-    value: str | int | bool | None = None
+    value: Annotated[str, Field(pattern=PRINTABLE, max_length=_LONGEST_VALUE)] | int | bool | None = None
 
 
 class StaffModel(_Strict):
     """Who at the lender asks (征信业管理条例 §22). Codes of the lender's own, not names."""
 
-    user_id: str = Field(pattern=REFERENCE, max_length=64)
-    department: str = Field(pattern=REFERENCE, max_length=64)
+    user_id: Code
+    department: Code
 
 
 class QueryModel(_Strict):
@@ -73,9 +82,9 @@ class QueryModel(_Strict):
 
     subject: SubjectModel
     purpose: str = Field(pattern=CODE, max_length=40)
-    business_no: str | None = Field(default=None, pattern=REFERENCE, max_length=64)
+    business_no: Code | None = None
     mode: Literal["verify", "summary"] = "summary"
-    items: list[Annotated[str, Field(max_length=80)]] | None = Field(default=None, min_length=1, max_length=400)
+    items: list[ItemCode] | None = Field(default=None, min_length=1, max_length=400)
     claims: list[ClaimModel] | None = Field(default=None, min_length=1, max_length=50)
     staff: StaffModel | None = None
 
@@ -122,18 +131,26 @@ def read_query(body: bytes) -> tuple[QueryModel, Identifier, bytes]:
         raise RequestRefused(
             "request-malformed", f"these parts are missing or have another shape: {', '.join(known) or 'unknown parts'}"
         ) from error
-    _refuse_personal(query)
+    staff = (query.staff.user_id, query.staff.department) if query.staff else ()
+    refuse_personal(query.business_no, *staff)
     return query, identifier_of(query.subject), text
 
 
-def _refuse_personal(query: QueryModel) -> None:
-    """Refuse a resident id in the fields that go to the log in clear: they are for the lender's own codes."""
-    staff = (query.staff.user_id, query.staff.department) if query.staff else ()
-    for text in (query.business_no or "", *staff):
-        for found in _EIGHTEEN.finditer(text):
-            with suppress(MalformedIdentifier):
-                ResidentId.parse(found[1])
-                raise RequestRefused("request-malformed", "business_no and staff are codes; they hold a resident id")
+def refuse_personal(*codes: str | None) -> None:
+    """Refuse an identifier in what goes to the log in clear: these are for the lender's own codes.
+
+    Looked for as it would be read: without the marks that may stand between its characters.
+
+    Raises:
+        RequestRefused: a resident id or a credit code stands in one of them.
+    """
+    for code in codes:
+        if code is not None and len(code) >= _IDENTIFIER_LENGTH:
+            for found in _LIKE_IDENTIFIER.finditer(_APART.sub("", normalise(code))):
+                for kind in SubjectKind:
+                    with suppress(MalformedIdentifier):
+                        parse_identifier(kind, found[1])
+                        raise RequestRefused("request-malformed", "a field for codes holds an identifier")
 
 
 def identifier_of(subject: SubjectModel) -> Identifier:
@@ -153,14 +170,19 @@ def read_ask(request: Request, query: QueryModel, identifier: Identifier, body: 
     """Turn a request into the gate's question.
 
     Raises:
-        RequestRefused: an item that the catalogue does not have, claims without mode `verify`, a bad Idempotency-Key.
+        RequestRefused: a purpose or an item that is not published, claims without mode `verify`, two claims on one
+            item, a bad Idempotency-Key.
     """
     if key is not None and (len(key) not in _KEY_LENGTHS or not key.isascii() or not key.isprintable()):
         raise RequestRefused("idempotency-key-malformed", "an Idempotency-Key is 8 to 128 printable ASCII characters")
+    if purposes.current().get(query.purpose) is None:
+        raise RequestRefused("purpose-unknown")
     if (query.mode == "verify") != (query.claims is not None):
         raise RequestRefused("request-malformed", "mode verify needs claims, and claims need mode verify")
     claims = tuple(Claim(one.item, one.relation, one.value) for one in query.claims or ())
     asked = [claim.item for claim in claims] if claims else query.items
+    if claims and len(set(asked or ())) < len(claims):  # several limits on one item would measure it
+        raise RequestRefused("request-malformed", "one claim an item")
     try:
         items = _expanded(tuple(asked)) if asked is not None else None
         comparable = all(profile.comparable(claim, catalogue.current()) for claim in claims)

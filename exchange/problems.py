@@ -90,6 +90,8 @@ _REFUSALS: Final = (
        "the query names no item", "name at least one item or class"),
     _p(422, "purpose-unknown", "Unknown purpose", "未知的查询目的",
        "the purpose is not in the catalogue of purposes", "use a published purpose code"),
+    _p(403, "purpose-not-for-lenders", "The purpose is not for lenders", "该查询目的不适用于贷款机构",
+       "the purpose is used by subjects about themselves, or within government", "ask for a purpose of your own"),
     _p(422, "business-number-missing", "The business number is missing", "缺少业务编号",
        "this purpose needs the number of the application or loan", "send business_no"),
 )  # fmt: skip

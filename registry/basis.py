@@ -26,12 +26,16 @@ class BasisKind(StrEnum):
 class Basis:
     """One ground: its kind and what it refers to (a consent id, an article, a publication).
 
+    `fields` are the catalogue fields of the kind asked about that may be held on it; None is all of them. It is told
+    to intake and not part of the written form: what a record lacks says it.
+
     Raises:
         ValueError: the reference is empty, too long or has control characters.
     """
 
     kind: BasisKind
     reference: str
+    fields: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a ground that points to nothing."""

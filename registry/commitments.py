@@ -20,6 +20,7 @@ from registry.suites import random_bytes, sha256, sha256_each, sha256_hex
 
 SEED_BYTES: Final = 16
 SALT_BYTES: Final = 16
+SUBJECT: Final = "subject"  # the name under which a record commits to its subject's id; no field may have it
 _SALT: Final = b"qq-salt\x00"
 _FIELD: Final = b"qq-field\x00"
 _RECORD: Final = b"qq-record\x00"

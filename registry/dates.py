@@ -1,9 +1,10 @@
 """Calendar dates as agencies write them, turned into ISO 8601 with the precision that was stated.
 
 Read: `2024-01-15` `2024/1/15` `2024.1.15` `20240115` `2024年1月15日` `2024年1月` `2024-01` `2024年` `2024`, each also
-full-width, with Chinese numerals (二〇二四年一月十五日) or with a time behind it, and spreadsheet serials of the 1900
-system. Serial 60 is the 29 February 1900 that never was and is refused. A two-digit year is refused: nobody guesses a
-century. So is a number of six digits, which may be a two-digit year as well. After docs/requirements.md, identifiers.
+full-width, with Chinese numerals (二〇二四年一月十五日) or with a time behind it, without 日 at its end, and
+spreadsheet serials of the 1900 system, with or without the time of day. Serial 60 is the 29 February 1900 that never
+was and is refused. A two-digit year is refused: nobody guesses a century. So is a number of six digits, which may be
+a two-digit year as well. After docs/requirements.md, identifiers.
 """
 
 import re
@@ -39,18 +40,21 @@ _EPOCH: Final = date(1899, 12, 30)  # serials after the 29 February 1900 that ne
 _FALSE_LEAP_DAY: Final = 60
 _LAST_SERIAL: Final = 2_958_465  # 9999-12-31
 _FIRST_YEAR, _LAST_YEAR = 1850, 2200
-_SERIAL_DIGITS: Final = 5
 _BLANKS: Final = re.compile("[\\s\u00ad\u200b-\u200f\u2060\ufeff]+")
 _TIME: Final = re.compile(r"[T ]\s*[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?\s*(?:Z|[+-][0-9]{2}:?[0-9]{2})?$")
 _FORMS: Final = (
     re.compile(r"(?P<y>[0-9]{4})(?P<s>[-/.])(?P<m>[0-9]{1,2})(?P=s)(?P<d>[0-9]{1,2})"),
-    re.compile(r"(?P<y>[0-9]{4})年(?P<m>[0-9]{1,2})月(?P<d>[0-9]{1,2})[日号]"),
+    re.compile(r"(?P<y>[0-9]{4})年(?P<m>[0-9]{1,2})月(?P<d>[0-9]{1,2})[日号]?"),
     re.compile(r"(?P<y>[0-9]{4})(?P<m>[0-9]{2})(?P<d>[0-9]{2})"),
     re.compile(r"(?P<y>[0-9]{4})[-/.](?P<m>[0-9]{1,2})"),
     re.compile(r"(?P<y>[0-9]{4})年(?P<m>[0-9]{1,2})月(?:份)?"),
     re.compile(r"(?P<y>[0-9]{4})年?(?:度)?"),
 )
-_TWO_DIGIT_YEAR: Final = re.compile(r"'?[0-9]{2}(?:[-/.][0-9]{1,2}[-/.][0-9]{1,2}|年[0-9]{1,2}月.*|年)|[0-9]{6}")
+_TWO_DIGIT_YEAR: Final = re.compile(
+    r"'?[0-9]{2}(?:[-/.][0-9]{1,2}(?:[-/.][0-9]{1,2})?|年[0-9]{1,2}月.*|年)|[0-9]{6}"
+    r"|[0-9]{1,2}(?P<s>[-/.])[0-9]{1,2}(?P=s)[0-9]{2}"  # 1/15/24
+)
+_SERIAL: Final = re.compile(r"[0-9]{5}(?:\.[0-9]{1,15})?")  # with the time of day behind the point
 _NUMERALS: Final = {ord(numeral): str(value) for value, numeral in enumerate("〇一二三四五六七八九")} | {ord("零"): "0"}
 _TENS: Final = re.compile("([一二三]?)十([一二三四五六七八九]?)")
 
@@ -105,8 +109,8 @@ def _from_text(text: str) -> StatedDate:
             return _checked(match.groupdict())
     if _TWO_DIGIT_YEAR.fullmatch(folded):
         raise DateAmbiguous("a date with a two-digit year")
-    if folded.isascii() and folded.isdigit() and len(folded) == _SERIAL_DIGITS:
-        return StatedDate(from_serial(int(folded)).isoformat(), Precision.DAY)
+    if _SERIAL.fullmatch(folded):
+        return StatedDate(from_serial(float(folded)).isoformat(), Precision.DAY)
     raise DateUnreadable("not a date in a form that is known")
 
 

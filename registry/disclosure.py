@@ -17,11 +17,10 @@ from dataclasses import dataclass
 import orjson
 
 from registry.canonical import unb64url
-from registry.commitments import commit_fields, record_commitment, salt
+from registry.commitments import SUBJECT, commit_fields, record_commitment, salt
 from registry.datakeys import DataKeys
 from registry.errors import ProofFailed
 from registry.records import (
-    SUBJECT,
     OpenedRecord,
     Proving,
     Value,

@@ -6,7 +6,8 @@ complete subtrees, which a tiled log then reads (`subtrees`, `inclusion_ranges`,
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 
 from registry.errors import ProofFailed
 from registry.suites import sha256, sha256_each, sha256_pairs
@@ -53,15 +54,39 @@ def inclusion_path(hashes: Sequence[bytes], index: int) -> list[bytes]:
     Raises:
         IndexError: no such leaf.
     """
-    if not 0 <= index < len(hashes):
-        raise IndexError(f"leaf {index} of a tree of {len(hashes)}")
-    run, path = b"".join(hashes), []
-    while len(run) > HASH_BYTES:
-        sibling = (index ^ 1) * HASH_BYTES
-        if sibling < len(run):
-            path.append(run[sibling : sibling + HASH_BYTES])
-        run, index = _parents(run), index >> 1
-    return path
+    return Levels.over(hashes).path(index)
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """A tree with all its nodes, hashed once: for the paths of many of its leaves."""
+
+    size: int
+    runs: tuple[bytes, ...]  # of each level, the leaves' first, its hashes in a row
+
+    @classmethod
+    def over(cls, hashes: Sequence[bytes]) -> Self:
+        """Hash the tree over leaf hashes."""
+        runs = [b"".join(hashes)]
+        while len(runs[-1]) > HASH_BYTES:
+            runs.append(_parents(runs[-1]))
+        return cls(len(hashes), tuple(runs))
+
+    def path(self, index: int) -> list[bytes]:
+        """Return the path of leaf `index` (from 0), sibling first, the root's child last.
+
+        Raises:
+            IndexError: no such leaf.
+        """
+        if not 0 <= index < self.size:
+            raise IndexError(f"leaf {index} of a tree of {self.size}")
+        path = []
+        for run in self.runs:
+            sibling = (index ^ 1) * HASH_BYTES
+            if sibling < len(run):
+                path.append(run[sibling : sibling + HASH_BYTES])
+            index >>= 1
+        return path
 
 
 def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:

@@ -26,9 +26,9 @@ from uuid import UUID
 from registry.basis import Basis
 from registry.canonical import canonical
 from registry.catalogue import Kind
+from registry.commitments import SUBJECT
 
 NOBODY = UUID(int=0)  # the subject of nothing: nobody is ever given this id
-SUBJECT = "subject"  # the name under which a record commits to its subject's id; no field may have it
 
 Value = str | int | bool | None
 Payload = Mapping[str, Value]
@@ -40,7 +40,8 @@ class NewRecord:
 
     `payload` has catalogue field names; money in fen, areas in 1/10000 亩, dates as ISO text.
     `period` is what the record speaks of (`2026`, `2026-Q1`, `2026-03-31`), `sheet` and `row_no` the row of the
-    file, counted from 1 as the sender's program shows it.
+    file, counted from 1 as the sender's program shows it. `identity` are the values of the kind's identity fields where
+    the payload may not hold them all (R-05): the same row is the same record under a narrower consent too.
     """
 
     subject_id: UUID
@@ -54,6 +55,7 @@ class NewRecord:
     valid_from: date | None = None
     valid_to: date | None = None
     sheet: str = ""
+    identity: tuple[Value, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,5 @@ def associated_data(
 def identity_bytes(record: NewRecord, kind: Kind) -> bytes:
     """Say what makes "the same record again": the kind's identity fields, and of a snapshot kind the period too."""
     period = record.period if kind.snapshot else None
-    return canonical(
-        [str(record.subject_id), record.kind, period, [record.payload.get(name) for name in kind.identity]]
-    )
+    told = record.identity if record.identity is not None else map(record.payload.get, kind.identity)
+    return canonical([str(record.subject_id), record.kind, period, list(told)])

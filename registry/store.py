@@ -434,6 +434,14 @@ def chunks(tx: Transaction, chunk_ids: Collection[UUID]) -> dict[UUID, ChunkProo
     }
 
 
+def hold_subjects(tx: Transaction, subjects: Collection[UUID]) -> None:
+    """Wait for whoever changes these subjects' consents, and keep them from it until this transaction ends."""
+    if subjects:
+        tx.execute(
+            "SELECT FROM subject WHERE subject_id = ANY(%b) ORDER BY subject_id FOR UPDATE", (list(subjects),)
+        ).fetchall()
+
+
 def freeze(tx: Transaction, subjects: Collection[UUID], kind: str, *, now: datetime) -> int:
     """Freeze subjects' records of a kind that rest on consent; say how many. They are shown to nobody again."""
     return tx.execute(

@@ -150,7 +150,7 @@ class Lender:
         if self._own_http:
             self._http.close()
 
-    def query(
+    def query(  # noqa: PLR0913  # what a query states
         self,
         subject_kind: Literal["resident_id", "uscc"],
         identifier: str,
@@ -159,6 +159,7 @@ class Lender:
         business_no: str,
         items: Sequence[str] | None = None,
         mode: Literal["verify", "summary"] = "summary",
+        claims: Sequence[Json] | None = None,
         staff: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Answer:
@@ -171,6 +172,7 @@ class Lender:
             business_no: the bank's own number of the application.
             items: "SUBSIDY.amount_paid" and the like, or a class; without them all that the consent covers.
             mode: how much is wanted.
+            claims: with mode verify, what is to be answered yes or no: `item`, `relation` and `value` each.
             staff: `user_id` and `department` of the person who asks.
             idempotency_key: the key of an earlier call to be repeated; a fresh one otherwise.
 
@@ -187,6 +189,8 @@ class Lender:
         }
         if items is not None:
             body["items"] = list(items)
+        if claims is not None:
+            body["claims"] = [dict(claim) for claim in claims]
         if staff is not None:
             body["staff"] = dict(staff)
         reply = self._call("POST", "/v1/queries", json_body=body, headers={"Idempotency-Key": key}).json()

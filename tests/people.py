@@ -17,6 +17,7 @@ from registry.canonical import canonical
 from registry.catalogue import current
 from registry.identifiers import ResidentId
 from registry.records import NewRecord, Payload, Provenance
+from registry.suites import sha256
 
 ZHANG = ResidentId.parse("630222199901010001")
 LI = ResidentId.parse("63272119850302000X")
@@ -46,7 +47,7 @@ def capture() -> Capture:
         channel=Channel.VILLAGE,
         text_version="2026-01",
         text_language=Language.TIBETAN,
-        evidence=Evidence(EvidenceKind.PAPER_SCAN, b"\x07" * 32),
+        evidence=Evidence(EvidenceKind.PAPER_SCAN, sha256(uuid4().bytes)),  # a paper of its own for each consent
     )
 
 
@@ -59,6 +60,9 @@ def consented(  # one argument a term
     max_uses: int = 5,
     days: int = 30,
     began: timedelta = timedelta(days=1),
+    mode: Mode = Mode.SUMMARY,
+    history_months: int | None = None,
+    w_acknowledged: bool = True,
 ) -> Consent:
     """Record a consent that is in force."""
     start = clock.now() - began
@@ -71,9 +75,10 @@ def consented(  # one argument a term
         valid_from=start,
         valid_until=start + timedelta(days=days),
         capture=capture(),
-        w_acknowledged=True,
+        w_acknowledged=w_acknowledged,
         max_uses=max_uses,
-        mode=Mode.SUMMARY,
+        mode=mode,
+        history_months=history_months,
     )
     return consents.grant(home, who, new, actor="test")
 

@@ -1,19 +1,33 @@
 """`qingqiao consent`: the consent register, and single consents."""
 
+import re
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from consent import ledger
-from consent.evidence import Channel
+from consent.errors import TermsRefused
+from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.grant import State
+from consent.record import NewConsent, SubjectType, midnight
+from consent.register import MEANINGS
+from consent.scope import Mode, recipient_name
 from exchange import consents
 from exchange.cli.context import console, opened
+from exchange.oauth import clients
+from registry.errors import MalformedIdentifier
+from registry.identifiers import CreditCode, Identifier, ResidentId
+from registry.records import NOBODY
+from registry.suites import sha256
 
 _CONSENT = typer.Typer(help="Consents (授权).", no_args_is_help=True)
 _SHOWN = 50
+_TEXT_VERSION = re.compile(r"[0-9]{4}-[0-9]{2}")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,6 +49,81 @@ def import_register(
         console.print(f"  row {row.row_no}: {row.code.value}  {row.zh} / {row.en}")
 
 
+_Identifier = Annotated[
+    str,
+    typer.Option(
+        prompt="Resident id or credit code",
+        hide_input=True,
+        help="Who consents; asked for when not given, so that it stays out of the shell's history.",
+    ),
+]
+
+
+@_CONSENT.command()
+def create(  # one parameter an option
+    *,
+    identifier: _Identifier,
+    recipient: Annotated[str, typer.Option(help="The one organisation, by its full name.")],
+    purpose: Annotated[str, typer.Option(help="A published purpose, as LOAN_APPROVAL.")],
+    items: Annotated[list[str], typer.Option("--item", help="Items, kinds or classes.")],
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, in Beijing.")],
+    evidence_file: Annotated[
+        Path, typer.Option(help="The paper, film or minutes; only its hash is kept.", exists=True)
+    ],
+    text_version: Annotated[str, typer.Option(help="Of the text that was agreed to, as 2026-01.")],
+    last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")] = None,
+    max_uses: Annotated[int | None, typer.Option(min=1, max=10_000)] = None,
+    mode: Annotated[Mode | None, typer.Option(help="The highest answer mode.")] = None,
+    language: Annotated[Language, typer.Option(help="Of that text.")] = Language.CHINESE,
+    channel: Annotated[Channel, typer.Option(help="Where it was taken.")] = Channel.OFFICE,
+    evidence_kind: Annotated[EvidenceKind, typer.Option()] = EvidenceKind.PAPER_SCAN,
+    acknowledged: Annotated[
+        bool, typer.Option("--acknowledged", help="Adverse consequences were acknowledged in writing.")
+    ] = False,
+) -> None:
+    """Record one consent that was taken on paper; what is not stated takes the purpose's strictest value."""
+    who = _identifier(identifier)
+    if not _TEXT_VERSION.fullmatch(text_version):
+        raise typer.BadParameter("a version is written 2026-01", param_hint="--text-version")
+    try:
+        with opened() as home:
+            with home.database.transaction() as tx:
+                to_lender = recipient_name(recipient) in clients.organisations(tx)
+            new = NewConsent(
+                subject_id=NOBODY,
+                subject_type=SubjectType.PERSON if isinstance(who, ResidentId) else SubjectType.ORGANISATION,
+                recipient=recipient,
+                purpose=purpose,
+                items=items,
+                valid_from=midnight(first.date()),
+                valid_until=None if last is None else midnight(last.date() + timedelta(days=1)),
+                capture=Capture(
+                    channel=channel,
+                    text_version=text_version,
+                    text_language=language,
+                    evidence=Evidence.of(evidence_kind, sha256(evidence_file.read_bytes()).hex()),
+                ),
+                w_acknowledged=acknowledged,
+                max_uses=max_uses,
+                mode=mode,
+                to_lender=to_lender,
+            )
+            made = consents.grant(home, who, new, actor="operator")
+    except TermsRefused as refused:
+        zh, en = MEANINGS[refused.code]
+        console.print(f"[yellow]refused[/yellow] {refused.code.value}  {zh} / {en}")
+        raise typer.Exit(1) from None
+    until = made.terms.scope.valid_until - timedelta(days=1)
+    console.print(f"[green]✓[/green] {made.consent_id}: {made.terms.scope.max_uses} uses, until {until:%Y-%m-%d}")
+
+
+def _identifier(text: str) -> Identifier:
+    for parse in (ResidentId.parse, CreditCode.parse):
+        with suppress(MalformedIdentifier):
+            return parse(text)
+    raise typer.BadParameter("neither a resident id nor a credit code", param_hint="--identifier")
+
+
 @_CONSENT.command("list")
 def list_consents(
     state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
@@ -51,7 +140,7 @@ def list_consents(
             table.add_row(
                 one.consent_id,
                 str(one.terms.subject_id)[:8],
-                scope.recipient,
+                escape(scope.recipient),
                 scope.purpose,
                 one.state.value,
                 f"{scope.valid_until:%Y-%m-%d}",
@@ -70,4 +159,4 @@ def withdraw(
     """Withdraw a consent, on the subject's word. Nothing is released on it from this moment on."""
     with opened() as home:
         consents.withdraw(home, consent_id, channel, actor="operator")
-        console.print(f"[green]✓[/green] withdrawn: {consent_id}")
+        console.print(f"[green]✓[/green] withdrawn: {escape(consent_id)}")

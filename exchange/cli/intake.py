@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import orjson
 import typer
+from rich.markup import escape
 
 from connectors import report as reports
 from exchange import consents
@@ -52,7 +53,7 @@ def _run(where: list[Path], consents_file: Path | None, report: Path | None, as_
     console.print(f"{sum(one.changed for one in taken)} of {len(taken)} tables changed something")
     if report is not None:
         report.write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2))
-        console.print(f"[green]✓[/green] {report}")
+        console.print(f"[green]✓[/green] {escape(str(report))}")
 
 
 def _beside(file: Path, where: list[Path]) -> Path:
@@ -65,9 +66,9 @@ def _beside(file: Path, where: list[Path]) -> Path:
 
 def _show(files: dict[str, dict[str, Any]]) -> None:
     for name, entry in files.items():
-        console.print(f"[bold]{name}[/bold]")
+        console.print(f"[bold]{escape(name)}[/bold]")
         if "blocked" in entry:
-            console.print(f"  [yellow]blocked[/yellow] {entry['blocked']}: nothing of it was taken in")
+            console.print(f"  [yellow]blocked[/yellow] {escape(str(entry['blocked']))}: nothing of it was taken in")
             continue
         outcomes = ("accepted", "warned", "quarantined", "rejected")
         console.print(f"  {entry['rows']} rows: " + ", ".join(f"{entry[name]} {name}" for name in outcomes))

@@ -1,14 +1,17 @@
 """`qingqiao lender`, `query`, `evidence` and `audit`: register systems, and act as one over OAuth."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import httpx
 import orjson
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from consent.scope import recipient_name
@@ -18,7 +21,7 @@ from exchange.events import Event
 from exchange.home import Home
 from exchange.oauth import clients
 from exchange.oauth.scopes import Role, Scope
-from registry import clock, log
+from registry import catalogue, clock, log
 from registry.errors import MalformedIdentifier
 from registry.identifiers import ResidentId
 from registry.keyfiles import write_private
@@ -36,14 +39,29 @@ def add_to(app: typer.Typer) -> None:
     app.command()(audit)
 
 
-def register(home: Home, client_id: str, organisation: str, role: Role, jwks: dict[str, Any]) -> None:
+def register(  # what a registration states
+    home: Home,
+    client_id: str,
+    organisation: str,
+    role: Role,
+    jwks: dict[str, Any],
+    *,
+    same_organisation: bool = False,
+) -> None:
     """Register a system, and write it to the log."""
     now = clock.now()
     with home.database.transaction() as tx:
         scopes = clients.register(
-            tx, client_id, role=role, organisation=recipient_name(organisation), jwks=jwks, now=now
+            tx,
+            client_id,
+            role=role,
+            organisation=organisation,
+            jwks=jwks,
+            now=now,
+            same_organisation=same_organisation,
         )
-        fields: dict[str, Any] = {"client_id": client_id, "organisation": organisation, "role": role.value}
+        name = recipient_name(organisation)
+        fields: dict[str, Any] = {"client_id": client_id, "organisation": name, "role": role.value}
         fields["scopes"] = sorted(str(scope) for scope in scopes)
         log.append(tx, [log.Entry(event=Event.CLIENT_ADDED, at=now, actor="operator", fields=fields)])
 
@@ -55,6 +73,9 @@ def add(
     jwks: Annotated[Path | None, typer.Option(help="Its public keys (JWK set).")] = None,
     make_key: Annotated[Path | None, typer.Option(help="Make a key pair and write the private key here.")] = None,
     role: Annotated[Role, typer.Option(help="What kind of organisation.")] = Role.LENDER,
+    same_organisation: Annotated[
+        bool, typer.Option("--same-organisation", help="It has a system already; this one asks on the same consents.")
+    ] = False,
 ) -> None:
     """Register a lender's or regulator's system, with its own public keys or a key pair made here."""
     if (jwks is None) == (make_key is None):
@@ -62,11 +83,12 @@ def add(
     with opened() as home:
         if make_key is not None:
             client = new_client(client_id)
-            register(home, client_id, organisation, role, client.jwks)
+            register(home, client_id, organisation, role, client.jwks, same_organisation=same_organisation)
             save_key(make_key, client)
         elif jwks is not None:
-            register(home, client_id, organisation, role, orjson.loads(jwks.read_bytes()))
-    console.print(f"[green]✓[/green] {client_id} is registered as {role.value}")
+            keys = orjson.loads(jwks.read_bytes())
+            register(home, client_id, organisation, role, keys, same_organisation=same_organisation)
+    console.print(f"[green]✓[/green] {escape(client_id)} is registered as {role.value}")
 
 
 @_LENDER.command()
@@ -87,7 +109,7 @@ def _set_state(client_id: str, state: str, event: Event) -> None:
         if not clients.set_state(tx, client_id, state):
             raise typer.BadParameter("no system of this id is registered")
         log.append(tx, [log.Entry(event=event, at=now, actor="operator", fields={"client_id": client_id})])
-    console.print(f"[green]✓[/green] {client_id}: {state}")
+    console.print(f"[green]✓[/green] {escape(client_id)}: {state}")
 
 
 def save_key(path: Path, client: Client) -> None:
@@ -117,31 +139,84 @@ _Identifier = Annotated[
 _Items = Annotated[
     list[str] | None, typer.Option("--item", help="Items or kinds; without any, all that the consent covers.")
 ]
+_Claims = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--claim", help="With --mode verify: ITEM>=VALUE, ITEM<=VALUE, ITEM=VALUE, or ITEM for 'is there one'."
+    ),
+]
+_RELATIONS = {">=": "at_least", "<=": "at_most", "=": "equals"}
+_CLAIM = re.compile(r"(?P<item>[A-Z_]+\.[a-z0-9_]+)(?:(?P<sign>>=|<=|=)(?P<value>.+))?")
+_WHOLE = re.compile(r"-?[0-9]{1,15}")
+_WHOLE_TYPES = frozenset({"fen", "mu4", "int"})
+
+
+class QueryMode(StrEnum):
+    """How much an answer says."""
+
+    VERIFY = "verify"
+    SUMMARY = "summary"
+
+
+def read_claim(text: str) -> dict[str, str | int | bool]:
+    """Read a claim as it is typed; its value takes the type of its item, money in fen and areas in 1/10000 亩."""
+    found = _CLAIM.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter("a claim is ITEM>=VALUE, ITEM<=VALUE, ITEM=VALUE or ITEM", param_hint="--claim")
+    item, sign, value = found["item"], found["sign"], found["value"]
+    if sign is None:
+        return {"item": item, "relation": "exists"}
+    return {"item": item, "relation": _RELATIONS[sign], "value": _typed(item, value)}
+
+
+def _typed(item: str, value: str) -> str | int | bool:
+    kind, _, name = item.partition(".")
+    known = catalogue.current().kinds.get(kind)
+    spec = None if known is None else known.fields.get(name)
+    if spec is not None and spec.type == "bool" and value in {"true", "false"}:
+        return value == "true"
+    return int(value) if spec is not None and spec.type in _WHOLE_TYPES and _WHOLE.fullmatch(value) else value
 
 
 def query(  # one parameter an option
+    *,
     key: _Key,
     identifier: _Identifier,
     business_no: Annotated[str, typer.Option(help="Number of the application.")],
     purpose: Annotated[str, typer.Option()] = "LOAN_APPROVAL",
     items: _Items = None,
+    mode: Annotated[QueryMode, typer.Option(help="verify answers claims only, without values.")] = QueryMode.SUMMARY,
+    claims: _Claims = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="The same key with the same question again takes no second use.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the answer here.")] = None,
     url: _Url = None,
 ) -> None:
     """Ask about a subject as a lender would: over HTTP, with OAuth and DPoP."""
+    stated = [read_claim(text) for text in claims or ()]
     kind = _kind_of(identifier)
     with _reached(url or settings().issuer, read_key(key)) as lender:
         try:
-            answer = lender.query(kind, identifier, purpose=purpose, business_no=business_no, items=items)
+            answer = lender.query(
+                kind,
+                identifier,
+                purpose=purpose,
+                business_no=business_no,
+                items=items,
+                mode=mode.value,
+                claims=stated or None,
+                idempotency_key=idempotency_key,
+            )
         except Refused as refused:
-            console.print(f"[yellow]refused[/yellow] {refused.code}: {refused}")
+            console.print(f"[yellow]refused[/yellow] {escape(f'{refused.code}: {refused}')}")
             raise typer.Exit(1) from None
     text = orjson.dumps({"answer": answer.answer, "signature": answer.signature}, option=orjson.OPT_INDENT_2)
     if out is not None:
-        out.write_bytes(text)
+        write_private(out, text)
     else:
         typer.echo(text.decode())
-    console.print(f"[green]permitted[/green] query {answer.query_id}")
+    console.print(f"[green]permitted[/green] query {escape(answer.query_id)}")
 
 
 @contextmanager
@@ -173,11 +248,11 @@ def evidence(
     chosen: Literal["full", "redacted"] = "redacted" if form == "redacted" else "full"
     with _reached(url or settings().issuer, read_key(key)) as lender:
         try:
-            out.write_bytes(lender.evidence(query_id, chosen))
+            write_private(out, lender.evidence(query_id, chosen))
         except Refused as refused:
-            console.print(f"[yellow]refused[/yellow] {refused.code}: {refused}")
+            console.print(f"[yellow]refused[/yellow] {escape(f'{refused.code}: {refused}')}")
             raise typer.Exit(1) from None
-    console.print(f"[green]✓[/green] {out}")
+    console.print(f"[green]✓[/green] {escape(str(out))}")
 
 
 def audit(
@@ -198,5 +273,5 @@ def audit(
     table = Table(*_AUDIT_COLUMNS)
     for one in page["events"]:
         shown = {**one, "reason": one["fields"].get("access", {}).get("reason")}
-        table.add_row(*(str(shown[name] or "") for name in _AUDIT_COLUMNS))
+        table.add_row(*(escape(str(shown[name] or "")) for name in _AUDIT_COLUMNS))
     console.print(table)

@@ -17,7 +17,7 @@ from typing import Final
 
 from exchange.errors import AssertionRefused
 from exchange.oauth import compact
-from exchange.oauth.clients import Registration
+from exchange.oauth.clients import CLIENT_ID, Registration
 from exchange.oauth.jwks import choose
 from exchange.oauth.spending import Spend
 from registry import suites
@@ -58,6 +58,8 @@ def read(text: str) -> Assertion:
         raise AssertionRefused("client assertion: typ is not JWT")
     if issuer != subject:
         raise AssertionRefused("client assertion: iss and sub differ")
+    if not CLIENT_ID.fullmatch(subject):
+        raise AssertionRefused("client assertion: iss is no client id")
     return Assertion(subject, parts)
 
 

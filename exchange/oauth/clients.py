@@ -6,6 +6,7 @@ process: what a process remembers of a client is a hint, which the deciding stat
 with the row (`spending`).
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 import orjson
 
+from consent.scope import names_one, recipient_name
 from exchange.errors import RequestRefused
 from exchange.oauth.jwks import RegisteredKey, read_jwks
 from exchange.oauth.scopes import SCOPES_OF, Role
@@ -20,7 +22,7 @@ from registry.database import Database, Transaction
 
 ACTIVE: Final = "active"
 SUSPENDED: Final = "suspended"
-_CLIENT_ID_LENGTHS: Final = range(3, 65)
+CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{3,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,21 +118,38 @@ def register(
     jwks: dict[str, Any],
     scopes: Iterable[str] | None = None,
     now: datetime,
+    same_organisation: bool = False,
 ) -> frozenset[str]:
     """Register a client with its public keys; return its scopes (all of its role, unless fewer are given).
 
+    Args:
+        tx: the caller's transaction.
+        client_id: what it is called.
+        role: what kind of organisation it belongs to.
+        organisation: that organisation's full name; kept as consents name recipients.
+        jwks: its public keys.
+        scopes: fewer than the role's.
+        now: the moment of registration.
+        same_organisation: that the organisation has a client already is known and meant: this one may ask on the
+            same consents.
+
     Raises:
         KeyRefused: the keys are not ones we accept, or private members were handed over.
-        RequestRefused: the id is taken or not 3 to 64 of [A-Za-z0-9._-], or a scope is not of the role.
+        RequestRefused: the id is taken or not 3 to 64 of [A-Za-z0-9._-], a scope is not of the role, the name is not
+            that of one organisation, or the organisation has a client already.
     """
-    if len(client_id) not in _CLIENT_ID_LENGTHS or not client_id.isascii():
+    if not CLIENT_ID.fullmatch(client_id):
         raise RequestRefused("client-unregistrable", "a client id is 3 to 64 of A-Z a-z 0-9 . _ -")
-    if not client_id.replace(".", "").replace("_", "").replace("-", "").isalnum():
-        raise RequestRefused("client-unregistrable", "a client id is 3 to 64 of A-Z a-z 0-9 . _ -")
+    if not names_one(organisation):
+        raise RequestRefused("client-unregistrable", "the name is not that of one organisation, in visible characters")
+    organisation = recipient_name(organisation)
     read_jwks(jwks)
     granted = frozenset(SCOPES_OF[role] if scopes is None else scopes)
     if not granted <= SCOPES_OF[role]:
         raise RequestRefused("client-unregistrable", "a scope that this role may not hold")
+    standing = tx.execute("SELECT FROM client WHERE organisation = %s LIMIT 1", (organisation,)).fetchone()
+    if standing is not None and not same_organisation:
+        raise RequestRefused("client-unregistrable", "the organisation has a client already; say that it is the same")
     row = tx.execute(
         "INSERT INTO client (client_id, role, organisation, jwks, scopes, state, created_at)"
         " VALUES (%s, %s, %s, %s::jsonb, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING client_id",

@@ -59,7 +59,7 @@ def find(home: Home, tx: Transaction, cases: Sequence[Case]) -> None:
 
 
 def _asked_before(cases: Sequence[Case]) -> tuple[dict[tuple[str, bytes], list[Case]], dict[UUID, list[Case]]]:
-    """Sort the cases that may name an earlier query, by Idempotency-Key and by query; the same may come twice at once."""
+    """Sort cases that may name an earlier query, by Idempotency-Key and by query; the same may come twice at once."""
     keyed: dict[tuple[str, bytes], list[Case]] = defaultdict(list)
     again: dict[UUID, list[Case]] = defaultdict(list)
     for case in cases:

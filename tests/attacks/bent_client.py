@@ -151,6 +151,12 @@ def sign(header: Mapping[str, Any], claims: Mapping[str, Any], key: Key) -> str:
 def registered(home: Home, caller: Caller, role: Role = Role.LENDER) -> Caller:
     with home.database.transaction() as tx:
         clients.register(
-            tx, caller.client_id, role=role, organisation="91630000MA0000000X", jwks=caller.jwks, now=clock.now()
+            tx,
+            caller.client_id,
+            role=role,
+            organisation="91630000MA0000000X",
+            jwks=caller.jwks,
+            now=clock.now(),
+            same_organisation=True,
         )
     return caller

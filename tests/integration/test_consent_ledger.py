@@ -316,7 +316,9 @@ def test_rows_are_covered_from_the_first_day_through_the_last(
     consent = make(new())
     with database.transaction() as tx:
         found = ledger.covering(tx, [consent.terms.subject_id, uuid4()], "SUBSIDY", day)
-    assert list(found.items()) == [(consent.terms.subject_id, consent.consent_id)][:covered]
+    assert [(one, cover.consent_id) for one, cover in found.items()] == [
+        (consent.terms.subject_id, consent.consent_id)
+    ][:covered]
 
 
 def test_only_kinds_that_were_agreed_to_are_covered(database: Database, make: Make) -> None:
@@ -327,8 +329,22 @@ def test_only_kinds_that_were_agreed_to_are_covered(database: Database, make: Ma
     with database.transaction() as tx:
         covered = {kind: ledger.covering(tx, subjects, kind, date(2026, 6, 15)) for kind in catalogue.current().kinds}
     assert set(covered["RATING"]) == {subjects[0], subjects[2]}
-    assert covered["SUBSIDY"] == {}
+    assert set(covered["SUBSIDY"]) == {subjects[2]}
     assert covered["SANZI_CONTRACT"] == {}
+
+
+def test_consents_cover_together_what_each_names_and_w_items_only_where_told(database: Database, make: Make) -> None:
+    told = make(replace(new(), items=("SUBSIDY.amount_due", "SUBSIDY.project"), w_acknowledged=True))
+    day = date(2026, 6, 15)
+    with database.transaction() as tx:
+        alone = ledger.covering(tx, [told.terms.subject_id], "SUBSIDY", day)[told.terms.subject_id]
+    assert alone == ledger.Cover(told.consent_id, frozenset({"SUBSIDY.amount_due", "SUBSIDY.project"}))
+    untold = make(replace(new(), items=("SUBSIDY.amount_due", "SUBSIDY.area"), w_acknowledged=False))
+    only_w = make(replace(new(), items=("SUBSIDY.amount_due",), w_acknowledged=False))
+    subjects = [each.terms.subject_id for each in (untold, only_w)]
+    with database.transaction() as tx:
+        found = ledger.covering(tx, subjects, "SUBSIDY", day)
+    assert {one: cover.items for one, cover in found.items()} == {subjects[0]: frozenset({"SUBSIDY.area"})}
 
 
 @pytest.mark.parametrize("state", [State.PAUSED, State.WITHDRAWN, State.SUPERSEDED, State.EXPIRED])

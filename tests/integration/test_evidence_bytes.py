@@ -1,6 +1,7 @@
 """Any changed byte of evidence is caught, and the step that broke is named."""
 
 import random
+from collections.abc import Sequence
 
 import orjson
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from exchange import evidence
 from exchange.home import Home
 from exchange.release import AskAgain, Permitted, release
-from registry import clock
+from registry import clock, merkle
 from registry.canonical import canonical
 from registry.errors import RegistryError
 from registry.keyring import Keyring
@@ -41,8 +42,25 @@ def test_no_byte_can_be_changed(exchange_home: Home) -> None:
         for position in sorted(chosen.sample(range(len(raw)), min(SAMPLED, len(raw)))):
             for flip in (0x01, 0x20):
                 changed = raw[:position] + bytes([raw[position] ^ flip]) + raw[position + 1 :]
-                with pytest.raises(EvidenceRefused, match="step [1-8]:"):
+                with pytest.raises(EvidenceRefused, match=r"step [1-8]:"):
                     verify(changed, policy)
+
+
+def test_a_chunk_is_hashed_once_however_many_of_its_records_are_shown(
+    exchange_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = list[int]()
+    over = merkle.Levels.over
+
+    def counted(hashes: Sequence[bytes]) -> merkle.Levels:
+        hashed.append(len(hashes))
+        return over(hashes)
+
+    monkeypatch.setattr(merkle.Levels, "over", counted)
+    full, redacted = built(exchange_home)
+    assert hashed == [2, 2]  # once for each file
+    for raw in (full, redacted):
+        assert [record["chunk"] for record in orjson.loads(raw)["records"]] == [0, 0]
 
 
 def rewritten(raw: bytes, change: str) -> bytes:

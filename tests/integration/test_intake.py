@@ -11,7 +11,7 @@ import pytest
 from connectors.intake import Intake
 from exchange.home import Home
 from registry import clock
-from registry.basis import Basis
+from registry.basis import Basis, BasisKind
 from registry.database import Database
 from tests.unit.connectors.consent_register import AS_OF, SAMPLES, basis_of_register, nobody
 
@@ -95,6 +95,22 @@ def test_a_consent_that_has_gone_freezes_its_rows(intake: Intake, database: Data
     assert visible(database) == organisations + 70 + 20
 
 
+def test_a_consent_for_other_fields_makes_new_versions_of_the_same_records(intake: Intake, database: Database) -> None:
+    def with_fields(*fields: str) -> Intake:
+        def basis_of(kind: str, identifiers: Sequence[str], at: date) -> list[Basis | None]:
+            found = intake.basis_of(kind, identifiers, at)
+            return [Basis(one.kind, one.reference, frozenset(fields)) if one else None for one in found]
+
+        return replace(intake, basis_of=basis_of)
+
+    with_fields("grazing_ban_area").run([ROSTER], as_of=AS_OF)
+    assert not any(one.changed for one in with_fields("grazing_ban_area").reevaluate(as_of=AS_OF))
+    assert all(one.changed for one in with_fields("grazing_ban_area", "grant_year").reevaluate(as_of=AS_OF))
+    intake.reevaluate(as_of=AS_OF)
+    assert count(database, "(SELECT DISTINCT record_id FROM record) r") == 70
+    assert count(database, "record WHERE version = 3") == 70
+
+
 def test_nothing_of_a_person_stands_in_clear_anywhere(intake: Intake, exchange_home: Home) -> None:
     intake.run([ROSTER], as_of=AS_OF)
     person, name, account = "632701196204270004", "尼玛才让", "6239990000000000018"
@@ -167,3 +183,38 @@ def test_the_basis_is_asked_for_the_day_of_the_evaluation_not_that_of_the_file(i
     watching.run([ROSTER], as_of=AS_OF)
     watching.reevaluate(as_of=date(2026, 7, 1))
     assert asked == [AS_OF, date(2026, 7, 1)]
+
+
+def test_who_withdraws_while_a_file_is_taken_in_is_frozen_with_its_publication(intake: Intake) -> None:
+    """The basis stands when rows are weighed, and has gone when they are published."""
+    asked: list[int] = []
+
+    def basis_of(_: str, identifiers: Sequence[str], __: date) -> list[Basis | None]:
+        asked.append(len(identifiers))
+        agreed = Basis(BasisKind.CONSENT, "c")
+        return [agreed if len(asked) == 1 else None for _ in identifiers]
+
+    replace(intake, basis_of=basis_of).run([ROSTER], as_of=AS_OF)
+    assert len(asked) == 2
+    with intake.database.transaction() as tx:
+        standing, frozen, waiting = tx.execute(
+            "SELECT count(*) FILTER (WHERE frozen_at IS NULL), count(*) FILTER (WHERE frozen_at IS NOT NULL),"
+            " (SELECT count(*) FROM quarantine_row) FROM record"
+        ).fetchone() or (None, None, None)
+    assert (standing, waiting) == (0, 0)
+    assert frozen
+
+
+def test_a_file_that_fails_does_not_keep_the_others_from_being_weighed(intake: Intake) -> None:
+    intake.run([ROSTER, SAMPLES / "民和回族土族自治县_信用户评定结果_2026.xlsx"], as_of=AS_OF)
+    weighed: list[str] = []
+
+    def basis_of(kind: str, identifiers: Sequence[str], _: date) -> list[Basis | None]:
+        weighed.append(kind)
+        if len(weighed) == 1:
+            raise RuntimeError("the first file fails")
+        return [None] * len(identifiers)
+
+    with pytest.raises(RuntimeError, match="the first file fails"):
+        replace(intake, basis_of=basis_of).reevaluate(as_of=AS_OF)
+    assert len(set(weighed)) == 2

@@ -33,8 +33,8 @@ def append(database: Database, given: Sequence[log.Entry]) -> list[log.Appended]
         return log.append(tx, given)
 
 
-def sequence(database: Database, **options: int) -> None:
-    log.sequence_all(database, SIGNERS, ORIGIN, now=NOON, **options)
+def sequence(database: Database, *, limit: int = 10_000) -> None:
+    log.sequence_all(database, SIGNERS, ORIGIN, now=NOON, limit=limit)
 
 
 def leaves_of(database: Database) -> list[bytes]:

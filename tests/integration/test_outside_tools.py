@@ -1,6 +1,7 @@
 """What we sign and prove is accepted by tools that are not ours: joserfc for signatures, pymerkle for the tree."""
 
 from base64 import b64encode, urlsafe_b64encode
+from typing import Any
 
 import orjson
 import pymerkle
@@ -17,7 +18,7 @@ from tests.people import caller, consented, held, question, sequenced
 ALLOWED = ["Ed25519"]
 
 
-def full_evidence(home: Home) -> dict[str, object]:
+def full_evidence(home: Home) -> dict[str, Any]:
     consented(home)
     held(home)
     (first,) = release(home, [question()])

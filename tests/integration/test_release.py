@@ -1,7 +1,8 @@
 """The gate over a real database: what it lets out, what it writes down, what it never does."""
 
+from datetime import timedelta
+
 import orjson
-import psycopg
 import pytest
 
 from consent.decision import Reason
@@ -120,7 +121,7 @@ def test_the_same_key_after_a_withdrawal_is_refused(exchange_home: Home) -> None
     held(exchange_home)
     first = permitted(release(exchange_home, [question(idempotency_key="key-one-1")])[0])
     consents.withdraw(exchange_home, consent.consent_id, Channel.VILLAGE, actor="test")
-    consented(exchange_home)
+    consented(exchange_home, began=timedelta(0))
     assert reason(release(exchange_home, [question(idempotency_key="key-one-1")])[0]) is Reason.WITHDRAWN
     assert reason(release(exchange_home, [AskAgain(caller(), first.query_id)])[0]) is Reason.WITHDRAWN
 

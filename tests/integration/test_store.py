@@ -163,7 +163,9 @@ def test_what_stands_beside_sealed_bytes_in_clear_cannot_be_changed(exchange_hom
 def test_no_evidence_is_made_of_a_record_that_does_not_match_its_commitment(exchange_home: Home) -> None:
     owner = held(exchange_home)
     (record,) = seen(exchange_home, owner, "RATING")
-    said = header(record.kind, record.provenance, sheet="", row_no=record.row_no, period=record.period, quality=record.quality)
+    said = header(
+        record.kind, record.provenance, sheet="", row_no=record.row_no, period=record.period, quality=record.quality
+    )
     key = exchange_home.datakeys.get([owner])[owner]
     stated = beside(record.basis, record.remark, record.valid_from, record.valid_to)
     bound = associated_data(record.ref, said, record.commitment, stated)
@@ -189,7 +191,7 @@ def test_a_chunks_root_is_in_the_log(exchange_home: Home) -> None:
         assert log.proof(tx, chunk.entry_id) is not None
     hashes = [merkle.leaf_hash(commitment) for commitment in chunk.commitments]
     assert chunk.commitments[record.chunk_position] == record.commitment
-    assert opening.fields["records_root"] == merkle.root(hashes).hex()
+    assert opening.values["records_root"] == merkle.root(hashes).hex()
 
 
 def test_the_database_alone_says_nothing_about_anybody(exchange_home: Home) -> None:

@@ -189,6 +189,7 @@ def test_published_reasons_keep_their_names() -> None:
     assert [reason.value for reason in Reason] == [
         "nothing-asked",
         "purpose-unknown",
+        "purpose-not-for-lenders",
         "business-number-missing",
         "items-outside-purpose",
         "no-consent",

@@ -44,7 +44,9 @@ def sealed(suite: Suite, rows: list[Ready]) -> Iterator[tuple[Ready, bytes, byte
 def test_each_row_opens_to_the_canonical_plaintext_and_matches_its_commitment(suite: Suite) -> None:
     for row, bytes_, commitment in sealed(suite, ready()):
         record = row.record
-        said = header(record.kind, SAID, sheet=record.sheet, row_no=record.row_no, period=record.period, quality=record.quality)
+        said = header(
+            record.kind, SAID, sheet=record.sheet, row_no=record.row_no, period=record.period, quality=record.quality
+        )
         stated = beside(record.basis.text, None, None, None)
         plaintext = unseal(row.key, bytes_, associated_data(row.ref, said, commitment, stated))
         opened = orjson.loads(plaintext)
@@ -59,7 +61,9 @@ def test_a_sealed_row_opens_neither_in_another_place_nor_under_another_key() -> 
     rows = ready()
     (first, bytes_, commitment), (other, *_), *_ = sealed(intl, rows)
     record = first.record
-    said = header(record.kind, SAID, sheet=record.sheet, row_no=record.row_no, period=record.period, quality=record.quality)
+    said = header(
+        record.kind, SAID, sheet=record.sheet, row_no=record.row_no, period=record.period, quality=record.quality
+    )
     for key, ref in ((first.key, other.ref), (other.key, first.ref)):
         with pytest.raises(SealBroken):
             unseal(key, bytes_, associated_data(ref, said, commitment, beside(record.basis.text, None, None, None)))
