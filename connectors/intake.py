@@ -230,8 +230,8 @@ class Intake:
                 store.publish(tx, provenance, now=now)
             self._freeze(tx, outcome, now)
             quarantine.replace(tx, batch.batch_id, rows, suite=self.sealing.suite, keys=keys, now=now)
-            self._freeze_withdrawn(tx, outcome, as_of, now)
             batches.settle(tx, batch, outcome, mark, now=now)
+            self._freeze_withdrawn(tx, outcome, as_of, now)
             log.append(tx, [_entry(batch, file, outcome, now)])
             self.at_step(Step.PUBLISHING)
 

@@ -59,6 +59,8 @@ def test_a_client_id_is_short_and_plain(database: Database, client_id: str) -> N
 def test_a_client_id_is_taken_once(database: Database) -> None:
     register(database)
     with pytest.raises(RequestRefused, match="taken"):
+        register(database, same_organisation=True)
+    with pytest.raises(RequestRefused, match="has a client already"):
         register(database)
 
 
