@@ -38,7 +38,7 @@ from registry.records import (
     identity_bytes,
 )
 from registry.sealing import Ready, new_ids, seal_rows
-from registry.suites import Suite, hmac_sha256, hmac_sha256_each
+from registry.suites import Suite, hmac_sha256_each
 
 PUBLISHED = "registry:records:published"  # docs/events.md
 
@@ -87,12 +87,6 @@ def lookup(tx: Transaction, keyring: Keyring, identifiers: Collection[Identifier
     tokens = _tokens(keyring, identifiers)
     rows = tx.execute("SELECT token, subject_id FROM subject_lookup WHERE token = ANY(%b)", (list(tokens),)).fetchall()
     return {tokens[token]: subject_id for token, subject_id in rows}
-
-
-def lookup_tokens(keyring: Keyring, identifier: Identifier) -> list[bytes]:
-    """Give the keyed hashes under which an identifier may be known: one for each look-up key in force."""
-    message = _lookup_message(identifier)
-    return [hmac_sha256(key.secret, message) for key in keyring.symmetric_all(Purpose.LOOKUP)]
 
 
 def ensure_subjects(
