@@ -118,6 +118,12 @@ REGISTER: tuple[Code, ...] = (
         ("补填该项", "Fill it in"),
     ),
     _code(
+        "WITHDRAWN_BY_AGENCY",
+        _R,
+        ("报送单位已撤回该行", "The agency has withdrawn this row"),
+        ("如需恢复，请重新报送", "Send it again if it should stand"),
+    ),
+    _code(
         "NO_CONSENT",
         _R,
         ("没有覆盖该类数据的有效授权", "No active consent covers this class at the intake date"),
@@ -185,6 +191,12 @@ REGISTER: tuple[Code, ...] = (
         _Q,
         ("账户户名不是该集体经济组织", "The account is not in the collective's name"),
         ("集体资金不得存入个人账户，请核查", "Collective funds must not lie in a person's account: look into it"),
+    ),
+    _code(
+        "ACCEPTED_BY_AGENCY",
+        _W,
+        ("该行存疑，经报送单位说明理由后采信", "The row was doubtful; the agency accepted it and said why"),
+        ("无需处理；理由随批次保存", "Nothing to do; the reason is kept with the batch"),
     ),
     _code(
         "ACCOUNT_LUHN",

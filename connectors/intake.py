@@ -16,7 +16,7 @@ again changes nothing: an evaluation that decides what the last one did writes n
 A file's intake date is the day it first came; whether a basis stands is asked for the day of the evaluation.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -31,9 +31,11 @@ import pyarrow as pa
 from connectors import batches, normalise, quarantine, rawfiles, reading
 from connectors.batches import Batch
 from connectors.codes import Outcome
+from connectors.delivery import BY_COMMAND, Delivery, Progress
 from connectors.errors import BytesDestroyed, IntakeBusy
 from connectors.events import Event
 from connectors.frames import TOLD
+from connectors.mends import Mends
 from connectors.normalise import TableOutcome
 from connectors.rawfiles import RawFile
 from connectors.report import Json, report
@@ -72,8 +74,12 @@ class Taken:
     changed: bool
 
 
-def _nothing(_: Step) -> None:
+def _nothing(_: object) -> None:
     return None
+
+
+def _unmended(_: UUID) -> Mapping[str, Mends]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,7 @@ class Intake:
     """The way in, for one installation.
 
     `folder` is where sealed raw files lie; `basis_of` says which basis persons' rows have on a day; `now` is the clock.
+    `mended` gives what people decided of single rows of a raw file, by table label; `progress` is told how far it is.
     """
 
     database: Database
@@ -90,6 +97,8 @@ class Intake:
     now: Callable[[], datetime] = clock.now
     chunk_records: int = CHUNK_RECORDS
     at_step: Callable[[Step], None] = field(default=_nothing, repr=False)
+    mended: Callable[[UUID], Mapping[str, Mends]] = field(default=_unmended, repr=False)
+    progress: Callable[[Progress], None] = field(default=_nothing, repr=False)
 
     def run(self, paths: Iterable[Path], *, as_of: date) -> list[Taken]:
         """Take in files, and all files of folders; files that hold no table of an agency are left alone.
@@ -101,7 +110,7 @@ class Intake:
         files = [file for file in listed if file.is_file()]
         return [taken for file in files for taken in self.take(file.read_bytes(), file.name, as_of=as_of)]
 
-    def take(self, raw: bytes, name: str, *, as_of: date) -> list[Taken]:
+    def take(self, raw: bytes, name: str, *, as_of: date, delivery: Delivery = BY_COMMAND) -> list[Taken]:
         """Take in one file.
 
         Raises:
@@ -113,7 +122,8 @@ class Intake:
         raw_id = rawfiles.raw_id_of(self.sealing, found)
         with self.database.transaction() as guard:
             _lock(guard, raw_id)
-            file = self._received(raw, name, raw_id, found)
+            came = RawFile(raw_id, found.sha256, found.sm3, name, destroyed=False, as_of=None, delivery=delivery)
+            file = self._received(raw, came)
             return self._evaluate(file, raw, as_of=as_of)
 
     def reevaluate(self, *, as_of: date | None = None) -> list[Taken]:
@@ -158,26 +168,34 @@ class Intake:
         with self.database.transaction() as tx:
             return report(batches.standing(tx), as_of=as_of)
 
-    def _received(self, raw: bytes, name: str, raw_id: UUID, found: rawfiles.Hashes) -> RawFile:
+    def _received(self, raw: bytes, file: RawFile) -> RawFile:
         """Step 1: the file's record, made if it has none; bytes that were destroyed are not kept again."""
         now = self.now()
         with self.database.transaction() as tx:
-            known = rawfiles.get(tx, found.sm3)
+            known = rawfiles.get(tx, file.sm3)
         if known is not None:
             return known
-        rawfiles.keep(self.folder, self.sealing, raw_id, raw, now=now)
+        rawfiles.keep(self.folder, self.sealing, file.raw_id, raw, now=now)
         self.at_step(Step.KEPT)
         with self.database.transaction() as tx:
-            rawfiles.record(tx, raw_id, found, name, len(raw), now=now)
+            rawfiles.record(tx, file, len(raw), now=now)
         self.at_step(Step.RECEIVED)
-        return RawFile(raw_id, found.sha256, found.sm3, name, destroyed=False, as_of=None)
+        return file
 
     def _evaluate(self, file: RawFile, raw: bytes, *, as_of: date) -> list[Taken]:
         def basis_of(kind: str, identifiers: Sequence[str], _: date) -> Sequence[Basis | None]:
             return self.basis_of(kind, identifiers, as_of)
 
         came_on = file.as_of or as_of
-        outcomes = normalise.evaluate(raw, file.label, as_of=came_on, basis_of=basis_of)  # 2–5
+        outcomes = normalise.evaluate(  # 2–5
+            raw,
+            file.label,
+            as_of=came_on,
+            basis_of=basis_of,
+            delivery=file.delivery,
+            mended=self.mended(file.raw_id),
+            progress=self.progress,
+        )
         self.at_step(Step.EVALUATED)
         if not outcomes and not file.destroyed:
             with self.database.transaction() as tx:

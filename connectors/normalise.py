@@ -10,8 +10,8 @@ Steps (intake's steps 2 to 5; the numbers are those of docs/architecture.md):
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import groupby
 from typing import Final
@@ -22,8 +22,10 @@ import pandas as pd
 from connectors import cells, checks, cleaning, expectations, frames, layout, places, reading, rows, schemes, source
 from connectors.cells import Part
 from connectors.codes import Outcome
+from connectors.delivery import BY_COMMAND, Delivery, Progress, Stage
 from connectors.errors import FileUnreadable
 from connectors.expectations import Control, SheetFigures
+from connectors.mends import Mends, corrected, decide
 from connectors.rows import ControlRow
 from connectors.schemes import Scheme
 from connectors.verdict import Mask, Verdict
@@ -32,6 +34,7 @@ from registry.catalogue import Kind
 from registry.catalogue import current as catalogue
 
 CHUNK_ROWS: Final = 100_000
+NOTHING_MENDED: Final[Mapping[str, Mends]] = {}
 _INSTALMENT: Final = "instalment"
 
 
@@ -87,7 +90,7 @@ class _Sheet:
     furniture: Mapping[str, int]
 
 
-def evaluate(  # what it rests on is handed in
+def evaluate(  # noqa: PLR0913  # what it rests on is handed in
     raw: bytes,
     name: str,
     *,
@@ -96,6 +99,9 @@ def evaluate(  # what it rests on is handed in
     declarations: source.Declarations | None = None,
     rating_schemes: Sequence[Scheme] | None = None,
     chunk_rows: int = CHUNK_ROWS,
+    delivery: Delivery = BY_COMMAND,
+    mended: Mapping[str, Mends] = NOTHING_MENDED,
+    progress: Callable[[Progress], None] = lambda _: None,
 ) -> list[TableOutcome]:
     """Say what becomes of every table of a file; empty for a file that holds no table of ours.
 
@@ -107,7 +113,11 @@ def evaluate(  # what it rests on is handed in
         declarations: sources to recognise; those of the release by default.
         rating_schemes: rating schemes; those of the release by default.
         chunk_rows: how many rows are cleaned at once.
+        delivery: how the file came.
+        mended: what people decided of single rows, by table label.
+        progress: told how far it has come.
     """
+    progress(Progress(Stage.READING))
     known = declarations or source.current()
     if not reading.is_table(raw, name):
         return []
@@ -129,6 +139,9 @@ def evaluate(  # what it rests on is handed in
             basis_of=basis_of,
             rating_schemes=rating_schemes or schemes.current(),
             chunk_rows=chunk_rows,
+            delivery=delivery,
+            mended=mended,
+            progress=progress,
         )
         for members in tables
     ]
@@ -166,7 +179,7 @@ def _grouped(sheets: Sequence[_Sheet]) -> list[list[_Sheet]]:
     return [list(members) for _, members in groupby(ordered, key=header)]
 
 
-def _table(  # what it rests on is handed in
+def _table(  # noqa: PLR0913  # what it rests on is handed in
     members: Sequence[_Sheet],
     label: str,
     *,
@@ -174,7 +187,13 @@ def _table(  # what it rests on is handed in
     basis_of: BasisOf,
     rating_schemes: Sequence[Scheme],
     chunk_rows: int,
+    delivery: Delivery,
+    mended: Mapping[str, Mends],
+    progress: Callable[[Progress], None],
 ) -> TableOutcome:
+    mends = mended.get(label, ())
+    members = [replace(one, part=_corrected(one.part, mends)) for one in members]
+    total = sum(len(one.part.data) for one in members)
     found = members[0].part.layout
     table, declared = found.table, found.source
     kind = catalogue().kinds[table.kind]
@@ -195,17 +214,19 @@ def _table(  # what it rests on is handed in
             verdict.extend(chunk.verdict)
             filled.update(chunk.filled)
             laid_out.append(frames.lay_out(chunk, sheet.part, kind, label, as_of))
+            progress(Progress(Stage.CHECKING, read=total, checked=len(verdict.rank)))
         joined = {name: np.concatenate(parts) for name, parts in units.items()}
         figures.append(SheetFigures(sheet.part, sheet.controls, expectations.units_of(joined, sheet.part)))
     frame = _joined(laid_out)
     controls = tuple(expectations.controls(figures, table.amount))
     project = _only(frame["project"]) if "project" in frame else None
-    said = _Said(label, kind.code, declared, project, as_of, members, controls, len(frame))
+    said = _Said(label, kind.code, declared, project, as_of, members, controls, len(frame), delivery)
     blocked = _blocked(members, controls, filled, len(frame), table)  # 5
     if blocked or frame.empty:
         return _outcome(said, blocked)
     _basis(verdict, frame, several, kind, as_of, basis_of, declared)  # 4
     _duplicates(verdict, frame, table)
+    decide(verdict, frame["sheet"].tolist(), frame["row_no"].tolist(), mends)
     if "ordinal" in kind.fields:
         _ordinals(frame, kind)
     return _decided(said, verdict, frame, kind, members)
@@ -221,6 +242,11 @@ class _Said:
     members: Sequence[_Sheet]
     controls: tuple[Control, ...]
     rows: int
+    delivery: Delivery
+
+
+def _corrected(part: Part, mends: Mends) -> Part:
+    return replace(part, grid=corrected(part.grid, part.layout, mends)) if mends else part
 
 
 def _outcome(said: _Said, blocked: str | None, **decided: object) -> TableOutcome:
@@ -237,7 +263,7 @@ def _outcome(said: _Said, blocked: str | None, **decided: object) -> TableOutcom
         class_code=said.declared.class_code,
         kind=said.kind,
         project=said.project,
-        quality=said.declared.quality,
+        quality=said.delivery.quality(said.declared.quality),
         blocked=blocked,
         unread=first.layout.unread,
         controls=said.controls,

@@ -6,12 +6,16 @@ in between leaves bytes that the next intake of the same file writes again in th
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
+from connectors.delivery import BY_COMMAND, Channel, Delivery
 from connectors.errors import BytesDestroyed
 from connectors.events import Event
 from registry import log
@@ -26,7 +30,8 @@ OPEN_FOR: Final = timedelta(days=30)
 _DAY: Final = timedelta(days=1).total_seconds()
 _FILES: Final = (
     "SELECT f.raw_id, f.sha256, f.sm3, f.label, f.destroyed_at IS NOT NULL,"
-    " (SELECT min(b.as_of) FROM batch b WHERE b.raw_id = f.raw_id) FROM raw_file f "
+    " (SELECT min(b.as_of) FROM batch b WHERE b.raw_id = f.raw_id),"
+    " f.channel, f.agency, f.source, f.manifest, f.mapping FROM raw_file f "
 )
 
 
@@ -40,6 +45,7 @@ class RawFile:
     label: str
     destroyed: bool
     as_of: date | None
+    delivery: Delivery = BY_COMMAND
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +70,48 @@ def raw_id_of(sealing: Sealing, found: Hashes) -> UUID:
 def get(tx: Transaction, sm3_of_file: bytes) -> RawFile | None:
     """Find a file by its SM3."""
     found = tx.execute(_FILES + "WHERE f.sm3 = %s", (sm3_of_file,)).fetchone()
-    return RawFile(*found) if found else None
+    return _file(found) if found else None
 
 
 def still_open(tx: Transaction) -> list[RawFile]:
     """Give the files whose bytes still exist, in the order they came."""
     rows = tx.execute(_FILES + "WHERE f.destroyed_at IS NULL ORDER BY f.received_at, f.raw_id")
-    return [RawFile(*row) for row in rows.fetchall()]
+    return [_file(row) for row in rows.fetchall()]
 
 
 def due(tx: Transaction, *, now: datetime) -> list[RawFile]:
     """Give the files whose time for correction is over and whose bytes still exist."""
     rows = tx.execute(_FILES + "WHERE f.destroyed_at IS NULL AND f.open_until <= %s ORDER BY f.raw_id", (now,))
-    return [RawFile(*row) for row in rows.fetchall()]
+    return [_file(row) for row in rows.fetchall()]
 
 
-def record(tx: Transaction, raw_id: UUID, found: Hashes, label: str, size: int, *, now: datetime) -> None:
+def record(tx: Transaction, file: RawFile, size: int, *, now: datetime) -> None:
     """Record that a file came, and log it by its hashes; its name stays out of the log."""
+    said = file.delivery
     tx.execute(
-        "INSERT INTO raw_file (raw_id, sha256, sm3, label, size_bytes, received_at, open_until)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        (raw_id, found.sha256, found.sm3, label, size, now, now + OPEN_FOR),
+        "INSERT INTO raw_file (raw_id, sha256, sm3, label, size_bytes, received_at, open_until,"
+        " channel, agency, source, manifest, mapping) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            file.raw_id,
+            file.sha256,
+            file.sm3,
+            file.label,
+            size,
+            now,
+            now + OPEN_FOR,
+            said.channel.value,
+            said.agency,
+            said.source,
+            said.manifest,
+            Jsonb(dict(said.mapping)),
+        ),
     )
-    fields: dict[str, JSON] = {"raw_sha256": found.sha256.hex(), "raw_sm3": found.sm3.hex(), "size_bytes": size}
+    fields: dict[str, JSON] = {
+        "raw_sha256": file.sha256.hex(),
+        "raw_sm3": file.sm3.hex(),
+        "size_bytes": size,
+        "channel": said.channel.value,
+    }
     log.append(tx, [log.Entry(event=Event.FILE_RECEIVED.value, at=now, actor="system", fields=fields)])
 
 
@@ -141,6 +166,14 @@ def sweep(tx: Transaction, folder: Path, *, now: datetime) -> int:
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)
+
+
+def _file(row: Sequence[Any]) -> RawFile:
+    channel, agency, source, manifest, mapping = row[6:]
+    raw_id, sha, sm3_, label, destroyed, as_of = row[:6]
+    return RawFile(
+        raw_id, sha, sm3_, label, destroyed, as_of, Delivery(Channel(channel), agency, source, manifest, mapping)
+    )
 
 
 def _path(folder: Path, raw_id: UUID) -> Path:

@@ -35,6 +35,11 @@ class Verdict:
             self.rank[new] = rank
             self.column[new] = self.column_names.index(column)
 
+    def overrule(self, outcome: str, where: Mask, code: str) -> None:
+        """Let rows of `where` that end with this outcome end with `code` instead; the column stays."""
+        ends = np.array([end == outcome for end in OUTCOMES])
+        self.rank[where & ends[self.rank]] = RANK[code]
+
     @property
     def rejected(self) -> Mask:
         """Rows that are no records, or that may not be held."""

@@ -5,16 +5,13 @@ cannot be told from here: `subject_id` is random, evidence is a hash.
 """
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, DateTime, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import Column, Index, LargeBinary, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
-
-def _moment(*, nullable: bool = False) -> Any:  # noqa: ANN401  # SQLModel wants a Column as the default of a typed field
-    return Field(sa_column=Column(DateTime(timezone=True), nullable=nullable), default=None)
+from registry.columns import moment
 
 
 class Consent(SQLModel, table=True):
@@ -38,8 +35,8 @@ class Consent(SQLModel, table=True):
     items: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     catalogue_version: str
     history_months: int
-    valid_from: datetime = _moment()
-    valid_until: datetime = _moment()
+    valid_from: datetime = moment()
+    valid_until: datetime = moment()
     max_uses: int
     uses: int = 0
     mode: str
@@ -54,9 +51,9 @@ class Consent(SQLModel, table=True):
     collector: str | None = None
     device: str | None = None
     state: str
-    state_at: datetime = _moment()
+    state_at: datetime = moment()
     withdraw_channel: str | None = None
     previous: str | None = None
     receipt: str = Field(sa_column=Column(Text, nullable=False))
     receipt_entry: UUID
-    created_at: datetime = _moment()
+    created_at: datetime = moment()

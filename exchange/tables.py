@@ -10,13 +10,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, DateTime, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import Column, Index, LargeBinary, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-
-def _moment(*, nullable: bool = False) -> Any:  # noqa: ANN401  # SQLModel wants a Column as the default of a typed field
-    return Field(sa_column=Column(DateTime(timezone=True), nullable=nullable), default=None)
+from registry.columns import moment
 
 
 class Client(SQLModel, table=True):
@@ -30,7 +28,7 @@ class Client(SQLModel, table=True):
     jwks: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     scopes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     state: str = "active"
-    created_at: datetime = _moment()
+    created_at: datetime = moment()
 
 
 class SeenProof(SQLModel, table=True):
@@ -40,7 +38,7 @@ class SeenProof(SQLModel, table=True):
     __table_args__ = (Index("seen_proof_by_expiry", "expires_at"),)
 
     digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
-    expires_at: datetime = _moment()
+    expires_at: datetime = moment()
 
 
 class RevokedToken(SQLModel, table=True):
@@ -49,7 +47,7 @@ class RevokedToken(SQLModel, table=True):
     __tablename__ = "revoked_token"
 
     jti: str = Field(primary_key=True)
-    expires_at: datetime = _moment()
+    expires_at: datetime = moment()
 
 
 class Query(SQLModel, table=True):
@@ -74,4 +72,4 @@ class Query(SQLModel, table=True):
     items: list[Any] = Field(sa_column=Column(JSONB, nullable=False))
     records: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     claims: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True), default=None)  # under the subject's key
-    decided_at: datetime = _moment()
+    decided_at: datetime = moment()

@@ -32,15 +32,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlmodel import Field, SQLModel
 
+from registry.columns import bytes_, moment
+
 RECORD_PARTITIONS = 16  # a power of two, so that a distributed PostgreSQL can take them as shards
-
-
-def _bytes(*, nullable: bool = False) -> Any:  # noqa: ANN401  # SQLModel wants a Column as the default of a typed field
-    return Field(sa_column=Column(LargeBinary, nullable=nullable))
-
-
-def _moment(*, nullable: bool = False) -> Any:  # noqa: ANN401  # as above
-    return Field(sa_column=Column(DateTime(timezone=True), nullable=nullable), default=None)
 
 
 class Subject(SQLModel, table=True):
@@ -50,7 +44,7 @@ class Subject(SQLModel, table=True):
 
     subject_id: UUID = Field(primary_key=True)
     kind: str
-    created_at: datetime = _moment()
+    created_at: datetime = moment()
 
 
 class SubjectLookup(SQLModel, table=True):
@@ -61,7 +55,7 @@ class SubjectLookup(SQLModel, table=True):
     token: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     token_key: str = Field(primary_key=True)
     subject_id: UUID = Field(foreign_key="subject.subject_id", index=True)
-    since: datetime = _moment()
+    since: datetime = moment()
 
 
 class Publication(SQLModel, table=True):
@@ -75,11 +69,11 @@ class Publication(SQLModel, table=True):
     publisher: str
     class_code: str
     catalogue_version: str
-    raw_sha256: bytes = _bytes()
-    raw_sm3: bytes = _bytes()
+    raw_sha256: bytes = bytes_()
+    raw_sm3: bytes = bytes_()
     as_of: date
-    started_at: datetime = _moment()
-    published_at: datetime | None = _moment(nullable=True)
+    started_at: datetime = moment()
+    published_at: datetime | None = moment(nullable=True)
 
 
 class Record(SQLModel, table=True):
@@ -96,10 +90,10 @@ class Record(SQLModel, table=True):
     record_id: UUID = Field(primary_key=True)
     version: int = Field(primary_key=True)
     kind: str
-    identity_mac: bytes = _bytes()
-    payload_mac: bytes = _bytes()
-    sealed: bytes | None = _bytes(nullable=True)
-    commitment: bytes = _bytes()
+    identity_mac: bytes = bytes_()
+    payload_mac: bytes = bytes_()
+    sealed: bytes | None = bytes_(nullable=True)
+    commitment: bytes = bytes_()
     publication_id: UUID
     chunk_id: UUID
     chunk_position: int
@@ -111,7 +105,7 @@ class Record(SQLModel, table=True):
     basis: str
     quality: str
     remark: str | None = None
-    frozen_at: datetime | None = _moment(nullable=True)
+    frozen_at: datetime | None = moment(nullable=True)
 
 
 class RecordChunk(SQLModel, table=True):
@@ -122,9 +116,9 @@ class RecordChunk(SQLModel, table=True):
     chunk_id: UUID = Field(primary_key=True)
     publication_id: UUID = Field(index=True)
     entry_id: UUID | None = Field(default=None)
-    root: bytes = _bytes()
+    root: bytes = bytes_()
     size: int
-    commitments: bytes = _bytes()
+    commitments: bytes = bytes_()
 
 
 class LogEntry(SQLModel, table=True):
@@ -141,13 +135,13 @@ class LogEntry(SQLModel, table=True):
 
     entry_id: UUID = Field(primary_key=True)
     event: str
-    at: datetime = _moment()
+    at: datetime = moment()
     actor: str
     subject_id: UUID | None = None
     consent_id: str | None = None
     query_id: UUID | None = None
     fields: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
-    seed: bytes = _bytes()
+    seed: bytes = bytes_()
 
 
 class LogQueue(SQLModel, table=True):
@@ -157,7 +151,7 @@ class LogQueue(SQLModel, table=True):
 
     queued: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
     entry_id: UUID
-    leaf: bytes = _bytes()
+    leaf: bytes = bytes_()
 
 
 class LogPosition(SQLModel, table=True):
@@ -177,7 +171,7 @@ class LogTile(SQLModel, table=True):
     level: int = Field(sa_column=Column(SmallInteger, primary_key=True))
     tile_index: int = Field(sa_column=Column(BigInteger, primary_key=True))
     width: int = Field(sa_column=Column(SmallInteger, nullable=False))
-    data: bytes = _bytes()
+    data: bytes = bytes_()
 
 
 class LogCheckpoint(SQLModel, table=True):
@@ -186,9 +180,9 @@ class LogCheckpoint(SQLModel, table=True):
     __tablename__ = "log_checkpoint"
 
     tree_size: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-    root: bytes = _bytes()
+    root: bytes = bytes_()
     note: str = Field(sa_column=Column(Text, nullable=False))
-    signed_at: datetime = _moment()
+    signed_at: datetime = moment()
 
 
 class KeyStoreBase(DeclarativeBase):

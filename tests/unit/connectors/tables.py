@@ -29,7 +29,7 @@ def csv(rows: Sequence[Sequence[Cell]], encoding: str = "utf-8") -> bytes:
 
 def xlsx(sheets: dict[str, Sequence[Sequence[Cell]]], merged: Sequence[tuple[str, str]] = ()) -> bytes:
     book = Workbook()
-    book.remove(book.active)
+    book.remove(book.worksheets[0])
     for name, rows in sheets.items():
         sheet = book.create_sheet(name)
         for row in rows:

@@ -1,4 +1,4 @@
-"""Tables of intake. Private to `connectors`.
+"""Tables of intake.
 
 raw_file      a file as it came: hashes for ever, its bytes sealed beside the database while it is open
 batch         one table of a raw file, and what became of its rows
@@ -10,17 +10,18 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Date, DateTime, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Date, Index, LargeBinary, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-
-def _moment(*, nullable: bool = False) -> Any:  # noqa: ANN401  # SQLModel wants a Column as the default of a typed field
-    return Field(sa_column=Column(DateTime(timezone=True), nullable=nullable), default=None)
+from registry.columns import json_, moment
 
 
 class RawFile(SQLModel, table=True):
-    """A file as it came. `destroyed_at` set: its bytes are gone, its hashes stay."""
+    """A file as it came. `destroyed_at` set: its bytes are gone, its hashes stay.
+
+    The last five columns are its delivery (`connectors/delivery.py`).
+    """
 
     __tablename__ = "raw_file"
     __table_args__ = (UniqueConstraint("sm3"),)
@@ -30,9 +31,14 @@ class RawFile(SQLModel, table=True):
     sm3: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     label: str
     size_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
-    received_at: datetime = _moment()
-    open_until: datetime = _moment()
-    destroyed_at: datetime | None = _moment(nullable=True)
+    received_at: datetime = moment()
+    open_until: datetime = moment()
+    destroyed_at: datetime | None = moment(nullable=True)
+    channel: str = "command"
+    agency: str = ""
+    source: str = ""
+    manifest: str = ""
+    mapping: dict[str, Any] = json_()
 
 
 class Batch(SQLModel, table=True):
@@ -60,8 +66,8 @@ class Batch(SQLModel, table=True):
     amount_fen: int | None = Field(sa_column=Column(BigInteger, nullable=True), default=None)
     totals: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False), default_factory=dict)
     evaluations: int = 0
-    evaluated_at: datetime | None = _moment(nullable=True)
-    published_at: datetime | None = _moment(nullable=True)
+    evaluated_at: datetime | None = moment(nullable=True)
+    published_at: datetime | None = moment(nullable=True)
 
 
 class BatchRemark(SQLModel, table=True):
@@ -91,4 +97,4 @@ class QuarantineRow(SQLModel, table=True):
     owner_id: UUID
     basis: str
     sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    created_at: datetime = _moment()
+    created_at: datetime = moment()
