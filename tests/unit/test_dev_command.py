@@ -77,3 +77,30 @@ def test_every_command_has_a_line_of_help(machine: Path) -> None:
 
 def test_an_unknown_command_is_refused(machine: Path) -> None:
     assert last_line(dev(machine, "deploy")) == "dev: no command 'deploy'"
+
+
+def made_environment(machine: Path) -> None:
+    """An environment that is as the lock files want it, and does nothing."""
+    bin_ = machine / ".venv" / "bin"
+    bin_.mkdir(parents=True)
+    (bin_ / "python").write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+    (bin_ / "python").chmod(0o755)
+    sums = subprocess.run(
+        ["cksum", "uv.lock", "requirements.lock", "pyproject.toml"],  # noqa: S607  # the machine's own
+        cwd=machine,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    (machine / ".venv" / "made-from").write_text(f"{machine.resolve()}\n{sums}", encoding="utf-8")
+
+
+def test_no_ssh_server_is_said_with_the_command_to_get_it(machine: Path) -> None:
+    made_environment(machine)
+    for tool in ("mktemp", "mkdir"):
+        (machine / "bin" / tool).symlink_to(str(shutil.which(tool)))
+    if Path("/usr/sbin/sshd").exists():  # a machine that has one of its own: nothing is missing
+        assert dev(machine, "test").returncode == 0
+        return
+    said = last_line(dev(machine, "test"))
+    assert said == "dev: sshd is missing, which the tests of SFTP need: apt-get install openssh-server"
