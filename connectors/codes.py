@@ -235,6 +235,15 @@ REGISTER: tuple[Code, ...] = (
         ("补填公示期", "State the publicity period"),
     ),
     _code(
+        "TABLES_SIDE_BY_SIDE",
+        _B,
+        ("同一工作表左右并排了两张表", "Two tables stand side by side on one sheet"),
+        (
+            "将右侧的表移到左侧表格下方或另一工作表后重新报送",
+            "Move the right one below the left one, or to a sheet of its own",
+        ),
+    ),
+    _code(
         "TOTAL_MISMATCH",
         _B,
         ("合计或小计与明细之和不符", "A declared total, subtotal or count differs from its rows"),

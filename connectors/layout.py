@@ -65,6 +65,12 @@ class Layout:
         """The columns that need a unit and have none."""
         return tuple(use.name for use in self.uses.values() if use.factor is None)
 
+    @property
+    def side_by_side(self) -> bool:
+        """Whether the heading of the subject stands twice: two tables beside each other, one of which nobody reads."""
+        subject = self.uses.get(self.table.subject)
+        return subject is not None and subject.heading[:_LONGEST_HEADING] in self.unread
+
 
 def elsewhere(grid: Grid, declarations: Declarations) -> Elsewhere | None:
     """Recognise a table that is no agency data, by its headings in the first rows."""

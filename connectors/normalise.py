@@ -297,6 +297,8 @@ def _only(column: "pd.Series[str]") -> str | None:
 def _blocked(
     members: Sequence[_Sheet], controls: Sequence[Control], filled: Mapping[str, int], total: int, table: source.Table
 ) -> str | None:
+    if any(sheet.part.layout.side_by_side for sheet in members):
+        return "TABLES_SIDE_BY_SIDE"
     if not all(control.agrees for control in controls):
         return "TOTAL_MISMATCH"
     if any(sheet.part.layout.unit_unknown for sheet in members):
