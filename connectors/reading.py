@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.csv
 from python_calamine import CalamineError, CalamineWorkbook
 
-from connectors import bounds
+from connectors import bounds, legacy
 from connectors.errors import FileUnreadable
 
 Mask = npt.NDArray[np.bool_]
@@ -221,7 +221,7 @@ def _workbook(raw: bytes) -> list[Grid]:
         if raw[:4] == _ZIP:
             bounds.check_package(raw)
         book = CalamineWorkbook.from_filelike(io.BytesIO(raw))
-        errors = _error_cells(raw) if raw[:4] == _ZIP else {}
+        errors = _error_cells(raw) if raw[:4] == _ZIP else legacy.error_cells(raw)
         grids = []
         for name in book.sheet_names:
             sheet = book.get_sheet_by_name(name)

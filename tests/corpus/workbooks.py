@@ -729,6 +729,13 @@ def legacy_xls_merged() -> tuple[bytes, str, list[End]]:
 
 
 @_case
+def legacy_xls_with_error_cells() -> tuple[bytes, str, list[End]]:
+    lines = [HEADER, row(1), [*row(2)[:6], None, *row(2)[7:]], row(3)]
+    raw = legacy(lines, lambda sheet: sheet.row(2).set_cell_error(6, "#REF!"))
+    return raw, "民和县_补贴_2026.xls", [{"accepted": 2, "CELL_ERROR": 1}]
+
+
+@_case
 def xlsx_under_the_name_xls() -> tuple[bytes, str, list[End]]:
     return one([HEADER, *rows()]), "民和县_耕地地力保护补贴_2026.xls", fine()
 
