@@ -5,6 +5,7 @@ itself. Out comes the same number of rows with typed columns and the verdict so 
 come next (checks), rules that need the whole table or a consent come last (normalise).
 """
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,7 +20,7 @@ import pandas as pd
 from connectors import cleaning
 from connectors.cleaning import Figures
 from connectors.layout import Layout, Use
-from connectors.places import Context
+from connectors.places import Context, division_of
 from connectors.reading import Grid
 from connectors.source import ColumnType, Project, Table
 from connectors.verdict import Mask, Verdict
@@ -33,7 +34,7 @@ SINCE: Final = "(since)"  # the date column of first days where 有效期 has bo
 _LOST: Final = r"[0-9](?:\.[0-9]*)?[Ee]\+?[0-9]{1,3}"
 _EXPONENTS: Final = ("E", "e")
 _SPREADSHEET_DIGITS: Final = 15
-_NUMBERED: Final = frozenset({"resident_id", "credit_code", "party_id", "bank_card", "account_no"})
+_NUMBERED: Final = frozenset({"resident_id", "credit_code", "party_id", "bank_card", "account_no", "ear_tag"})
 _FIGURES: Final[tuple[ColumnType, ...]] = ("money", "area", "rate", "number", "int", "score")
 _PLACES: Final[tuple[ColumnType, ...]] = ("region", "county", "town", "village")
 _CREDIT_LENGTH: Final = 18
@@ -58,9 +59,9 @@ class Part:
 class Chunk:
     """Rows on their way: `text` are cleaned texts ("" is blank), `figures` whole units, `iso` dates.
 
-    `subject` is the identifier of whom the row is about, `person` whether that is a person, `several` the identifiers
-    of rows that name more than one person. `months` says how long rows last whose last day is not stated, `yearless`
-    which two date columns have dates that still need the row's year.
+    `subject` is the identifier of whom the row is about, `person` whether that is a person, else it is of `else_kind`,
+    `several` the identifiers of rows that name more than one person. `months` says how long rows last whose last day
+    is not stated, `yearless` which two date columns have dates that still need the row's year.
     """
 
     rows: npt.NDArray[np.int64]
@@ -75,6 +76,7 @@ class Chunk:
     subject: "pd.Series[str]" = field(default_factory=lambda: pd.Series(dtype="str"))
     person: Mask = field(default_factory=lambda: np.zeros(0, dtype=bool))
     several: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    else_kind: str = "organisation"
     broken: dict[str, Mask] = field(default_factory=dict)
     months: "npt.NDArray[np.int64] | None" = None
     yearless: list[tuple[str, str]] = field(default_factory=list)
@@ -313,6 +315,50 @@ def _dates(chunk: Chunk, name: str, found: cleaning.Dates, cell: _Cells) -> None
     chunk.mark("DATE_MALFORMED", bad & ~cell.broken, name)
 
 
+def _months(chunk: Chunk, cell: _Cells) -> None:
+    _dates(chunk, cell.name, cleaning.calendar_months(cell.text), cell)
+
+
+def _percents(chunk: Chunk, cell: _Cells) -> None:
+    bare = Fraction(1) if cell.use.column.unit == "1" else Fraction(1, 100)
+    found = cleaning.figures(cell.text, bare * RATE_SCALE, partial(_share, bare=bare))
+    chunk.figures[cell.name] = found
+    chunk.mark("AMOUNT_MALFORMED", found.bad, cell.name)
+
+
+def _share(text: str, *, bare: Fraction) -> int | None:
+    """Read a share: `85%` says what it is, of `85` and `0.85` the declaration does."""
+    plain = unicodedata.normalize("NFKC", text).strip()
+    value, scale = number(plain.removesuffix("%")), Fraction(1, 100) if plain[-1:] == "%" else bare
+    return None if value is None else round(Fraction(value) * scale * RATE_SCALE)
+
+
+def _flags(chunk: Chunk, cell: _Cells) -> None:
+    chunk.text[cell.name], outside = cleaning.flags(cell.text)
+    needed = outside | cell.blank if cell.mandatory else outside
+    chunk.mark("UNKNOWN_CATEGORY", needed & ~cell.broken, cell.name)
+
+
+def _ear_tags(chunk: Chunk, cell: _Cells) -> None:
+    chunk.text[cell.name], malformed = cleaning.ear_tags(cell.text)
+    needed = malformed | cell.blank if cell.mandatory else malformed
+    chunk.mark("EAR_TAG_MALFORMED", needed & ~cell.broken, cell.name)
+
+
+def _phones(chunk: Chunk, cell: _Cells) -> None:
+    chunk.text[cell.name], odd = cleaning.phones(cell.text)
+    chunk.mark("PHONE_MALFORMED", odd, cell.name)
+
+
+def _divisions(chunk: Chunk, cell: _Cells) -> None:
+    """Resolve districts, by code or by a county's or prefecture's name, at the day of the row's intake."""
+    numbers, found = cleaning.distinct(cell.text, lambda text: division_of(text, cell.as_of))
+    chunk.text[cell.name] = cleaning.spread(numbers, [place.code for place in found])
+    unknown = np.array([not place.code for place in found], dtype=bool)[numbers]
+    chunk.mark("REGION_UNKNOWN", unknown & ~cell.broken, cell.name)
+    chunk.mark("REGION_RETIRED", np.array([place.retired for place in found], dtype=bool)[numbers], cell.name)
+
+
 def _choices(chunk: Chunk, cell: _Cells) -> None:
     chunk.text[cell.name], outside = cleaning.choices(cell.text, cell.use.column.values)
     needed = outside | cell.blank if cell.mandatory else outside
@@ -344,6 +390,12 @@ _CLEANERS: Final[dict[ColumnType, Callable[[Chunk, _Cells], None]]] = {
     "party_id": _as_it_is,
     "bank_card": _accounts,
     "account_no": _accounts,
+    "division": _divisions,
+    "ear_tag": _ear_tags,
+    "month": _months,
+    "percent": _percents,
+    "bool": _flags,
+    "phone": _phones,
     "date": _one_date,
     "year": _one_date,
     "date_range": _two_dates,
@@ -370,10 +422,15 @@ def project_in(projects: Sequence[Project], text: str) -> Project | None:
 
 def _subject(chunk: Chunk, as_of: date) -> None:
     table = chunk.table
+    kind = table.columns[table.subject].type
     chunk.subject = chunk.texts(table.subject)
-    chunk.person = np.full(len(chunk), table.columns[table.subject].type == "resident_id")
+    chunk.person = np.full(len(chunk), kind == "resident_id")
+    if kind == "division":
+        chunk.else_kind = "region"
     if table.party:
         _party(chunk, as_of)
+    elif kind == "party_id":
+        _either(chunk, as_of)
 
 
 def _party(chunk: Chunk, as_of: date) -> None:
@@ -416,6 +473,45 @@ def _party(chunk: Chunk, as_of: date) -> None:
     chunk.text["lessor_uscc"] = chunk.texts(chunk.table.subject)
     subject = judged.text.fillna("").where(person, chunk.texts(chunk.table.subject).where(organisation, ""))
     chunk.subject = _first_of(chunk, subject)
+
+
+def _either(chunk: Chunk, as_of: date) -> None:
+    """Tell rows about persons from rows about organisations, where one column has the numbers of both.
+
+    As with lessees, only a valid credit code proves an organisation; whoever has proven neither is held for a person.
+    """
+    name = chunk.table.subject
+    text, called = chunk.texts(name), _called(chunk)
+    unreadable = chunk.broken.get(name, np.zeros(len(chunk), dtype=bool))
+    judged = identifiers.resident_ids(text, on=as_of)
+    codes = identifiers.credit_codes(text)
+    blank = cleaning.missing(text)
+    person = judged.valid & ~unreadable
+    organisation = ~person & ~unreadable & codes.valid
+    left = ~person & ~organisation & ~unreadable
+    for row in map(int, np.flatnonzero(left & ~blank)):
+        found = _several_ids(str(text.iloc[row]), as_of)
+        if found:
+            chunk.several[row] = found
+    several = np.zeros(len(chunk), dtype=bool)
+    several[list(chunk.several)] = True
+    left &= ~several
+    like_code = left & _like_credit_codes(text, called, blank)
+    failed = ~blank & (judged.verdict == identifiers.Verdict.CHECK_FAILED)
+    chunk.mark("USCC_CHECK_FAILED", like_code, name)
+    chunk.mark("ID_CHECK_FAILED", left & ~like_code & failed, name)
+    chunk.mark("ID_MALFORMED", left & ~like_code & ~failed, name)
+    chunk.mark("ID_15_CONVERTED", person & (judged.verdict == identifiers.Verdict.CONVERTED), name)
+    chunk.mark("ID_REGION_UNKNOWN", person & identifiers.region_unknown(judged), name)
+    chunk.mark("MULTIPLE_PERSONS", several | (person & cleaning.several(called)), name)
+    chunk.person = ~organisation
+    subject = judged.text.fillna("").where(person, codes.text.fillna("").where(organisation, ""))
+    chunk.subject = _first_of(chunk, subject)
+
+
+def _called(chunk: Chunk) -> "pd.Series[str]":
+    """Give the names of those whom rows are about: the first column of names that the table declares."""
+    return chunk.texts(next((name for name, column in chunk.table.columns.items() if column.type == "name"), ""))
 
 
 def _like_credit_codes(text: "pd.Series[str]", called: "pd.Series[str]", blank: Mask) -> Mask:

@@ -152,6 +152,27 @@ def _one_person(chunk: Chunk, check: source.OnePerson) -> None:
         chunk.mark("MULTIPLE_PERSONS", cleaning.several(chunk.text[check.name]), check.name)
 
 
+def _stated(chunk: Chunk, check: source.Stated) -> None:
+    there = [name for name in check.figures if name in chunk.figures]
+    if not there:
+        return
+    nothing = np.logical_and.reduce([chunk.figures[name].missing for name in there])
+    broken = np.logical_or.reduce([chunk.broken.get(name, np.zeros(len(chunk), dtype=bool)) for name in there])
+    chunk.mark("AMOUNT_MISSING", nothing & ~broken, there[0])
+    chunk.mark("CELL_ERROR", nothing & broken, there[0])
+
+
+_TAGGED: Final = {"1": ("猪",), "2": ("牦牛", "犏牛", "黄牛"), "3": ("藏羊", "山羊")}
+
+
+def _tagged(chunk: Chunk, check: source.Tagged) -> None:
+    tag, species = chunk.texts(check.tag), chunk.texts(check.species)
+    told = ((tag != "") & (species != "")).to_numpy(dtype=bool)
+    numbers, first = cleaning.distinct(tag.str.slice(0, 1), lambda digit: _TAGGED.get(digit, ()))
+    fitting = [one in first[number] for number, one in zip(numbers, species, strict=True)]
+    chunk.mark("EAR_TAG_SPECIES", told & ~np.array(fitting, dtype=bool), check.tag)
+
+
 def _paid(chunk: Chunk, check: source.PaidInFull) -> None:
     if check.paid in chunk.figures or check.status not in chunk.text or check.due not in chunk.figures:
         return
@@ -245,5 +266,7 @@ _RULES: Final[dict[str, Callable[[Chunk, Any], None]]] = {
     "publicity": _publicity,
     "holder": _holder,
     "one_person": _one_person,
+    "stated": _stated,
+    "tagged": _tagged,
     "paid": _paid,
 }

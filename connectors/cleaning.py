@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from connectors.verdict import Mask
 from registry.dates import stated_date
 from registry.errors import DateAmbiguous, DateUnreadable, InexactAmount
+from registry.identifiers import normalise
 from registry.quantities import MISSING_MARKS
 
 Value = TypeVar("Value")
@@ -217,6 +218,21 @@ def _dates(iso: "pd.Series[str]") -> Dates:
     return Dates(known, (iso == "").to_numpy(dtype=bool), ambiguous, bad)
 
 
+_SIX_DIGITS: Final = re.compile(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])")
+MONTH_LENGTH: Final = len("2021-08")
+
+
+def calendar_months(text: "pd.Series[str]") -> Dates:
+    """Read months: `2026-03`, 2026年3月, a day of it, and `202603`, which in a column of months is no other date."""
+    return _dates(each(text, _calendar_month))
+
+
+def _calendar_month(text: str) -> str:
+    plain = squeezed(text)
+    iso = f"{plain[:4]}-{plain[4:]}" if _SIX_DIGITS.fullmatch(plain) else iso_date(text)
+    return iso[:MONTH_LENGTH] if len(iso) >= MONTH_LENGTH or len(iso) <= 1 else _BAD
+
+
 _PARTIAL: Final = re.compile(r"(\d{1,2})月(\d{1,2})[日号]?|(\d{1,2})\.(\d{1,2})")
 _NUMERALS: Final = {numeral: value for value, numeral in enumerate("一二三四五六七八九十", 1)} | {"两": 2}
 _TERM: Final = re.compile(
@@ -331,6 +347,52 @@ def choices(text: "pd.Series[str]", values: Mapping[str, Sequence[str]]) -> tupl
     canonical = each(text, lambda one: "" if one.strip() in _MISSING else known.get(squeezed(one), _BAD))
     outside = (canonical == _BAD).to_numpy(dtype=bool)
     return canonical.mask(outside, ""), outside
+
+
+YES: Final = "true"
+NO: Final = "false"
+_FLAGS: Final = {
+    YES: ("是", "有", "Y", "YES", "1", "√", "✓", "TRUE", "一致", "达标", "已死亡"),
+    NO: ("否", "无", "没有", "N", "NO", "0", "×", "X", "FALSE", "不一致", "不达标", "未达标", "不是"),
+}
+
+
+def flags(text: "pd.Series[str]") -> tuple["pd.Series[str]", Mask]:
+    """Read yes and no: YES, NO or "", and which cells say neither. 无 is an answer here, and not a missing one."""
+    known = {spelt: value for value, spellings in _FLAGS.items() for spelt in spellings}
+    read = each(text, lambda one: known.get(squeezed(one), "" if one.strip() in _MISSING else _BAD))
+    outside = (read == _BAD).to_numpy(dtype=bool)
+    return read.mask(outside, ""), outside
+
+
+_EAR_TAG: Final = re.compile("[123][0-9]{14}")
+_MOBILE: Final = re.compile(r"(?:\+?86)?(1[3-9][0-9]{9})")
+_LANDLINE: Final = re.compile(r"(0[1-9][0-9]{1,2})([0-9]{7,8})(?:转[0-9]{1,6})?")
+
+
+def ear_tags(text: "pd.Series[str]") -> tuple["pd.Series[str]", Mask]:
+    """Read ear tags of 15 digits ("" where there is none), and which cells are none."""
+    read = each(text, lambda one: "" if one.strip() in _MISSING else _ear_tag(normalise(one)))
+    malformed = (read == _BAD).to_numpy(dtype=bool)
+    return read.mask(malformed, ""), malformed
+
+
+def _ear_tag(text: str) -> str:
+    return text if _EAR_TAG.fullmatch(text) else _BAD
+
+
+def phones(text: "pd.Series[str]") -> tuple["pd.Series[str]", Mask]:
+    """Read telephone numbers: mobile ones bare, others as `0971-6123456`; "" and a mark where a cell is neither."""
+    read = each(text, lambda one: "" if one.strip() in _MISSING else _phone(re.sub(r"[()（）]", "", normalise(one))))
+    odd = (read == _BAD).to_numpy(dtype=bool)
+    return read.mask(odd, ""), odd
+
+
+def _phone(text: str) -> str:
+    if mobile := _MOBILE.fullmatch(text):
+        return mobile[1]
+    landline = _LANDLINE.fullmatch(text)
+    return f"{landline[1]}-{landline[2]}" if landline else _BAD
 
 
 def squeezed(text: str) -> str:

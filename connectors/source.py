@@ -18,13 +18,16 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from connectors.errors import DeclarationInvalid
-from registry.catalogue import Kind
+from registry.catalogue import Catalogue, Kind
 from registry.catalogue import current as catalogue
+from registry.identifiers import SubjectKind
 
 ColumnType = Literal[
     "resident_id",  # 身份证号 of the person the row is about
     "credit_code",  # 统一社会信用代码
     "party_id",  # a person's or an organisation's number in one column
+    "division",  # a district that the row is about, by code or name
+    "ear_tag",
     "bank_card",  # a person's account: digits, Luhn where it looks like a card
     "account_no",  # an organisation's account
     "name",
@@ -37,6 +40,10 @@ ColumnType = Literal[
     "score",
     "year",
     "date",
+    "month",
+    "percent",
+    "bool",
+    "phone",
     "date_range",
     "enum",
     "project",
@@ -63,7 +70,8 @@ class Column(_Declared):
     """One column: how it is headed, what its cells are, where they go.
 
     `matches` are patterns for a whole heading without spaces and unit, the most telling first; `unit` is the
-    declaration's own (else the file must say it); `mandatory` columns must be there and their cells not blank; `held`
+    declaration's own (else the file must say it; a percent column's is "%", or "1" where bare figures are shares of
+    one); `mandatory` columns must be there and their cells not blank; `held`
     false keeps a column out of the payload; `values` are the canonical values of an enum with the spellings of
     agencies; `into` names the two fields of a date range, `alone` the column that it is when no cell holds two dates.
     """
@@ -166,10 +174,29 @@ class Village(_Declared):
 
 
 class Once(_Declared):
-    """The same subject with the same key stands once in a batch, else DUPLICATE_IN_BATCH."""
+    """The same subject with the same key stands once in a batch, else DUPLICATE_IN_BATCH.
+
+    Of a date in `by_year` only the year counts: a household is rated once a year.
+    """
 
     rule: Literal["once"]
     key: list[str]
+    by_year: list[str] = []
+
+
+class Stated(_Declared):
+    """At least one of these figures is stated, else AMOUNT_MISSING."""
+
+    rule: Literal["stated"]
+    figures: list[str] = Field(min_length=2)
+
+
+class Tagged(_Declared):
+    """An ear tag begins with the digit of its animal's species (猪 1, 牛 2, 羊 3), else EAR_TAG_SPECIES."""
+
+    rule: Literal["tagged"]
+    tag: str
+    species: str
 
 
 class PaidInFull(_Declared):
@@ -193,6 +220,8 @@ Check = Annotated[
     | OnePerson
     | Village
     | Once
+    | Stated
+    | Tagged
     | PaidInFull,
     Field(discriminator="rule"),
 ]
@@ -204,6 +233,7 @@ class Table(_Declared):
     `require` lists the header signature: of each inner list one column must be there. `instead` fills a column that is
     not there from another one. `subject` is the column that names the subject; `party` (contracts) names a person who
     is the subject when there is one. `amount` is the column that reports sum up. `period` says what a record speaks of.
+    Whose rows they may be follows from the type of the subject's column.
     """
 
     kind: str
@@ -214,7 +244,7 @@ class Table(_Declared):
     instead: dict[str, str] = {}
     checks: list[Check] = []
     amount: str = ""
-    period: Literal["year", "as_of", "date"]
+    period: Literal["year", "as_of", "date", "month"]
     valid_from: str = ""
     valid_to: str = ""
     filled: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
@@ -254,14 +284,21 @@ class _ElsewhereFile(_Declared):
 
 @dataclass(frozen=True, slots=True)
 class Declarations:
-    """All sources, and the tables that are somebody else's."""
+    """All sources, the tables that are somebody else's, and the catalogue that the sources were held to."""
 
     sources: tuple[Source, ...]
     elsewhere: tuple[Elsewhere, ...]
+    catalogue: Catalogue
 
 
 _ELSEWHERE_FILE = "elsewhere.yml"
 _NEED_VALUES = {"enum"}
+_SUBJECTS: Mapping[str, frozenset[SubjectKind]] = {
+    "resident_id": frozenset({SubjectKind.PERSON}),
+    "credit_code": frozenset({SubjectKind.ORGANISATION}),
+    "party_id": frozenset({SubjectKind.PERSON, SubjectKind.ORGANISATION}),
+    "division": frozenset({SubjectKind.REGION}),
+}
 
 
 @cache
@@ -275,8 +312,8 @@ def current() -> Declarations:
     return read({path.name: path.read_text("utf-8") for path in folder.iterdir() if path.name.endswith(".yml")})
 
 
-def read(texts: Mapping[str, str]) -> Declarations:
-    """Read declarations from yml texts by file name.
+def read(texts: Mapping[str, str], known: Catalogue | None = None) -> Declarations:
+    """Read declarations from yml texts by file name, held to the catalogue of the release unless another is `known`.
 
     Raises:
         DeclarationInvalid: wrong shape, unknown kind, field or column, or a pattern that does not compile.
@@ -292,15 +329,16 @@ def read(texts: Mapping[str, str]) -> Declarations:
                 sources.append(Source.model_validate(content))
         except (ValidationError, yaml.YAMLError) as error:
             raise DeclarationInvalid(f"{name}: {error}") from error
+    held_to = known or catalogue()
     for source in sources:
-        _hold_to_catalogue(source)
+        _hold_to_catalogue(source, held_to)
     if len({source.source for source in sources}) != len(sources):
         raise DeclarationInvalid("two declarations have the same source code")
-    return Declarations(tuple(sources), tuple(elsewhere))
+    return Declarations(tuple(sources), tuple(elsewhere), held_to)
 
 
-def _hold_to_catalogue(source: Source) -> None:
-    kinds = catalogue().kinds
+def _hold_to_catalogue(source: Source, known: Catalogue) -> None:
+    kinds = known.kinds
     for project in source.projects:
         for pattern in project.matches:
             _compiles(source, pattern)
@@ -343,6 +381,9 @@ def _hold_references(source: Source, table: Table, kind: Kind) -> None:
     unknown = {name for name in named if name} - known
     if unknown:
         raise DeclarationInvalid(f"{source.source}: {table.kind} speaks of {sorted(unknown)}, which are not declared")
+    subject = table.columns.get(table.subject)
+    if subject is None or subject.type not in _SUBJECTS or not _SUBJECTS[subject.type] <= kind.subject:
+        raise DeclarationInvalid(f"{source.source}: {table.kind}: {table.subject} does not say whose a row is")
 
 
 def _compiles(source: Source, pattern: str) -> None:

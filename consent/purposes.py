@@ -3,7 +3,8 @@
 A purpose is a template: through which doors it may be used, which kinds of record it may ever touch, and for history,
 validity, uses and answer mode the `ceiling` that no consent may pass and the `strictest` value that holds where a
 consent states nothing (R-10, R-44).
-The loader refuses what it does not understand: a misspelt cap must not become no cap.
+The loader refuses what it does not understand: a misspelt cap must not become no cap. The kinds that a purpose may
+touch are not said here a second time: they are those whose terms in the catalogue name the purpose.
 
 It does not say what a subject agreed to (consent.scope) and does not decide (consent.decision).
 """
@@ -20,6 +21,8 @@ import yaml
 
 from consent.errors import DeclarationInvalid
 from consent.scope import RANK, Mode, Scope
+from registry import catalogue
+from registry.catalogue import Catalogue
 
 Bound = TypeVar("Bound", int, Mode)
 
@@ -96,13 +99,14 @@ def current() -> Purposes:
     return read((resources.files("consent") / "purposes.yml").read_text("utf-8"))
 
 
-def read(text: str) -> Purposes:
-    """Read purposes from yml.
+def read(text: str, known: Catalogue | None = None) -> Purposes:
+    """Read purposes from yml, and their kinds from the catalogue (that of the release, unless another is `known`).
 
     Raises:
         DeclarationInvalid: not yml, a key missing or not understood, a figure below zero, a strictest value that
-            passes its ceiling. The message names the place.
+            passes its ceiling, or the catalogue names a purpose that is not declared. The message names the place.
     """
+    kinds = (known or catalogue.current()).kinds.values()
     try:
         declared = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -111,20 +115,27 @@ def read(text: str) -> Purposes:
     version = top.text("version")
     entries = top.table("purposes")
     top.done()
-    found = {code: _purpose(code, version, entries.table(code)) for code in entries.names()}
+    found = {
+        code: _purpose(code, version, frozenset(kind.code for kind in kinds if code in kind.purposes), entries)
+        for code in entries.names()
+    }
     entries.done()
     if not found:
         raise DeclarationInvalid("purposes: none declared")
+    unknown = sorted({purpose for kind in kinds for purpose in kind.purposes} - found.keys())
+    if unknown:
+        raise DeclarationInvalid(f"purposes: the catalogue names {', '.join(unknown)}, which are not declared")
     return Purposes(version, MappingProxyType(found))
 
 
-def _purpose(code: str, version: str, table: "_Table") -> Purpose:
+def _purpose(code: str, version: str, kinds: frozenset[str], entries: "_Table") -> Purpose:
+    table = entries.table(code)
     purpose = Purpose(
         code=code,
         version=version,
         titles=MappingProxyType({language: table.text(language) for language in ("zh", "en", "bo")}),
         entrances=_entrances(table),
-        kinds=frozenset(table.texts("kinds")),
+        kinds=kinds,
         business_number=table.flag("business_number"),
         history_months=_cap(table.table("history_months"), least=0),
         validity_months=_cap(table.table("validity_months"), least=1),

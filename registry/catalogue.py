@@ -4,27 +4,35 @@ It reads the declarations in `registry/classes/*.yml` once, refuses anything in 
 and hands out frozen values. It does not decide about consent (consent.decision), does not know how an agency writes
 a column (connectors.source) and never looks at a record.
 
+A catalogue has versions (`versions.yml`, docs/adr/0015): a class, kind or field says since which version it is there,
+nothing is ever taken out, and so every version that a consent has frozen can still be read (`version`).
+
 Terms, after docs/requirements.md, fields:
-  * class  数据类   what a consent and the catalogue speak of: SANZI, SUBSIDY, RATING
+  * class  数据类   what a consent and the catalogue speak of: SANZI, SUBSIDY, TAX, LIVESTOCK
   * kind   记录种类 one table of a class: SANZI has SANZI_FUND, SANZI_ASSET, SANZI_RESOURCE, SANZI_CONTRACT
   * item   数据项   one field of a kind, written "<KIND>.<field>"; consents and answers are lists of items
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from registry.basis import BasisKind
 from registry.errors import CatalogueError
 from registry.identifiers import SubjectKind
 
-FieldType = Literal["text", "date", "month", "fen", "mu4", "int", "rate6", "bool", "enum"]
+FieldType = Literal["text", "date", "month", "fen", "mu4", "int", "rate6", "percent", "bool", "enum", "ear_tag"]
 Sensitivity = Literal["S1", "S2"]
+Sharing = Literal["unconditional", "conditional", "none"]  # 无条件共享、有条件共享、不予共享
+Frequency = Literal["daily", "weekly", "monthly", "quarterly", "yearly", "on-event"]
+Quality = Literal["A", "B", "C", "D"]
+NUMERIC_TYPES: Final[frozenset[FieldType]] = frozenset({"fen", "mu4", "int", "rate6", "percent"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,8 @@ class FieldSpec:
 
     `type` says how a payload holds it, always as a JSON string, integer or boolean:
     text, enum → string; date → "2026-03-25" (or "2026-03" where the source gave no day); month → "2024-01";
-    fen → integer fen (1/100 元); mu4 → integer 1/10 000 亩; int → integer; rate6 → decimal string; bool → true/false.
+    fen → integer fen (1/100 元); mu4 → integer 1/10 000 亩; int → integer; rate6 → decimal string; percent → decimal
+    string, a share of 1 ("0.85"); bool → true/false; ear_tag → string of 15 digits.
     `w` marks what 征信业管理条例 §14 ¶2 lets one hold about a person only with acknowledged written consent (R-05).
     """
 
@@ -48,10 +57,33 @@ class FieldSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class DataClass:
+    """One class and the terms that all its kinds share.
+
+    `provider` is the office that answers for the data, `quality` the best level that its data may have, `platform_id`
+    the item of the provincial data-sharing platform's catalogue that it is read under; where there is none yet,
+    `exemption` says why (R-03). `charge` is what a lender pays for it.
+    """
+
+    code: str
+    since: str
+    titles: Mapping[str, str]
+    provider: str
+    frequency: Frequency
+    quality: Quality
+    sharing: Sharing
+    platform_id: str | None
+    exemption: str
+    charge: str
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of record: who it is about, what it holds, what makes two rows the same record.
 
-    `identity` names fields of the payload; `retention` is an ISO 8601 duration.
+    `identity` names fields of the payload; `retention` is an ISO 8601 duration. `basis` is the ground on which rows
+    about persons (or, of a public kind, all rows) are held; `purposes` are those of consents that may touch the kind:
+    the one place where that is said (consent.purposes reads it here).
     """
 
     code: str
@@ -64,8 +96,14 @@ class Kind:
     retention: str
     sensitivity: Sensitivity
     legal_basis: str
-    consent_required: bool
+    basis: BasisKind
+    purposes: frozenset[str]
     titles: Mapping[str, str]
+
+    @property
+    def consent_required(self) -> bool:
+        """Whether a person's row is held on the person's consent only."""
+        return self.basis is BasisKind.CONSENT
 
     @property
     def items(self) -> frozenset[str]:
@@ -82,7 +120,7 @@ class Catalogue:
 
     version: str
     kinds: Mapping[str, Kind]
-    class_titles: Mapping[str, Mapping[str, str]]
+    classes: Mapping[str, DataClass]
     w_items: frozenset[str]
 
     def expand(self, codes: Iterable[str]) -> frozenset[str]:
@@ -144,58 +182,156 @@ class _FieldDeclaration(_Titles):
     w: bool = False
     lender_visible: bool = True
     values: list[str] = []
+    since: str = ""
 
 
 class _KindDeclaration(_Titles):
-    subject: list[Literal["person", "organisation"]] = Field(min_length=1)
+    subject: list[Literal["person", "organisation", "region"]] = Field(min_length=1)
     sensitivity: Sensitivity
     identity: list[str] = Field(min_length=1)
     snapshot: bool
     freshness_days: int = Field(gt=0)
     retention: str = Field(pattern=r"^P\d+[YMD]$")
-    consent_required: bool
+    basis: Literal["consent", "statute", "public", "organisation"]
     legal_basis: str = Field(min_length=1)
+    purposes: list[str] | None = None  # those of the class, unless the kind has its own
+    since: str = ""
     fields: dict[str, _FieldDeclaration] = Field(min_length=1)
 
 
 class _ClassDeclaration(_Titles):
-    catalogue: str = Field(pattern=r"^\d{4}-\d{2}$")
     class_code: str = Field(alias="class", pattern=r"^[A-Z][A-Z_]{1,31}$")
+    since: str = Field(min_length=1)
+    provider: str = Field(min_length=1)
+    frequency: Frequency
+    quality: Quality
+    sharing: Sharing
+    platform_id: str | None = Field(default=None, min_length=1)
+    exemption: str = ""
+    charge: str = Field(min_length=1)
+    purposes: list[str]
     kinds: dict[str, _KindDeclaration] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _read_under_something(self) -> "_ClassDeclaration":
+        if (self.platform_id is None) != bool(self.exemption):
+            raise ValueError("a class names its item of the sharing platform, or else why it has none (R-03)")
+        return self
+
+
+class _Version(_Titles):
+    version: str = Field(pattern=r"^(v\d+|\d{4}-\d{2})$")
+
+
+class _VersionsFile(_Declared):
+    versions: list[_Version] = Field(min_length=1)
+
+
+_VERSIONS_FILE: Final = "versions.yml"
+_Thing = TypeVar("_Thing", _FieldDeclaration, _KindDeclaration)
+
+
+@cache
+def _release() -> Mapping[str, Catalogue]:
+    folder = resources.files("registry") / "classes"
+    return editions({path.name: path.read_text("utf-8") for path in folder.iterdir() if path.name.endswith(".yml")})
 
 
 @cache
 def current() -> Catalogue:
-    """Give the catalogue that this release of the product carries; read once.
+    """Give the newest version of the catalogue that this release of the product carries; read once.
 
     Raises:
         CatalogueError: a class file does not have the declared shape.
     """
-    folder = resources.files("registry") / "classes"
-    texts = {path.name: path.read_text("utf-8") for path in folder.iterdir() if path.name.endswith(".yml")}
-    return read(texts)
+    return _newest(_release())
+
+
+def version(name: str) -> Catalogue:
+    """Give the catalogue as it stood at a version: "v1" has 18 classes, "v2" has 23.
+
+    Raises:
+        CatalogueError: this release knows no such version.
+    """
+    known = _release().get(name)
+    if known is None:
+        raise CatalogueError(f"{name!r} is no version of the catalogue; there are {', '.join(_release())}")
+    return known
+
+
+def versions() -> tuple[str, ...]:
+    """Name all versions of the catalogue, the oldest first."""
+    return tuple(_release())
 
 
 def read(texts: Mapping[str, str]) -> Catalogue:
-    """Build a catalogue from yml texts by file name; all files must name the same version.
+    """Build the newest version of a catalogue from yml texts by file name; see `editions`."""
+    return _newest(editions(texts))
+
+
+def _newest(known: Mapping[str, Catalogue]) -> Catalogue:
+    return list(known.values())[-1]
+
+
+def editions(texts: Mapping[str, str]) -> Mapping[str, Catalogue]:
+    """Build every version of a catalogue from yml texts by file name, `versions.yml` among them; the oldest first.
 
     Raises:
-        CatalogueError: wrong shape, two versions, a kind declared twice, an identity field that does not exist,
-            a list of values without the type `enum` or the reverse.
+        CatalogueError: wrong shape, a version that is not listed, a class or kind declared twice, an identity field
+            that does not exist, a list of values without the type `enum` or the reverse, or terms that contradict
+            each other.
     """
-    declared = [_declaration(name, text) for name, text in sorted(texts.items())]
-    versions = {declaration.catalogue for declaration in declared}
-    if len(versions) != 1:
-        raise CatalogueError(f"class files name the versions {sorted(versions)}, need exactly one")
+    order = _versions(texts.get(_VERSIONS_FILE, ""))
+    declared = [_declaration(name, text) for name, text in sorted(texts.items()) if name != _VERSIONS_FILE]
+    _once([one.class_code for one in declared])
+    _once([code for one in declared for code in one.kinds])
+    return MappingProxyType({name: _edition(name, order[: at + 1], order, declared) for at, name in enumerate(order)})
+
+
+def _versions(text: str) -> list[str]:
+    try:
+        listed = [one.version for one in _VersionsFile.model_validate(yaml.safe_load(text)).versions]
+    except (ValidationError, yaml.YAMLError) as error:
+        raise CatalogueError(f"{_VERSIONS_FILE}: {error}") from error
+    _once(listed)
+    return listed
+
+
+def _once(names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise CatalogueError(f"{name} is declared twice")
+        seen.add(name)
+
+
+def _edition(name: str, until: Sequence[str], order: Sequence[str], declared: Sequence[_ClassDeclaration]) -> Catalogue:
     kinds: dict[str, Kind] = {}
-    for declaration in declared:
-        for code, kind in declaration.kinds.items():
-            if code in kinds:
-                raise CatalogueError(f"kind {code} is declared twice")
-            kinds[code] = _kind(code, declaration.class_code, kind)
-    titles = {d.class_code: MappingProxyType({"zh": d.zh, "en": d.en}) for d in declared}
-    w_items = {f"{code}.{name}" for code, kind in kinds.items() for name, spec in kind.fields.items() if spec.w}
-    return Catalogue(versions.pop(), MappingProxyType(kinds), MappingProxyType(titles), frozenset(w_items))
+    classes: dict[str, DataClass] = {}
+    for one in declared:
+        _known(one.since, one.class_code, order)
+        if one.since in until:
+            classes[one.class_code] = _class(one)
+            kinds |= {
+                code: _kind(code, one, kind, until, order)
+                for code, kind in _there(one.kinds, one.since, until, order).items()
+            }
+    w_items = {f"{code}.{field}" for code, kind in kinds.items() for field, spec in kind.fields.items() if spec.w}
+    return Catalogue(name, MappingProxyType(kinds), MappingProxyType(classes), frozenset(w_items))
+
+
+def _there(declared: Mapping[str, _Thing], since: str, until: Sequence[str], order: Sequence[str]) -> dict[str, _Thing]:
+    """Leave out what came later than the version; what says nothing came with what it belongs to."""
+    for name, one in declared.items():
+        _known(one.since or since, name, order)
+        if order.index(one.since or since) < order.index(since):
+            raise CatalogueError(f"{name} cannot be older than what it belongs to")
+    return {name: one for name, one in declared.items() if (one.since or since) in until}
+
+
+def _known(since: str, name: str, order: Sequence[str]) -> None:
+    if since not in order:
+        raise CatalogueError(f"{name}: {since!r} is no version; {_VERSIONS_FILE} lists {', '.join(order)}")
 
 
 def _declaration(name: str, text: str) -> _ClassDeclaration:
@@ -205,35 +341,75 @@ def _declaration(name: str, text: str) -> _ClassDeclaration:
         raise CatalogueError(f"class file {name}: {error}") from error
 
 
-def _kind(code: str, class_code: str, declared: _KindDeclaration) -> Kind:
-    missing = [name for name in declared.identity if name not in declared.fields]
+def _class(declared: _ClassDeclaration) -> DataClass:
+    return DataClass(
+        code=declared.class_code,
+        since=declared.since,
+        titles=MappingProxyType({"zh": declared.zh, "en": declared.en}),
+        provider=declared.provider,
+        frequency=declared.frequency,
+        quality=declared.quality,
+        sharing=declared.sharing,
+        platform_id=declared.platform_id,
+        exemption=declared.exemption,
+        charge=declared.charge,
+    )
+
+
+def _kind(
+    code: str, of: _ClassDeclaration, declared: _KindDeclaration, until: Sequence[str], order: Sequence[str]
+) -> Kind:
+    there = _there(declared.fields, declared.since or of.since, until, order)
+    missing = [name for name in declared.identity if name not in there]
     if missing:
         raise CatalogueError(f"kind {code}: identity names {missing}, which are no fields of it")
-    fields: dict[str, FieldSpec] = {}
-    for name, field in declared.fields.items():
-        if bool(field.values) != (field.type == "enum"):
-            raise CatalogueError(f"{code}.{name}: an enum needs values, and only an enum may have them")
-        fields[name] = FieldSpec(
-            name=name,
-            type=field.type,
-            unit=field.unit,
-            zh=field.zh,
-            en=field.en,
-            w=field.w,
-            lender_visible=field.lender_visible,
-            values=tuple(field.values),
-        )
-    return Kind(
+    kind = Kind(
         code=code,
-        class_code=class_code,
+        class_code=of.class_code,
         subject=frozenset(SubjectKind(subject) for subject in declared.subject),
-        fields=MappingProxyType(fields),
+        fields=MappingProxyType({name: _field(code, name, field) for name, field in there.items()}),
         identity=tuple(declared.identity),
         snapshot=declared.snapshot,
         freshness_days=declared.freshness_days,
         retention=declared.retention,
         sensitivity=declared.sensitivity,
         legal_basis=declared.legal_basis,
-        consent_required=declared.consent_required,
+        basis=BasisKind(declared.basis),
+        purposes=frozenset(of.purposes if declared.purposes is None else declared.purposes),
         titles=MappingProxyType({"zh": declared.zh, "en": declared.en}),
+    )
+    for holds, fault in _contradictions(kind, of.sharing):
+        if holds:
+            raise CatalogueError(f"kind {code}: {fault}")
+    return kind
+
+
+def _field(code: str, name: str, declared: _FieldDeclaration) -> FieldSpec:
+    if bool(declared.values) != (declared.type == "enum"):
+        raise CatalogueError(f"{code}.{name}: an enum needs values, and only an enum may have them")
+    return FieldSpec(
+        name=name,
+        type=declared.type,
+        unit=declared.unit,
+        zh=declared.zh,
+        en=declared.en,
+        w=declared.w,
+        lender_visible=declared.lender_visible,
+        values=tuple(declared.values),
+    )
+
+
+def _contradictions(kind: Kind, sharing: Sharing) -> Iterable[tuple[bool, str]]:
+    """Say what cannot stand together in a kind's terms, and whether it does."""
+    of_persons = SubjectKind.PERSON in kind.subject
+    of_regions = SubjectKind.REGION in kind.subject
+    has_w = any(spec.w for spec in kind.fields.values())
+    return (
+        (of_persons and kind.basis is BasisKind.ORGANISATION, "persons' rows need consent, a statute or publicity"),
+        (of_persons and has_w and not kind.consent_required, "W-items of a person are held on consent only (R-05)"),
+        (kind.consent_required and not of_persons, "only persons consent"),
+        (of_regions and kind.subject != {SubjectKind.REGION}, "what is about a region is about nobody else"),
+        (of_regions and kind.basis is not BasisKind.PUBLIC, "what is about a region is public"),
+        (of_regions == bool(kind.purposes), "purposes are those of consents, and regions give none"),
+        (sharing == "none" and bool(kind.items), "what is not shared (不予共享) is visible to no lender"),
     )

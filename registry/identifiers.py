@@ -9,6 +9,7 @@ Rules followed:
     and Taiwan (81/82/83…) and the foreign permanent resident card of 2023 (9…) have the same shape and check
   * unified social credit code (统一社会信用代码): GB 32100-2015, with the organisation code of GB 11714 inside
   * ear tag (畜禽标识): 15 digits; contractor code (承包方编码): 18 digits
+  * division code (区划代码): 6, 9 or 12 digits; whether there is such a division is for `registry.divisions` to say
 Order of checks: length and characters first (`MalformedIdentifier`), then check character, dates, age
 (`IdentifierCheckFailed`). Not done here: whether the region exists (`registry.divisions`), which is a remark and no
 error. No error and no repr shows more than four characters.
@@ -16,6 +17,7 @@ error. No error and no repr shows more than four characters.
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -34,6 +36,7 @@ RESIDENT_LENGTH: Final = 18
 OLD_RESIDENT_LENGTH: Final = 15
 CREDIT_LENGTH: Final = 18
 _REGION: Final = slice(2, 8)
+_DIVISION_LENGTHS: Final = (6, 9, 12)
 _NOISE: Final = re.compile("[\\s\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u2010-\u2015\u2212-]")
 _LEADING_QUOTES: Final = "'`\u2018\u2019\u00b4"
 _DIGITS: Final = re.compile("[0-9]+")
@@ -45,6 +48,7 @@ class SubjectKind(StrEnum):
 
     PERSON = "person"
     ORGANISATION = "organisation"
+    REGION = "region"  # a district that weather and prices are about; nobody's data
 
 
 class ResidentDocument(StrEnum):
@@ -208,7 +212,32 @@ class CreditCode:
         return f"CreditCode({self.text[:2]}…{self.text[-2:]})"
 
 
-Identifier: TypeAlias = ResidentId | CreditCode
+@dataclass(frozen=True, slots=True)
+class DivisionCode:
+    """A district's code: 6 digits of a county or above, 9 of a town, 12 of a village. It names nobody."""
+
+    text: str
+
+    kind: ClassVar[SubjectKind] = SubjectKind.REGION
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read 6, 9 or 12 digits; see `normalise`.
+
+        Raises:
+            MalformedIdentifier: another number of digits, or something else.
+        """
+        code = normalise(text)
+        if len(code) not in _DIVISION_LENGTHS or not _DIGITS.fullmatch(code):
+            raise MalformedIdentifier("division code: not 6, 9 or 12 digits")
+        return cls(code)
+
+
+Identifier: TypeAlias = ResidentId | CreditCode | DivisionCode
+BY_KIND: Final[Mapping[SubjectKind, type[Identifier]]] = {
+    one.kind: one for one in (ResidentId, CreditCode, DivisionCode)
+}
+"""The identifier by which a subject of each kind is found."""
 
 
 def parse_identifier(kind: SubjectKind, text: str) -> Identifier:
@@ -217,7 +246,7 @@ def parse_identifier(kind: SubjectKind, text: str) -> Identifier:
     Raises:
         MalformedIdentifier: not one of that kind.
     """
-    return ResidentId.parse(text) if kind is SubjectKind.PERSON else CreditCode.parse(text)
+    return BY_KIND[kind].parse(text)
 
 
 def organisation_check(body: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from sandbox import places
+from sandbox import offices, places
 from sandbox.people import LENDER, OTHER_LENDER, Answer, Household, settle
 from sandbox.rating import rating
 from sandbox.register import register
@@ -38,8 +38,19 @@ class Planted:
     collectives: Sequence[str]  # credit codes
 
 
-def write(folder: Path, *, as_of: date, seed: int = 7, households: int = 300, table: Path = places.EXTRACT) -> Planted:
+def write(
+    folder: Path,
+    *,
+    as_of: date,
+    seed: int = 7,
+    households: int = 300,
+    table: Path = places.EXTRACT,
+    other_offices: bool = False,
+) -> Planted:
     """Write a province's files into the folder, which is made if need be.
+
+    With `other_offices` the files of registrar, tax office, power company and the rest (`sandbox.offices`) come too,
+    and consents name their classes; the other files stay as they are.
 
     Raises:
         ValueError: too few or too many households; see `people.settle`.
@@ -47,7 +58,7 @@ def write(folder: Path, *, as_of: date, seed: int = 7, households: int = 300, ta
     """
     province = settle(seed=seed, households=households, as_of=as_of, table=table)
     day = province.as_of
-    consents = register(province.households, as_of=day, seed=seed)
+    consents = register(province.households, as_of=day, seed=seed, offices=other_offices)
     subsidised = farmland(province.farmers, as_of=day, seed=seed)
     rated = rating(province.farmers, as_of=day, seed=seed)
     files = [
@@ -57,6 +68,7 @@ def write(folder: Path, *, as_of: date, seed: int = 7, households: int = 300, ta
         rating(province.herders, as_of=day, seed=seed),
         ledger(province.collectives, province.tenants, as_of=day, seed=seed),
         *to_be_blocked(province.farmers, as_of=day),
+        *(offices.files(province, seed=seed) if other_offices else ()),
     ]
     folder.mkdir(parents=True, exist_ok=True)
     expected = {

@@ -23,9 +23,17 @@ def read(changed: dict[str, object]) -> None:
     source.read({"changed.yml": yaml.safe_dump(changed, allow_unicode=True)})
 
 
-def test_the_three_classes_are_declared_with_their_six_kinds() -> None:
+NOT_YET_SENT = {"WATER", "LAND", "CREDIT_CHN", "HOUSE_FUND", "POLICE", "GOV_PROC", "UTILITY_OTHER", "CIVIL_AFF"}
+
+
+def test_fifteen_classes_are_declared_with_all_their_kinds() -> None:
     declared = {(one.class_code, table.kind) for one in source.current().sources for table in one.tables}
-    assert declared == {(kind.class_code, kind.code) for kind in catalogue.current().kinds.values()}
+    assert declared == {
+        (kind.class_code, kind.code)
+        for kind in catalogue.current().kinds.values()
+        if kind.class_code not in {*NOT_YET_SENT, "HEALTH_AGE"}
+    }
+    assert len({class_code for class_code, _ in declared}) == 15
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,21 @@ def test_the_eight_purposes_are_there() -> None:
     }
 
 
-def test_purposes_touch_only_kinds_of_the_catalogue() -> None:
-    for purpose in purposes.current().by_code.values():
-        assert purpose.kinds <= catalogue.current().kinds.keys()
+def test_a_purpose_touches_exactly_the_kinds_whose_terms_name_it() -> None:
+    for code, purpose in purposes.current().by_code.items():
+        assert purpose.kinds == {kind.code for kind in catalogue.current().kinds.values() if code in kind.purposes}
+        assert purpose.kinds
+
+
+def test_a_purpose_that_only_the_catalogue_names_stops_the_loading() -> None:
+    assert "  REPAIR:\n" in TEXT
+    with pytest.raises(DeclarationInvalid, match="the catalogue names REPAIR"):
+        purposes.read(TEXT.replace("  REPAIR:\n", "  MENDING:\n"))
+
+
+def test_nobody_can_consent_to_what_is_about_a_region() -> None:
+    touched = frozenset().union(*(purpose.kinds for purpose in purposes.current().by_code.values()))
+    assert catalogue.current().kinds.keys() - touched == {"METEO", "PRICE"}
 
 
 def test_loans_cannot_be_asked_about_without_a_business_number() -> None:
@@ -69,7 +81,8 @@ def test_a_lowered_ceiling_binds_consents_given_before() -> None:
         ("mode: {strictest: summary, ceiling: report}", "mode: {strictest: report, ceiling: tags}", "passes"),
         ("    business_number: true  #", "    busness_number: true\n    business_number: true  #", "not understood"),
         ("    business_number: true  #", "    business_number: 1  #", "true or false"),
-        ('version: "2026-01"', "version: 2026", "version: not a text"),
+        ('version: "2026-02"', "version: 2026", "version: not a text"),
+        ("    business_number: true  #", "    kinds: [RATING]\n    business_number: true  #", "not understood"),
         ("purposes:\n", "purposes:\n  EMPTY:\n", "not a mapping"),
         ("version:", "version: [", "not readable"),
     ],

@@ -118,3 +118,12 @@ def test_a_village_is_not_found_without_its_town_or_in_another_county() -> None:
 
 def test_a_village_and_a_residents_committee_of_one_name_are_two_places() -> None:
     assert divisions.village_by_name("民和县", "北山乡", "庄子沟社区") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("西宁市", "630100"), ("玉树州", "632700"), ("玉树藏族自治州", "632700"), ("玉树", None), ("昆仑市", None)],
+)
+def test_a_prefecture_is_found_by_its_name_and_nothing_is_guessed(name: str, code: str | None) -> None:
+    found = divisions.prefecture_by_name(name)
+    assert (found.code if found else None) == code

@@ -18,6 +18,7 @@ from registry.identifiers import (
 )
 
 DAY = date(2026, 6, 15)
+HALF_WIDTH = {ord("０") + digit: str(digit) for digit in range(10)}
 PUBLISHED_RESIDENT = "11010519491231002X"
 PUBLISHED_CREDIT = "91350100M000100Y43"
 RESIDENTS = [
@@ -191,3 +192,15 @@ def test_card_numbers_hold_and_with_one_digit_changed_do_not(card: str) -> None:
     assert not luhn_holds(card[:-1] + str((int(card[-1]) + 1) % 10))
     assert not luhn_holds("")
     assert not luhn_holds("6239x")
+
+
+@pytest.mark.parametrize("text", ["632701", "632701100", "632701100200", " 632701 ", "６３２７０１"])
+def test_a_district_is_named_by_6_9_or_12_digits(text: str) -> None:
+    found = parse_identifier(SubjectKind.REGION, text)
+    assert (found.kind, found.text) == (SubjectKind.REGION, "".join(text.split()).translate(HALF_WIDTH))
+
+
+@pytest.mark.parametrize("text", ["", "63270", "6327011", "63270A", PUBLISHED_RESIDENT, PUBLISHED_CREDIT])
+def test_anything_else_names_no_district(text: str) -> None:
+    with pytest.raises(MalformedIdentifier):
+        parse_identifier(SubjectKind.REGION, text)

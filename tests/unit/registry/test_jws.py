@@ -9,7 +9,7 @@ from joserfc.jwk import ECKey, OKPKey
 from registry import jws
 from registry.canonical import b64url
 from registry.errors import SignatureInvalid
-from registry.suites import Ed25519Key, Es256Key
+from registry.suites import Ed25519Key, Es256Key, Sm2Key
 
 KEY = Ed25519Key(bytes(range(32)))
 KEYS = {"answer-1": KEY.public}
@@ -91,3 +91,13 @@ def test_a_signature_for_one_use_does_not_pass_for_another() -> None:
 def test_what_is_no_signature_is_refused(text: str) -> None:
     with pytest.raises(SignatureInvalid):
         jws.verify(text, KEYS)
+
+
+def test_an_sm2_key_signs_and_passes_only_as_what_it_is() -> None:
+    key = Sm2Key.generate()
+    signed = jws.sign(key, "k", b"{}", "t+jws")
+    header, payload = jws.verify(signed, {"k": jws.Public("SM2", key.public)}, typ="t+jws")
+    assert (header["alg"], payload) == ("SM2", b"{}")
+    for trusted in ({"k": key.public}, {"k": jws.Public("ES256", key.public)}):
+        with pytest.raises(SignatureInvalid):
+            jws.verify(signed, trusted)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
@@ -9,10 +10,21 @@ import pytest
 
 from registry.basis import Basis, BasisKind
 from registry.canonical import canonical, unb64url
+from registry.catalogue import current
 from registry.commitments import commit_fields, record_commitment
 from registry.errors import SealBroken
-from registry.records import NewRecord, Payload, Provenance, RecordRef, associated_data, beside, committed, header
-from registry.sealing import Ready, new_ids, seal_rows
+from registry.records import (
+    NewRecord,
+    Payload,
+    Provenance,
+    RecordColumns,
+    RecordRef,
+    associated_data,
+    beside,
+    committed,
+    header,
+)
+from registry.sealing import Ready, Written, new_ids, seal_records
 from registry.suites import Suite, gm, intl, random_bytes, unseal
 
 SAID = Provenance(UUID(int=1), "bench", "某局", "SUBSIDY", "2026-01", b"\x01" * 32, date(2026, 6, 15))
@@ -23,7 +35,13 @@ PAYLOADS: list[Payload] = [
 ]
 
 
-def ready() -> list[Ready]:
+class Row(NamedTuple):
+    record: NewRecord
+    ref: RecordRef
+    key: bytes
+
+
+def ready() -> list[Row]:
     rows = []
     for number in range(6):
         payload = PAYLOADS[number % 3]
@@ -31,13 +49,38 @@ def ready() -> list[Ready]:
         kind, quality, period = "SUBSIDY" if number % 2 else "RATING", "AB"[number % 2], f"202{number % 3}"
         record = NewRecord(UUID(int=number), kind, payload, 5 + number, basis, quality, period)
         ref = RecordRef(record.subject_id, UUID(int=100 + number), 1 + number)
-        rows.append(Ready(record, ref, random_bytes(32), canonical(dict(payload))))
+        rows.append(Row(record, ref, random_bytes(32)))
     return rows
 
 
-def sealed(suite: Suite, rows: list[Ready]) -> Iterator[tuple[Ready, bytes, bytes]]:
-    for row, (bytes_, commitment) in zip(rows, seal_rows(suite, SAID, rows), strict=True):
-        yield row, bytes_, commitment
+def sealed(suite: Suite, rows: list[Row]) -> Iterator[tuple[Row, bytes, bytes]]:
+    found = seal_records(columns(suite, rows))
+    yield from zip(rows, found.sealed, found.commitments, strict=True)
+
+
+def columns(suite: Suite, rows: list[Row]) -> Ready:
+    one = RecordColumns.of([row.record for row in rows], current().kinds)
+    return Ready(
+        suite=suite.name,
+        provenance=SAID,
+        chunk_id=UUID(int=9),
+        subjects=one.subjects,
+        record_ids=[row.ref.record_id for row in rows],
+        versions=[row.ref.version for row in rows],
+        identity_macs=[bytes([number]) * 32 for number in range(len(rows))],
+        payload_macs=[bytes(32)] * len(rows),
+        kinds=one.kinds,
+        row_nos=one.row_nos,
+        sheets=one.sheets,
+        bases=one.bases,
+        qualities=one.qualities,
+        periods=one.periods,
+        remarks=one.remarks,
+        valid_from=one.valid_from,
+        valid_to=one.valid_to,
+        written=Written(one.fields, len(rows), one.present),
+        keys=[row.key for row in rows],
+    )
 
 
 @pytest.mark.parametrize("suite", [intl, gm], ids=lambda suite: str(suite.name))
@@ -75,3 +118,9 @@ def test_no_two_rows_share_a_seed_and_no_two_ids_are_alike() -> None:
     ids = new_ids(1000)
     assert len(set(ids)) == 1000
     assert {one.version for one in ids} == {4}
+
+
+def test_fields_that_are_null_are_told_from_fields_that_are_not_there() -> None:
+    held = Written({"a": [None, 1, None], "b": ["x", "y", "z"]}, 3, {"a": [True, True, False]})
+    assert held.payloads == [b'{"a":null,"b":"x"}', b'{"a":1,"b":"y"}', b'{"b":"z"}']
+    assert Written({"a": [None, 1]}, 2).payloads == [b"{}", b'{"a":1}']

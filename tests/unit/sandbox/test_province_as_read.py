@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from connectors import normalise, report
+from registry import catalogue
 from registry.basis import Basis, BasisKind, BasisOf
 from sandbox import bulk, province
 
@@ -45,6 +46,36 @@ def test_a_province_is_read_as_it_was_planted(seed: int, households: int, tmp_pa
         for outcome in normalise.evaluate(file.read_bytes(), file.name, as_of=AS_OF, basis_of=basis_of)
     ]
     assert report.report(outcomes, as_of=AS_OF)["files"] == planted.expected["files"]
+
+
+@pytest.mark.parametrize(("seed", "households"), [(7, 120), (11, 60)])
+def test_the_files_of_the_other_offices_are_read_as_they_were_planted(
+    seed: int, households: int, tmp_path: Path
+) -> None:
+    planted = province.write(tmp_path, as_of=AS_OF, seed=seed, households=households, other_offices=True)
+    registered = as_registered(planted.consents_file)
+
+    def basis_of(kind: str, people: Sequence[str], day: date) -> Sequence[Basis | None]:
+        class_code = catalogue.current().kinds[kind].class_code
+        return registered(kind if class_code == "SANZI" else class_code, people, day)
+
+    outcomes = [
+        outcome
+        for file in planted.files
+        for outcome in normalise.evaluate(file.read_bytes(), file.name, as_of=AS_OF, basis_of=basis_of)
+    ]
+    assert report.report(outcomes, as_of=AS_OF)["files"] == planted.expected["files"]
+    assert {outcome.class_code for outcome in outcomes if outcome.class_code} == {
+        *("SUBSIDY", "RATING", "SANZI", "BIZ_REG", "TAX", "ELEC", "SOC_INS", "JUDICIAL", "AGRI_REG", "GRASS"),
+        *("LIVESTOCK", "AGRI_INS", "METEO", "PRICE", "LENDER"),
+    }
+
+
+def test_the_other_files_are_the_same_with_and_without_the_other_offices(tmp_path: Path) -> None:
+    plain = province.write(tmp_path / "plain", as_of=AS_OF, households=60)
+    more = province.write(tmp_path / "more", as_of=AS_OF, households=60, other_offices=True)
+    assert [one.read_bytes() for one in plain.files] == [one.read_bytes() for one in more.files[: len(plain.files)]]
+    assert len(more.files) == len(plain.files) + 12
 
 
 def test_a_bulk_roster_is_read_as_it_was_planted(tmp_path: Path) -> None:
