@@ -16,9 +16,14 @@ from typing import IO, Final
 from connectors.errors import FileUnreadable
 
 FILE_BYTES: Final = 512 << 20
+TEXT_BYTES: Final = 4 << 30  # of a text, which is read block by block
 UNPACKED_BYTES: Final = 2 << 30
 SPANNED_CELLS: Final = 64_000_000
 ROW_CELLS: Final = 2_000
+PARTS: Final = 10_000
+_MARKUP: Final = (".xml", ".rels", ".vml")
+_HEAD_BYTES: Final = 64 << 10
+_DOCTYPE: Final = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _PIECE_BYTES: Final = 4 << 20
 _OVERLAP_BYTES: Final = 64  # longer than any cell reference, so that none is lost between two pieces
 _REFERENCE: Final = re.compile(rb'\sr="([A-Z]{1,3})([0-9]{1,7})"')
@@ -34,6 +39,16 @@ def check_file(raw: bytes) -> None:
         raise FileUnreadable(f"the file has more than {FILE_BYTES >> 20} MB; split it")
 
 
+def check_text(size: int) -> None:
+    """Refuse a text of too many bytes.
+
+    Raises:
+        FileUnreadable: it has more than `TEXT_BYTES`.
+    """
+    if size > TEXT_BYTES:
+        raise FileUnreadable(f"the text has more than {TEXT_BYTES >> 20} MB; split it")
+
+
 def check_package(raw: bytes) -> None:
     """Refuse an .xlsx whose parts unpack to too much, or whose cells span too large a rectangle.
 
@@ -45,10 +60,21 @@ def check_package(raw: bytes) -> None:
         parts = package.infolist()
         if sum(part.file_size for part in parts) > UNPACKED_BYTES:
             raise FileUnreadable("the workbook unpacks to too much; send it as text or in parts")
+        if len(parts) > PARTS:
+            raise FileUnreadable("the workbook has more parts than any workbook needs")
         for part in parts:
+            if part.filename.endswith(_MARKUP):
+                with package.open(part) as markup:
+                    _check_markup(markup.read(_HEAD_BYTES))
             if part.filename.startswith("xl/worksheets/") and part.filename.endswith(".xml"):
                 with package.open(part) as sheet:
                     _check_span(sheet)
+
+
+def _check_markup(head: bytes) -> None:
+    """Refuse markup that defines entities: a few lines of them unfold into gigabytes, and no workbook has any."""
+    if _DOCTYPE.search(head.replace(b"\x00", b"")):
+        raise FileUnreadable("the workbook defines entities of its own; save it anew")
 
 
 def _check_span(sheet: IO[bytes]) -> None:

@@ -1,5 +1,5 @@
 """Tables of the connectors, by what they belong to. Private to `connectors`."""
 
-from connectors.tables import intake
+from connectors.tables import collecting, intake, mending, schedule, uploads
 
-__all__ = ["intake"]
+__all__ = ["collecting", "intake", "mending", "schedule", "uploads"]

@@ -1,0 +1,40 @@
+"""Cells that we write for people to open: none of them may become a formula in a spreadsheet.
+
+A cell that begins with = + - @ TAB or CR is run by spreadsheets when a file is opened; so may one behind spaces, in
+full width, or after a line break in a CSV. Such a text gets an apostrophe before it, which spreadsheets show as text.
+A plain number with a sign stays a number.
+
+Every writer of .csv or .xlsx for people passes its texts through here (OWASP: CSV Injection). Reading is not affected:
+an apostrophe that a file brings is part of its text.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeVar
+
+_STARTS: Final = frozenset("=+-@\t\r\n|%")
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
+_Value = TypeVar("_Value")
+
+
+def neutral(text: str) -> str:
+    """Give a text that no spreadsheet runs; the same text if none would."""
+    if not text:
+        return text
+    folded = unicodedata.normalize("NFKC", text)
+    stripped = folded.lstrip(" \u00a0\u200b\ufeff\u3000\x00")
+    first = stripped[:1] or folded[:1]
+    if first not in _STARTS or _NUMBER.fullmatch(text):
+        return text
+    return "'" + text
+
+
+def neutral_cell(value: _Value) -> _Value | str:
+    """Give a cell's value for a workbook: texts neutralised, all else as it is."""
+    return neutral(value) if isinstance(value, str) else value
+
+
+def neutral_rows(rows: Iterable[Sequence[str]]) -> Iterable[list[str]]:
+    """Give rows of texts, each cell neutralised, for a writer of CSV."""
+    return ([neutral(cell) for cell in row] for row in rows)
