@@ -12,11 +12,11 @@ others do only what is due.
 
 A job that fails is logged by class and place, counted, and run again after RETRY_SECONDS or at its next time,
 whichever is first; never silently. The schedule lives in memory: it is this table, not a row somewhere that may
-differ from it. Fencing by UNIQUE (source, scheduled_for) comes with the jobs that fetch from agencies.
+differ from it. Feeds are run by one of these jobs, which only looks and begins: runs have threads and a fence of
+their own (`exchange.feeds`).
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -31,14 +31,19 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
+from connectors import collecting, uploading
+from connectors.collecting import Collected
+from connectors.credentials import Credentials
+from connectors.feed import Feed
 from connectors.intake import Intake
 from consent import ledger
-from exchange import audit, consents
+from exchange import audit, consents, findings, mending, notices
+from exchange.feeds import LOOK_SECONDS, FeedRuns
+from exchange.holding import Held
 from exchange.home import Home
 from exchange.oauth import spending
+from exchange.release.collecting import people_for
 from registry import clock, log, retention
 from registry.database import Database, Transaction
 
@@ -47,6 +52,7 @@ WATCH_SECONDS: Final = 1.0
 TAKEOVER_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 30.0
 SEQUENCE_SECONDS: Final = 0.5  # architecture.md, section 3: an entry is covered by a checkpoint within a second
+UPLOAD_SECONDS: Final = 1.0  # between two looks for uploads that are complete
 SLOWEST_COMMIT: Final = timedelta(seconds=60)  # an entry's time is its act's, and it is seen when that commits
 _THREADS: Final = 4
 
@@ -126,9 +132,38 @@ class Reevaluation:
             return bool(audit.read(tx, audit.Filters(event="consent:*", since=self._since), limit=1).events)
 
 
+def collect_feed(home: Home, feed: Feed, now: datetime) -> Collected:
+    """Collect from a feed once, and take in what it gave."""
+    day = clock.beijing_day(now)
+    people = partial(people_for, home, actor=feed.agency, at=day)
+    credentials = Credentials(home.database, home.sealing)
+    return collecting.collect(intake_of(home), feed, credentials=credentials, people=people, now=now, as_of=day)
+
+
+def weigh_mended(home: Home) -> None:
+    """Weigh files again whose rows somebody has decided of, where it could not be done at once."""
+    mending.weigh_waiting(home)
+
+
+def complete_notices(home: Home) -> None:
+    """Tell lenders of recalled records that they were being shown at that very moment."""
+    with home.database.transaction() as tx:
+        notices.complete(tx, now=clock.now())
+
+
 def intake_of(home: Home) -> Intake:
-    """Make an installation's intake, which asks the installation's consents."""
-    return Intake(home.database, home.sealing, home.raw, partial(consents.basis_of, home))
+    """Make an installation's intake, which asks the installation's consents and what was decided of rows."""
+    return mending.intake_of(home)
+
+
+def take_uploads(home: Home) -> None:
+    """Take in what agencies have uploaded whole, and apply manifests that came later."""
+    uploading.take_all(intake_of(home), home.uploads)
+
+
+def clean_uploads(home: Home) -> None:
+    """End uploads whose time is over, and destroy bytes that no upload needs."""
+    uploading.clean(intake_of(home), home.uploads)
 
 
 def table() -> list[Job]:
@@ -136,9 +171,14 @@ def table() -> list[Job]:
     return [
         Job("log:sequence", SEQUENCE_SECONDS, sequence_log),
         Job("consent:expire", 60, expire_consents),
+        Job("upload:intake", UPLOAD_SECONDS, take_uploads),
         Job("intake:reevaluate", 120, Reevaluation()),
+        Job("intake:weigh-mended", 60, weigh_mended),
+        Job("exchange:complete-notices", 60, complete_notices),
+        Job("findings:check", 60, findings.check_published),
         Job("consent:freeze-uncovered", 3600, freeze_uncovered),
         Job("intake:destroy-raw", 3600, destroy_raw_files),
+        Job("upload:clean", 600, clean_uploads),
         Job("registry:shred-frozen", 3600, shred_records),
         Job("oauth:forget-proofs", 300, forget_proofs),
     ]
@@ -152,44 +192,11 @@ def _until_done(home: Home, step: Callable[[Transaction], int], at_once: int) ->
                 return
 
 
-class Leadership:
-    """The advisory lock of one database, held by at most one process."""
+class Leadership(Held):
+    """The lock of one database by which at most one process leads."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._connection: Connection | None = None
-
-    def take(self) -> bool:
-        """Try to lead; say whether this process does. A database that does not answer is led by nobody."""
-        try:
-            connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            connection.detach()  # out of the pool: the lock lives and dies with this connection
-        except SQLAlchemyError:
-            return False
-        self._connection = connection
-        if self._ask("SELECT pg_try_advisory_lock(%s)", LEADER_LOCK):
-            return True
-        self.release()
-        return False
-
-    def held(self) -> bool:
-        """Say whether the connection that holds the lock still answers."""
-        return self._ask("SELECT true")
-
-    def release(self) -> None:
-        """Give the lock back by closing its connection."""
-        if self._connection is not None:
-            with suppress(SQLAlchemyError):
-                self._connection.close()
-            self._connection = None
-
-    def _ask(self, statement: str, *values: int) -> bool:
-        if self._connection is None:
-            return False
-        try:
-            return self._connection.exec_driver_sql(statement, values).scalar() is True
-        except SQLAlchemyError:
-            return False
+        super().__init__(database, LEADER_LOCK)
 
 
 class Jobs:
@@ -212,7 +219,8 @@ class Jobs:
     ) -> None:
         self.metrics = metrics or CollectorRegistry()
         self._home = home
-        self._table = {job.name: job for job in (table() if jobs is None else jobs)}
+        self._feeds = FeedRuns(home, collect_feed, metrics=self.metrics) if jobs is None else None
+        self._table = {job.name: job for job in (self._whole_table() if jobs is None else jobs)}
         self._retry_seconds = retry_seconds
         self._leadership = Leadership(home.database)
         self._stop = Signal()
@@ -251,6 +259,12 @@ class Jobs:
                 finally:
                     self._leadership.release()  # 4
             stop_event.wait(TAKEOVER_SECONDS)
+        if self._feeds is not None:
+            self._feeds.stop()
+
+    def _whole_table(self) -> list[Job]:
+        feeds = self._feeds
+        return table() if feeds is None else [*table(), Job("feeds:look", LOOK_SECONDS, lambda _: feeds.look())]
 
     def _lead(self, stop_event: Signal) -> None:
         scheduler = self._scheduler()

@@ -1,7 +1,5 @@
-"""`qingqiao serve` and `qingqiao jobs`: the processes of an installation."""
+"""`qingqiao serve`: the web process of an installation, with the scheduled jobs in it unless they run elsewhere."""
 
-import signal
-from threading import Event
 from typing import Annotated
 
 import typer
@@ -15,9 +13,8 @@ from exchange.jobs import Jobs
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command()(serve)
-    app.command()(jobs)
 
 
 def server(home: Home) -> uvicorn.Server:
@@ -54,13 +51,3 @@ def serve(
         finally:
             if running is not None:
                 running.stop()
-
-
-def jobs() -> None:
-    """Run the scheduled jobs until Ctrl-C; of several such processes one leads."""
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    journal.set_up()
-    with opened() as home:
-        Jobs(home).run_forever(stop)

@@ -1,0 +1,92 @@
+"""`qingqiao jobs`: run the scheduled jobs, and look after the feeds that they run."""
+
+import signal
+from threading import Event
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from connectors import health
+from exchange import feeds, journal, sources
+from exchange.cli.context import console, opened
+from exchange.feeds import FeedFiles, FeedRuns, NotRun
+from exchange.jobs import Jobs, collect_feed
+from registry import clock
+
+_JOBS = typer.Typer(help="Run the scheduled jobs until Ctrl-C; or look after feeds (数据接入).")
+_COLUMNS = ("feed", "agency", "state", "last good", "next due", "error")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(_JOBS, name="jobs", invoke_without_command=True)
+
+
+@_JOBS.callback(invoke_without_command=True)
+def jobs(context: typer.Context) -> None:
+    """Run the scheduled jobs until Ctrl-C; of several such processes one leads."""
+    if context.invoked_subcommand is not None:
+        return
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    journal.set_up()
+    with opened() as home:
+        Jobs(home).run_forever(stop)
+
+
+@_JOBS.command("list")
+def list_() -> None:
+    """List the feeds: how they fare, when they last brought something good, when they are due. Times are Beijing's."""
+    with opened() as home:
+        now, files = clock.now(), FeedFiles(home.settings.home / feeds.FOLDER)
+        files.read()
+        with home.database.transaction() as tx:
+            files.declare(tx, now=now)
+            found = [one for one in sources.states(tx, at=now) if one.feed is not None]
+    table = Table(*_COLUMNS)
+    for one in found:
+        times = [f"{at.astimezone(clock.BEIJING):%Y-%m-%d %H:%M}" if at else "" for at in (one.last_good, one.next_due)]
+        table.add_row(*(escape(said or "") for said in (one.feed, one.agency, one.state, *times, one.error)))
+    console.print(table)
+    for text in files.refused.values():
+        console.print(f"[red]✗[/red] {escape(text)}")
+
+
+@_JOBS.command()
+def run(name: str = typer.Argument(help="Which feed.")) -> None:
+    """Run a feed now, in this process; never twice at once, and not in its quiet hours."""
+    with opened() as home:
+        try:
+            ended = FeedRuns(home, collect_feed).run_now(name)
+        except NotRun as error:
+            raise typer.BadParameter(str(error)) from None
+    if ended.error is not None:
+        said = health.words(ended.error)
+        console.print(f"[red]✗[/red] {escape(f'{name}: {ended.error} {said.zh} / {said.en}')}")
+        raise typer.Exit(1)
+    console.print(f"[green]✓[/green] {escape(name)}: {ended.files} files, {ended.rows} rows, {ended.bytes} bytes")
+
+
+@_JOBS.command()
+def pause(name: str = typer.Argument(help="Which feed.")) -> None:
+    """Pause a feed until it is resumed; a run that is on goes to its end."""
+    _switch(name, on=False)
+
+
+@_JOBS.command()
+def resume(name: str = typer.Argument(help="Which feed.")) -> None:
+    """Let a paused feed run again; what it missed is caught up once."""
+    _switch(name, on=True)
+
+
+def _switch(name: str, *, on: bool) -> None:
+    with opened() as home:
+        try:
+            act = feeds.resume if on else feeds.pause
+            done = act(home, name, by="operator", now=clock.now())
+        except NotRun as error:
+            raise typer.BadParameter(str(error)) from None
+    state = "runs" if on else "is paused"
+    console.print(f"[green]✓[/green] {escape(name)} {state}" + ("" if done else " (nothing to change)"))
