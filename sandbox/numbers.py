@@ -55,6 +55,11 @@ def card_number(serial: int) -> str:
     return body + str(-total % 10)
 
 
+def ear_tag(species: str, county: str, serial: int) -> str:
+    """Make an ear tag of 15 digits: species (1 pig, 2 cattle, 3 sheep), county of six digits, serial of eight."""
+    return f"{species}{county}{serial:08d}"
+
+
 def with_wrong_end(text: str) -> str:
     """Change the last character to another digit, so that the check of whatever this was fails."""
     return text[:-1] + ("1" if text[-1] != "1" else "2")

@@ -10,6 +10,7 @@ from typing import Final
 
 from numpy.random import default_rng
 
+from sandbox.offices import CLASSES_OF_PERSONS, agreed
 from sandbox.people import CLASSES, LENDER, OTHER_LENDER, Answer, Household
 from sandbox.workbooks import AgencyFile, Cell, Sheet
 
@@ -21,8 +22,8 @@ _HEADINGS: Final = (
 _STATUS: Final = {Answer.REQUESTED: "requested", Answer.WITHDRAWN: "withdrawn"}
 
 
-def register(households: Sequence[Household], *, as_of: date, seed: int) -> AgencyFile:
-    """Write down who agreed to what, as of the day of intake."""
+def register(households: Sequence[Household], *, as_of: date, seed: int, offices: bool = False) -> AgencyFile:
+    """Write down who agreed to what, as of the day of intake; with `offices` to the other offices' classes too."""
     rng = default_rng([seed, 5])
     since = as_of - timedelta(days=156)
     rows: list[list[Cell]] = [list(_HEADINGS)]
@@ -38,7 +39,7 @@ def register(households: Sequence[Household], *, as_of: date, seed: int) -> Agen
                 household.name,
                 OTHER_LENDER if household.answer is Answer.OTHER_LENDER else LENDER,
                 PURPOSE,
-                ";".join(household.classes or CLASSES),
+                ";".join(_items(household, offices=offices)),
                 f"{since:%Y-%m-%d}",
                 f"{until:%Y-%m-%d}",
                 _STATUS.get(household.answer, "active"),
@@ -51,3 +52,8 @@ def register(households: Sequence[Household], *, as_of: date, seed: int) -> Agen
             ]
         )
     return AgencyFile(f"授权台账_{as_of.year}.csv", [Sheet("", rows)], encoding="utf-8-sig")
+
+
+def _items(household: Household, *, offices: bool) -> tuple[str, ...]:
+    asked = household.classes or CLASSES
+    return (*asked, *CLASSES_OF_PERSONS) if offices and (agreed(household) or not household.classes) else asked

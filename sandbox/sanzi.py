@@ -39,10 +39,15 @@ _RESOURCES: Final = ("草地", "水面", "林地", "耕地")
 _USES: Final = ("家庭承包", "发包", "统一经营")
 
 
+def quarter_end(as_of: date) -> date:
+    """Say on which day the quarter that ended last before `as_of` was closed."""
+    return date(as_of.year, (as_of.month - 1) // 3 * 3 + 1, 1) - timedelta(days=1)
+
+
 def ledger(collectives: Sequence[Collective], tenants: Sequence[Household], *, as_of: date, seed: int) -> AgencyFile:
     """Lay out the ledger of the quarter that ended last before `as_of`."""
     rng = default_rng([seed, 4])
-    closed = date(as_of.year, (as_of.month - 1) // 3 * 3 + 1, 1) - timedelta(days=1)
+    closed = quarter_end(as_of)
     county = collectives[0].village.county
     name = f"{county}_农村集体三资台账_{closed.year}年第{'一二三四'[(closed.month - 1) // 3]}季度.xlsx"
     sheets, expected = [], {}

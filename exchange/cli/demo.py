@@ -4,12 +4,14 @@
   2  agencies' files of a small made-up province
   3  intake before anybody consented: organisations' rows are held, of people nothing but the count
   4  the consent register arrives; rows of people who agreed are taken in, and every row is accounted for as planted
-  5  a lender asks about somebody who agreed: permitted, signed
-  6  the same lender asks about somebody who did not: refused, and the answer does not tell an unknown person apart
-  7  evidence: fetched, checked offline
-  8  a flipped byte in it is caught
-  9  the person withdraws: the same question, and the same question again by its key, are refused at once
-  10 the regulator reads all of it in the trail
+  5  agencies' systems are asked over REST, SQL and SFTP, each with a fault that is survived
+  6  a clerk hands over a workbook; the line is cut, the upload goes on from there, a row is mended
+  7  a lender asks about somebody who agreed: permitted, signed
+  8  the same lender asks about somebody who did not: refused, and the answer does not tell an unknown person apart
+  9  evidence: fetched, checked offline
+  10 a flipped byte in it is caught
+  11 the person withdraws: the same question, and the same question again by its key, are refused at once
+  12 the regulator reads all of it in the trail
 
 It speaks to the exchange over HTTP and OAuth as outsiders do. What it finds is written to `<home>/demo/report.json`.
 """
@@ -19,9 +21,8 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,9 +35,11 @@ from sqlalchemy import create_engine
 
 from consent.evidence import Channel
 from exchange import consents
+from exchange.cli import ways_in
 from exchange.cli.context import console, settings
 from exchange.cli.lender import register, save_key
 from exchange.cli.running import server
+from exchange.cli.story import StepFailed, Story, hold
 from exchange.home import Home, open_home
 from exchange.jobs import Jobs, intake_of, table
 from exchange.oauth.scopes import Role, Scope
@@ -51,37 +54,6 @@ from sandbox.lender import Answer, Lender, Refused, new_client, signed_by
 _LENDER_ID, _REGULATOR_ID = "bank-demo", "regulator-demo"
 _NOBODY = "630222199901010001"  # a valid number that is nobody's: sequence 000 (docs/requirements.md, identifiers)
 _BUSINESS_NO = "LA-2026-000001"
-
-
-class StepFailed(Exception):  # a statement, as the other errors are
-    """A step of the story did not hold."""
-
-
-@dataclass(slots=True)
-class Story:
-    """What happened so far, told and kept."""
-
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    began: float = field(default_factory=time.perf_counter)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[Callable[..., None]]:
-        """Tell a step; the facts it calls out are printed and kept. A step that raises did not hold."""
-        number, facts, started = len(self.steps) + 1, {}, time.perf_counter()
-        console.print(f"[bold]{number:>2}. {name}[/bold]")
-
-        def tell(text: str, **found: Any) -> None:  # noqa: ANN401  # JSON values of any kind
-            facts.update(found)
-            console.print(f"    {text}", soft_wrap=True)
-
-        held = False
-        try:
-            yield tell
-            held = True
-        finally:
-            took = round((time.perf_counter() - started) * 1000)
-            self.steps.append({"step": number, "name": name, "held": held, "milliseconds": took, "facts": facts})
-            console.print(f"    [{'green]✓' if held else 'red]✗'}[/] {took} ms")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -190,6 +162,7 @@ def _tell(home: Home, story: Story, folder: Path, households: int) -> None:
         planted = province.write(folder / "agencies", as_of=today, households=households)
         tell(f"{len(planted.files)} files in {planted.folder}", files=len(planted.files))
     taken = _intake(home, story, planted, today)
+    ways_in.tell(home, story, folder, households)
     lender, regulator = _clients(home, folder, planted)
     with lender, regulator:
         _lend(home, story, folder, planted, lender)
@@ -208,7 +181,7 @@ def _intake(home: Home, story: Story, planted: province.Planted, today: date) ->
             f" {counts['NO_CONSENT']} of people not: nothing of them is kept but the count",
             **counts,
         )
-        _hold(counts["NO_CONSENT"] > 0, "people's rows were held without consent")
+        hold(counts["NO_CONSENT"] > 0, "people's rows were held without consent")
     with story.step("The consent register arrives (授权台账); people's rows are weighed again") as tell:
         rows = consents.read_register(planted.consents_file.read_bytes())
         imported = consents.import_register(home, rows, actor="demo")
@@ -223,7 +196,7 @@ def _intake(home: Home, story: Story, planted: province.Planted, today: date) ->
             **counts,
         )
         tell("every row is accounted for as it was planted" if same else "[red]not as planted[/red]", as_planted=same)
-        _hold(same, "rows are not accounted for as planted")
+        hold(same, "rows are not accounted for as planted")
     return same
 
 
@@ -262,12 +235,12 @@ def _lend(home: Home, story: Story, folder: Path, planted: province.Planted, len
             signed=signed_by(answer, keys["keys"]),
         )
         tell(f"summary: {orjson.dumps(answer.answer['summary']).decode()}")
-        _hold(signed_by(answer, keys["keys"]), "the answer's signature does not verify")
-        _hold(len(answer.answer["records"]) > 0, "nothing was found about somebody who agreed")
+        hold(signed_by(answer, keys["keys"]), "the answer's signature does not verify")
+        hold(len(answer.answer["records"]) > 0, "nothing was found about somebody who agreed")
     with story.step("The same lender asks about somebody who did not (无授权查询)") as tell:
         reasons = [_refused(lender, number) for number in (planted.never_asked[0], _NOBODY)]
         tell(f"refused: {reasons[0]}; a person nobody knows: {reasons[1]}", reasons=reasons)
-        _hold(reasons == ["no-consent", "no-consent"], "a refusal tells more than it may")
+        hold(reasons == ["no-consent", "no-consent"], "a refusal tells more than it may")
     policy = TrustPolicy.parse(home.keyring.trust_policy())
     (folder / "trust.json").write_bytes(orjson.dumps(home.keyring.trust_policy(), option=orjson.OPT_INDENT_2))
     with story.step("Evidence for the answer, checked offline (证据离线核验)") as tell:
@@ -288,7 +261,7 @@ def _lend(home: Home, story: Story, folder: Path, planted: province.Planted, len
         took = round((time.perf_counter() - started) * 1000)
         again = _refused(lender, person, key=answer.idempotency_key)
         tell(f"the same question, {took} ms later: {fresh}; by its old key: {again}", reasons=[fresh, again])
-        _hold([fresh, again] == ["withdrawn", "withdrawn"], "a withdrawal does not bite")
+        hold([fresh, again] == ["withdrawn", "withdrawn"], "a withdrawal does not bite")
 
 
 def _audit(story: Story, regulator: Lender) -> None:
@@ -297,8 +270,8 @@ def _audit(story: Story, regulator: Lender) -> None:
         found = [f"{one['event'].rpartition(':')[2]}" for one in reversed(events)]
         withdrawals = regulator.events(event="consent:grant:withdrawn")["events"]
         tell(f"{len(events)} releases and refusals: {', '.join(found)}", events=found)
-        _hold("permitted" in found and found.count("refused") >= 4, "the trail lacks an entry")  # noqa: PLR2004  # two unknown, two withdrawn
-        _hold(len(withdrawals) >= 1, "the trail lacks the withdrawal")
+        hold("permitted" in found and found.count("refused") >= 4, "the trail lacks an entry")  # noqa: PLR2004  # two unknown, two withdrawn
+        hold(len(withdrawals) >= 1, "the trail lacks the withdrawal")
 
 
 def _ask(lender: Lender, person: str, key: str | None = None) -> Answer:
@@ -330,11 +303,6 @@ def _caught(raw: bytes, policy: TrustPolicy) -> str:
     except EvidenceRefused as error:
         return str(error)
     raise StepFailed("changed evidence was accepted")
-
-
-def _hold(that: bool, otherwise: str) -> None:  # reads as a sentence
-    if not that:
-        raise StepFailed(otherwise)
 
 
 def _write(story: Story, folder: Path, *, held: bool) -> None:

@@ -1,0 +1,388 @@
+"""An agency's system or clerk (数据提供单位) as the exchange meets it: OAuth, tus 1.0.0 and JSON over HTTP.
+
+  upload     POST to create, PATCH piece by piece with a checksum; when the line breaks, HEAD says where to go on
+  watch      how far intake has come, until it is over
+  look       batches, their codes and control totals, rows to look at
+  mend       the annotated workbook, rows to be decided, corrections, recalls, a second person's approval
+  sign       a manifest of the bytes that are handed over, as a compact JWS (Ed25519, RFC 9864)
+
+`sandbox.caller` has the OAuth. Hashes are made here a second time, as any outside party would make them. SM2 is not
+done: no library that the sandbox may use has it.
+"""
+
+import hashlib  # noqa: TID251  # an outside party: it has no cipher room of the product
+import json
+import time
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+from joserfc import jws
+from joserfc.jwk import OKPKey
+
+from sandbox.caller import Caller, Client, Json, Refused
+
+ALL_SCOPES: Final = "agency:upload agency:decide agency:read"
+OVER: Final = frozenset({"done", "refused", "ended"})
+PIECE_BYTES: Final = 1 << 20
+_TUS: Final = {"Tus-Resumable": "1.0.0"}
+_OCTETS: Final = "application/offset+octet-stream"
+_TYP: Final = "qq-manifest+jws"
+_KEY_ID_CHARACTERS: Final = 22
+_UPLOADS: Final = "/agency/v1/uploads"
+
+
+class NotOver(Exception):
+    """Intake had not come to an end within the time that the client was willing to wait."""
+
+
+class LineBroken(Exception):
+    """The line broke more often than the client was willing to try again; what arrived stays there."""
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """What names bytes in a manifest, in hex."""
+
+    sha256: str
+    sm3: str
+    size: int
+
+
+def hashes_of(content: bytes) -> Hashes:
+    """Take SHA-256 and SM3 of a file's bytes."""
+    return Hashes(hashlib.sha256(content).hexdigest(), hashlib.new("sm3", content).hexdigest(), len(content))
+
+
+@dataclass(frozen=True)
+class Seal:
+    """An agency's signing key (电子签章): Ed25519."""
+
+    key: OKPKey = field(repr=False)
+
+    @property
+    def public(self) -> str:
+        """The public key to register: base64url of its 32 bytes."""
+        return str(self.key.as_dict(private=False)["x"])
+
+    @property
+    def key_id(self) -> str:
+        """What the exchange calls it: the beginning of the SHA-256 of algorithm and bytes."""
+        raw = self.key.public_key.public_bytes_raw()
+        return hashlib.sha256(b"Ed25519|" + raw).hexdigest()[:_KEY_ID_CHARACTERS]
+
+    def sign(self, agency: str, files: Sequence[Json], *, made_at: datetime) -> str:
+        """Sign a manifest.
+
+        Args:
+            agency: the organisation's full name.
+            files: of each its `sha256`, `sm3`, `size`, and if wanted `name`, `rows` and `amount` (fen).
+            made_at: when it is signed.
+        """
+        moment = made_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        said = {"agency": agency, "files": list(files), "key_id": self.key_id, "made_at": moment, "v": 1}
+        payload = json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+        header = {"alg": "Ed25519", "kid": self.key_id, "typ": _TYP}
+        return jws.serialize_compact(header, payload, self.key, algorithms=["Ed25519"])
+
+
+def new_seal() -> Seal:
+    """Make a signing key."""
+    return Seal(OKPKey.generate_key("Ed25519"))
+
+
+class Agency(Caller):
+    """A session of one clerk or system of an agency with one exchange; not to be shared between threads.
+
+    The arguments are those of `Caller`; the scopes are all of an agency's unless they are said.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        client: Client,
+        *,
+        scope: str = ALL_SCOPES,
+        http: httpx.Client | None = None,
+        clock: Callable[[], float] = time.time,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(issuer, client, scope=scope, http=http, clock=clock, pause=pause)
+
+    # ---- handing over -----------------------------------------------------------------------------------------------
+
+    def create(self, name: str, size: int, **said: str) -> str:
+        """Begin an upload; give its id.
+
+        Args:
+            name: the file's name, for people.
+            size: its length in bytes.
+            said: more of tus's metadata: `source`, `sha256` (hex), `manifest` (compact JWS).
+
+        Raises:
+            Refused: too large, too many open, or a manifest that does not count.
+        """
+        pairs = {"filename": name, **said}
+        metadata = ",".join(f"{key} {b64encode(value.encode()).decode()}" for key, value in pairs.items() if value)
+        answer = self.call("POST", _UPLOADS, headers={**_TUS, "Upload-Length": str(size), "Upload-Metadata": metadata})
+        return answer.headers["Location"].rpartition("/")[2]
+
+    def offset(self, upload_id: str) -> int:
+        """Ask how many bytes have arrived.
+
+        Raises:
+            Refused: not this organisation's upload, or it is over.
+        """
+        return int(self.call("HEAD", _at(upload_id), headers=_TUS).headers["Upload-Offset"])
+
+    def send(self, upload_id: str, offset: int, piece: bytes, *, checksum: bool = True) -> int:
+        """Send bytes that follow those that have arrived; give the offset reached.
+
+        Raises:
+            Refused: another offset is awaited, the checksum does not hold, or the upload is over.
+            httpx.HTTPError: the line broke.
+        """
+        headers = {**_TUS, "Upload-Offset": str(offset), "Content-Type": _OCTETS}
+        if checksum:
+            headers["Upload-Checksum"] = f"sha256 {b64encode(hashlib.sha256(piece).digest()).decode()}"
+        return int(self.call("PATCH", _at(upload_id), content=piece, headers=headers).headers["Upload-Offset"])
+
+    def upload(  # what handing over a file states
+        self,
+        name: str,
+        content: bytes,
+        *,
+        source: str = "",
+        manifest: str = "",
+        piece_bytes: int = PIECE_BYTES,
+        tries: int = 5,
+        cut: Callable[[], None] | None = None,
+    ) -> str:
+        """Hand over a file whole, going on from where it stopped whenever the line breaks; give the upload's id.
+
+        Args:
+            name: the file's name, for people.
+            content: its bytes.
+            source: for which declared source, "" to have it recognised.
+            manifest: a signed manifest that lists it.
+            piece_bytes: how much is sent at once.
+            tries: how often the line may break in a row.
+            cut: called before each piece; a test breaks the line there by raising httpx.HTTPError.
+
+        Raises:
+            Refused: the exchange will not have it.
+            LineBroken: the line broke `tries` times without a byte getting through.
+        """
+        upload_id = self.create(name, len(content), source=source, manifest=manifest)
+        self.resume(upload_id, content, piece_bytes=piece_bytes, tries=tries, cut=cut)
+        return upload_id
+
+    def resume(
+        self,
+        upload_id: str,
+        content: bytes,
+        *,
+        piece_bytes: int = PIECE_BYTES,
+        tries: int = 5,
+        cut: Callable[[], None] | None = None,
+    ) -> None:
+        """Send what has not arrived yet of a file; the arguments are those of `upload`.
+
+        Raises:
+            Refused, LineBroken: as `upload`.
+        """
+        broken, at = 0, self.offset(upload_id)
+        while at < len(content):
+            try:
+                if cut is not None:
+                    cut()
+                at, broken = self.send(upload_id, at, content[at : at + piece_bytes]), 0
+            except httpx.HTTPError:
+                broken += 1
+                if broken >= tries:
+                    raise LineBroken(f"upload {upload_id}: {at} of {len(content)} bytes arrived") from None
+                at = self.offset(upload_id)
+
+    def give_up(self, upload_id: str) -> None:
+        """End an upload that is not complete.
+
+        Raises:
+            Refused: it is over.
+        """
+        self.call("DELETE", _at(upload_id), headers=_TUS)
+
+    def status(self, upload_id: str) -> Json:
+        """Ask where an upload stands.
+
+        Raises:
+            Refused: not this organisation's upload.
+        """
+        return self._json(_at(upload_id))
+
+    def wait(self, upload_id: str, *, patience_seconds: float = 60.0) -> Json:
+        """Wait until intake is over with an upload; give where it stands then.
+
+        Raises:
+            Refused: not this organisation's upload.
+            NotOver: it still is not.
+        """
+        deadline = self._clock() + patience_seconds
+        while (standing := self.status(upload_id))["state"] not in OVER:
+            if self._clock() > deadline:
+                raise NotOver(f"upload {upload_id} is {standing['state']} after {patience_seconds:.0f} s")
+            self._pause(0.1)
+        return standing
+
+    def hand_in(self, manifest: str) -> Json:
+        """Send a signed manifest.
+
+        Raises:
+            Refused: its signature does not count, or it does not agree with what is here.
+        """
+        return dict(self.call("POST", "/agency/v1/manifests", json_body={"manifest": manifest}).json())
+
+    # ---- looking ----------------------------------------------------------------------------------------------------
+
+    def batches(self, **filters: str) -> list[Json]:
+        """List this organisation's batches, newest first: one page."""
+        return list(self._json("/agency/v1/batches", **filters)["batches"])
+
+    def batch(self, batch_id: str) -> Json:
+        """Say what became of one table.
+
+        Raises:
+            Refused: not this organisation's batch.
+        """
+        return self._json(_batch(batch_id))
+
+    def remarks(self, batch_id: str) -> list[Json]:
+        """List rows of a batch to look at, by place and code: one page.
+
+        Raises:
+            Refused: not this organisation's batch.
+        """
+        return list(self._json(f"{_batch(batch_id)}/remarks")["remarks"])
+
+    def findings(self) -> Json:
+        """List what the consistency checks found of this organisation's data: one page."""
+        return self._json("/agency/v1/findings")
+
+    # ---- mending ----------------------------------------------------------------------------------------------------
+
+    def annotated(self, batch_id: str, *, mask: bool = False) -> bytes:
+        """Fetch the sender's own workbook with faults coloured; with `mask` for showing only.
+
+        Raises:
+            Refused: not this organisation's batch, or its bytes are destroyed.
+        """
+        return self.call("GET", f"{_batch(batch_id)}/annotated", params={"mask": str(mask).lower()}).content
+
+    def template(self, kind: str) -> bytes:
+        """Fetch the workbook template of a kind or class.
+
+        Raises:
+            Refused: there is none.
+        """
+        return self.call("GET", f"/agency/v1/templates/{quote(kind, safe='')}.xlsx").content
+
+    def quarantine(self, batch_id: str, *, mask: bool = True) -> list[Json]:
+        """List rows to be decided, with their cells: one page.
+
+        Raises:
+            Refused: not this organisation's batch.
+        """
+        return list(self._json(f"{_batch(batch_id)}/quarantine", mask=str(mask).lower())["rows"])
+
+    def accept(self, batch_id: str, sheet: int, row: int, reason: str) -> Json:
+        """Accept a row as it is, with a reason; gives the proposal, which may need a second person.
+
+        Raises:
+            Refused: no such row, or it cannot be accepted.
+        """
+        return self._decide(batch_id, sheet, row, {"act": "accept", "reason": reason})
+
+    def correct(self, batch_id: str, sheet: int, row: int, cells: Mapping[str, str], reason: str) -> Json:
+        """Correct cells of a row by their headings.
+
+        Raises:
+            Refused: no such row or heading.
+        """
+        return self._decide(batch_id, sheet, row, {"act": "correct", "reason": reason, "cells": dict(cells)})
+
+    def reject(self, batch_id: str, sheet: int, row: int, reason: str) -> Json:
+        """Withdraw a row.
+
+        Raises:
+            Refused: no such row.
+        """
+        return self._decide(batch_id, sheet, row, {"act": "withdraw", "reason": reason})
+
+    def recall(self, batch_id: str, reason: str, rows: Sequence[tuple[int, int]] = ()) -> Json:
+        """Take rows (sheet, row) back, or without any the whole batch.
+
+        Raises:
+            Refused: not this organisation's batch.
+        """
+        places = [{"sheet": sheet, "row": row} for sheet, row in rows]
+        return self._post(f"{_batch(batch_id)}/recall", {"reason": reason, "rows": places})
+
+    def replace(self, batch_id: str, successor: str, reason: str) -> Json:
+        """Propose that another batch takes this one's place; another person must approve it.
+
+        Raises:
+            Refused: either is not this organisation's batch, or they do not fit.
+        """
+        return self._post(f"{_batch(batch_id)}/replace", {"reason": reason, "successor": successor})
+
+    def proposals(self, **filters: str) -> list[Json]:
+        """List proposals of this organisation, the oldest first: one page."""
+        return list(self.call("GET", "/agency/v1/proposals", params=filters or None).json())
+
+    def approve(self, proposal_id: str) -> Json:
+        """Approve another person's proposal.
+
+        Raises:
+            Refused: one's own, or it is settled.
+        """
+        return self._settle(proposal_id, "approve")
+
+    def refuse(self, proposal_id: str) -> Json:
+        """Refuse another person's proposal.
+
+        Raises:
+            Refused: one's own, or it is settled.
+        """
+        return self._settle(proposal_id, "refuse")
+
+    def want_four_eyes(self) -> None:
+        """Ask for two persons for each decision from now on."""
+        self.call("PUT", "/agency/v1/settings", json_body={"four_eyes": True})
+
+    def _decide(self, batch_id: str, sheet: int, row: int, decision: Json) -> Json:
+        return self._post(f"{_batch(batch_id)}/rows/{sheet}/{row}/decision", decision)
+
+    def _settle(self, proposal_id: str, verb: str) -> Json:
+        return self._post(f"/agency/v1/proposals/{quote(proposal_id, safe='')}/{verb}", None)
+
+    def _post(self, path: str, body: Json | None) -> Json:
+        said: Json = self.call("POST", path, json_body=body).json()
+        return said
+
+    def _json(self, path: str, **params: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.call("GET", path, params=params or None).json()
+        return found
+
+
+def _batch(batch_id: str) -> str:
+    return f"/agency/v1/batches/{quote(batch_id, safe='')}"
+
+
+def _at(upload_id: str) -> str:
+    return f"{_UPLOADS}/{quote(upload_id, safe='')}"
+
+
+__all__ = ["Agency", "Hashes", "LineBroken", "NotOver", "Refused", "Seal", "hashes_of", "new_seal"]
