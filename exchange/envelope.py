@@ -6,7 +6,9 @@
   3. whatever fails inside becomes a problem without details; the journal gets class and place
   4. security headers, the mode of a sandbox, one line in the journal, metrics; what is behind a closed door is
      stored by nobody on the way, unless its route says otherwise
-  5. a body is read up to a limit; what is longer is a problem too, and no failure
+  5. a body is read up to a limit; what is longer is a problem too, and no failure. Bytes of an upload, which their
+     route takes as a stream and counts itself, have a limit of their own, and are read ahead from the first moment:
+     the server gives nothing of what has arrived once the line is cut
 
 `ClosedDoors`, next
   6. every path that is not listed as public needs valid credentials before any route runs;
@@ -14,9 +16,12 @@
 
 """
 
+import asyncio
 import re
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final
@@ -48,6 +53,7 @@ _SECURITY_HEADERS: Final = (
 )
 _CACHE_CONTROL: Final = b"cache-control"
 _NOT_STORED: Final = ((_CACHE_CONTROL, b"no-store"),)
+_MOST_AHEAD_BYTES: Final = 64 * 1024  # as many as the server itself keeps before it stops reading
 _DIGITS_AT_MOST: Final = 19  # of a length that can be meant
 
 
@@ -63,15 +69,29 @@ class Public:
         return path in self.paths or path.startswith(self.prefixes)
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many bytes a body may have: `ordinary`, but `streamed` for the method and the prefix named."""
+
+    ordinary: int
+    streamed: int
+    method: str
+    prefix: str
+
+    def of(self, method: str, path: str) -> int:
+        """Give the limit of one request."""
+        return self.streamed if method == self.method and path.startswith(self.prefix) else self.ordinary
+
+
 class Envelope:
     """See the module's header, 1 to 5."""
 
     def __init__(  # what it surrounds, and what it needs for that
-        self, app: ASGIApp, *, issuer: str, metrics: Metrics, mode: str | None, public: Public, most_body_bytes: int
+        self, app: ASGIApp, *, issuer: str, metrics: Metrics, mode: str | None, public: Public, limits: Limits
     ) -> None:
         self._app = app
         self._public = public
-        self._most_body_bytes = most_body_bytes
+        self._limits = limits
         self._issuer = issuer
         self._metrics = metrics
         self._headers = (*_SECURITY_HEADERS, *(((b"qingqiao-mode", mode.encode()),) if mode else ()))
@@ -101,10 +121,11 @@ class Envelope:
             if _names_somebody(scope):  # 2
                 detail = "an address never holds an identifier; send it in the body"
                 await _send(tell(self._issuer, "request-malformed", detail=detail), send_with_headers)
-            elif _stated_length(scope) > self._most_body_bytes:  # 5
+            elif _stated_length(scope) > (most := self._limits.of(scope["method"], scope["path"])):  # 5
                 await _send(tell(self._issuer, "body-too-large"), send_with_headers)
             else:
-                await self._app(scope, _limited(receive, self._most_body_bytes), send_with_headers)
+                async with _ahead(receive, most > self._limits.ordinary) as received:
+                    await self._app(scope, _limited(received, most), send_with_headers)
         except Exception as error:  # noqa: BLE001  # 3: the last place that can keep its message out of the server's log
             self._journal.error("failed", request_id=request_id, exc_info=error)
             if not status:
@@ -153,6 +174,52 @@ class ClosedDoors:
             await send({"type": "websocket.close", "code": 1008})  # nothing here speaks it
             return
         await self._app(scope, receive, send)
+
+
+class _Ahead:
+    """Takes a body from the server as it comes, by a task of its own; so much of it waits, and no more."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._waiting: deque[Message] = deque()
+        self._bytes = 0
+        self._came, self._room = asyncio.Event(), asyncio.Event()
+
+    async def read(self) -> None:
+        while True:
+            while self._bytes >= _MOST_AHEAD_BYTES:
+                self._room.clear()
+                await self._room.wait()
+            message = await self._receive()
+            self._bytes += len(message.get("body", b""))
+            self._waiting.append(message)
+            self._came.set()
+            if message["type"] == "http.disconnect":
+                return
+
+    async def receive(self) -> Message:
+        while not self._waiting:
+            self._came.clear()
+            await self._came.wait()
+        message = self._waiting.popleft()
+        self._bytes -= len(message.get("body", b""))
+        self._room.set()
+        return message
+
+
+@asynccontextmanager
+async def _ahead(receive: Receive, wanted: bool) -> AsyncIterator[Receive]:  # noqa: FBT001  # what the request is
+    if not wanted:
+        yield receive
+        return
+    ahead = _Ahead(receive)
+    reader = asyncio.create_task(ahead.read())
+    try:
+        yield ahead.receive
+    finally:
+        reader.cancel()
+        with suppress(asyncio.CancelledError):
+            await reader
 
 
 def _stated_length(scope: Scope) -> int:

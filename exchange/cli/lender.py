@@ -1,7 +1,7 @@
 """`qingqiao lender`, `query`, `evidence` and `audit`: register systems, and act as one over OAuth."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from enum import StrEnum
@@ -47,22 +47,24 @@ def register(  # what a registration states
     jwks: dict[str, Any],
     *,
     same_organisation: bool = False,
+    scopes: Iterable[Scope] | None = None,
 ) -> None:
-    """Register a system, and write it to the log."""
+    """Register a system, with all scopes of its role unless fewer are given, and write it to the log."""
     now = clock.now()
     with home.database.transaction() as tx:
-        scopes = clients.register(
+        granted = clients.register(
             tx,
             client_id,
             role=role,
             organisation=organisation,
             jwks=jwks,
+            scopes=scopes,
             now=now,
             same_organisation=same_organisation,
         )
         name = recipient_name(organisation)
         fields: dict[str, Any] = {"client_id": client_id, "organisation": name, "role": role.value}
-        fields["scopes"] = sorted(str(scope) for scope in scopes)
+        fields["scopes"] = sorted(str(scope) for scope in granted)
         log.append(tx, [log.Entry(event=Event.CLIENT_ADDED, at=now, actor="operator", fields=fields)])
 
 

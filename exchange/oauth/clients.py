@@ -131,7 +131,7 @@ def register(
         scopes: fewer than the role's.
         now: the moment of registration.
         same_organisation: that the organisation has a client already is known and meant: this one may ask on the
-            same consents.
+            same consents. An agency's clients, one a person or system, need no such word.
 
     Raises:
         KeyRefused: the keys are not ones we accept, or private members were handed over.
@@ -148,7 +148,7 @@ def register(
     if not granted <= SCOPES_OF[role]:
         raise RequestRefused("client-unregistrable", "a scope that this role may not hold")
     standing = tx.execute("SELECT FROM client WHERE organisation = %s LIMIT 1", (organisation,)).fetchone()
-    if standing is not None and not same_organisation:
+    if standing is not None and not same_organisation and role is not Role.AGENCY:
         raise RequestRefused("client-unregistrable", "the organisation has a client already; say that it is the same")
     row = tx.execute(
         "INSERT INTO client (client_id, role, organisation, jwks, scopes, state, created_at)"

@@ -66,7 +66,25 @@ class require(SecurityBase):  # noqa: N801  # reads as what it does: Depends(req
     async def __call__(self, request: Request) -> Caller:
         """Admit the caller; waits for a commit."""
         door: Admissions = request.app.state.admissions
-        outcome = await door(presented(request, self.scope))
+        outcome = await door(presented(request, self._wanted(request)))
         if isinstance(outcome, CredentialsRefused):
             raise outcome
         return outcome
+
+    def _wanted(self, request: Request) -> Scope:
+        del request
+        return self.scope
+
+
+class require_one_of(require):  # noqa: N801  # as above
+    """A dependency like `require`, for a door that opens to each of several scopes."""
+
+    def __init__(self, *scopes: Scope) -> None:
+        super().__init__(scopes[0])
+        self.scopes = scopes
+
+    def _wanted(self, request: Request) -> Scope:
+        """Choose the one that the token has; if it has none, the first, which it will be told is missing."""
+        found = request.scope.get(PRESENTED)
+        held = found.scopes if isinstance(found, Presented) else frozenset()
+        return next((scope for scope in self.scopes if scope.value in held), self.scope)

@@ -1,7 +1,7 @@
 """Scopes: what an access token may open, and which role may be given it.
 
-A regulator reads the audit trail and nothing else; a lender never reads it. The two roles share
-no scope, so that no registration can mix them by mistake.
+A regulator reads the audit trail and nothing else; a lender never reads it; an agency hands over data and mends its
+own. No two roles share a scope, so that no registration can mix them by mistake.
 """
 
 from enum import StrEnum
@@ -14,16 +14,22 @@ class Scope(StrEnum):
     QUERIES = "queries"
     CONSENTS = "consents"
     AUDIT_READ = "audit:read"
+    AGENCY_UPLOAD = "agency:upload"
+    AGENCY_DECIDE = "agency:decide"
+    AGENCY_READ = "agency:read"
 
 
 class Role(StrEnum):
-    """What kind of organisation's system a client is: 贷款机构 or 监管部门."""
+    """What kind of organisation's system a client is: 贷款机构, 监管部门 or 数据提供单位."""
 
     LENDER = "lender"
     REGULATOR = "regulator"
+    AGENCY = "agency"
 
 
 SCOPES_OF: Final[dict[Role, frozenset[Scope]]] = {
     Role.LENDER: frozenset({Scope.QUERIES, Scope.CONSENTS}),
     Role.REGULATOR: frozenset({Scope.AUDIT_READ}),
+    Role.AGENCY: frozenset({Scope.AGENCY_UPLOAD, Scope.AGENCY_DECIDE, Scope.AGENCY_READ}),
 }
+OF_AN_AGENCY_SYSTEM: Final = frozenset({Scope.AGENCY_UPLOAD, Scope.AGENCY_READ})  # a program decides nothing of rows

@@ -8,6 +8,9 @@ Everything here takes and returns bytes. Nothing here knows what the bytes mean,
 """
 
 from registry.suites.digests import (
+    CHECKSUMS,
+    Digests,
+    Hasher,
     constant_time_equal,
     hmac_sha256,
     hmac_sha256_each,
@@ -17,6 +20,7 @@ from registry.suites.digests import (
     sha256_each,
     sha256_hex,
     sha256_pairs,
+    sha256_salted,
     sm3,
     streaming_digests,
 )
@@ -25,8 +29,11 @@ from registry.suites.signing import Ed25519Key, Es256Key, SigningKey, verify_ed2
 from registry.suites.sm2 import Sm2Key, sm2_available, verify_sm2
 
 __all__ = [
+    "CHECKSUMS",
+    "Digests",
     "Ed25519Key",
     "Es256Key",
+    "Hasher",
     "SigningKey",
     "Sm2Key",
     "Suite",
@@ -42,6 +49,7 @@ __all__ = [
     "sha256_each",
     "sha256_hex",
     "sha256_pairs",
+    "sha256_salted",
     "sm2_available",
     "sm3",
     "streaming_digests",

@@ -1,12 +1,14 @@
 """Hashes, keyed hashes, randomness and comparison in constant time.
 
-Texts: FIPS 180-4 (SHA-256), RFC 2104 (HMAC), GB/T 32905 (SM3).
+Texts: FIPS 180-4 (SHA-256), RFC 2104 (HMAC), GB/T 32905 (SM3). SHA-1 is here for one purpose: tus 1.0 demands it of
+servers that check parts of an upload against damage on the way. It proves nothing against an attacker.
 """
 
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.hmac import HMAC
@@ -32,6 +34,15 @@ def sha256_each(prefix: bytes, items: Iterable[bytes]) -> list[bytes]:
     return [new(prefix + item).digest() for item in items]
 
 
+def sha256_salted(prefix: bytes, salts_of: Iterable[bytes], head: bytes, cut: int, items: Iterable[bytes]) -> list[str]:
+    """Return, for each name of `salts_of` and item, SHA-256(head ‖ SHA-256(prefix ‖ name)[:cut] ‖ item) in hex."""
+    new = hashlib.sha256
+    return [
+        new(head + new(prefix + name).digest()[:cut] + item).hexdigest()
+        for name, item in zip(salts_of, items, strict=True)
+    ]
+
+
 def sha256_pairs(prefix: bytes, digests: bytes) -> bytes:
     """Return SHA-256(prefix ‖ pair) for each 64-byte pair of a run of 32-byte digests, as a run half as long."""
     new = hashlib.sha256
@@ -53,6 +64,57 @@ def streaming_digests(chunks: Iterable[bytes]) -> tuple[bytes, bytes, int]:
         second.update(chunk)
         count += len(chunk)
     return first.digest(), second.finalize(), count
+
+
+class Digests:
+    """Both hashes of bytes that come piece by piece; they can be asked for at any time."""
+
+    def __init__(self) -> None:
+        self._first, self._second, self.size = hashlib.sha256(), hashes.Hash(hashes.SM3()), 0
+
+    def update(self, piece: bytes) -> None:
+        """Take the next bytes."""
+        self._first.update(piece)
+        self._second.update(piece)
+        self.size += len(piece)
+
+    @property
+    def sha256(self) -> bytes:
+        """The SHA-256 of the bytes so far."""
+        return self._first.digest()
+
+    @property
+    def sm3(self) -> bytes:
+        """The SM3 of the bytes so far."""
+        return self._second.copy().finalize()
+
+
+class Hasher(Protocol):
+    """A hash of bytes that come piece by piece."""
+
+    def update(self, piece: bytes, /) -> None:
+        """Take the next bytes."""
+
+    def digest(self) -> bytes:
+        """Return the hash, once."""
+
+
+class _Sm3:
+    def __init__(self) -> None:
+        self._hash = hashes.Hash(hashes.SM3())
+
+    def update(self, piece: bytes, /) -> None:
+        self._hash.update(piece)
+
+    def digest(self) -> bytes:
+        return self._hash.finalize()
+
+
+def _sha1() -> Hasher:
+    return hashlib.sha1(usedforsecurity=False)
+
+
+CHECKSUMS: Final[dict[str, Callable[[], Hasher]]] = {"sha1": _sha1, "sha256": hashlib.sha256, "sm3": _Sm3}
 
 
 def hmac_sha256(key: bytes, message: bytes) -> bytes:

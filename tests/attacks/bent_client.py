@@ -148,13 +148,15 @@ def sign(header: Mapping[str, Any], claims: Mapping[str, Any], key: Key) -> str:
     return jwt.encode(named, stated, key, registry=registry, default_type=None)
 
 
-def registered(home: Home, caller: Caller, role: Role = Role.LENDER) -> Caller:
+def registered(
+    home: Home, caller: Caller, role: Role = Role.LENDER, organisation: str = "91630000MA0000000X"
+) -> Caller:
     with home.database.transaction() as tx:
         clients.register(
             tx,
             caller.client_id,
             role=role,
-            organisation="91630000MA0000000X",
+            organisation=organisation,
             jwks=caller.jwks,
             now=clock.now(),
             same_organisation=True,

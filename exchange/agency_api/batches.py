@@ -1,0 +1,239 @@
+"""Batches: what became of each table that an organisation delivered, and where to look. Counts, codes, places.
+
+The figures of a control total are those of the whole table and of many rows, or none (`connectors.batches`); rows
+without a consent are a total, and of a table of few rows not even that (`connectors.delivered`).
+"""
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
+
+from connectors import apparent, codes, delivered
+from connectors.delivered import Delivered
+from exchange import problems
+from exchange.errors import RequestRefused
+from exchange.home import Home
+from exchange.oauth.doors import require
+from exchange.oauth.guard import Caller
+from exchange.oauth.scopes import Scope
+from exchange.release.providing import For, provide
+from registry.canonical import b64url, unb64url
+
+_Reader = Annotated[Caller, Depends(require(Scope.AGENCY_READ))]
+
+
+class BatchState(StrEnum):
+    """Where a batch stands."""
+
+    RECEIVED = "received"
+    PUBLISHED = "published"
+    BLOCKED = "blocked"
+    RECALLED = "recalled"
+    REPLACED = "replaced"
+
+
+class CodeCount(BaseModel):
+    """How many rows ended so, why, and what to do about it."""
+
+    outcome: str = Field(examples=["quarantined"])
+    code: str = Field(examples=["ID_CHECK_FAILED"])
+    rows: int = Field(examples=[3])
+    cause: dict[str, str] = Field(examples=[{"zh": "身份证号校验码不成立", "en": "The check character is impossible"}])
+    mend: dict[str, str] = Field(examples=[{"zh": "核对证件原件后更正", "en": "Correct it from the document"}])
+
+
+class ControlTotal(BaseModel):
+    """A total that the file states of itself: where it stands, and whether our rows agree.
+
+    Of a whole table of many rows also both figures, in whole units (fen, 1/10000 亩, rows).
+    """
+
+    sheet: str
+    row_no: int
+    column: str
+    agrees: bool
+    declared: int | None = None
+    ours: int | None = None
+
+
+class BatchSummary(BaseModel):
+    """One table of a file. Of a table of few rows `accepted`, and those without a consent, are not told."""
+
+    batch_id: UUID
+    label: str
+    state: str = Field(examples=["published"])
+    class_code: str | None = Field(examples=["SUBSIDY"])
+    kind: str | None
+    as_of: date
+    received_at: datetime
+    evaluated_at: datetime | None
+    published_at: datetime | None
+    signed: bool
+    rows: int
+    accepted: int | None
+    warned: int
+    quarantined: int
+    rejected: int
+    blocked: CodeCount | None
+
+
+class BatchDetail(BatchSummary):
+    """The same, with codes, control totals and columns that were not read."""
+
+    source: str | None
+    project: str | None
+    sha256: str = Field(description="of the file's bytes, as they came")
+    manifest_id: str | None
+    codes: list[CodeCount]
+    controls: list[ControlTotal]
+    unread_columns: list[str]
+
+
+class BatchPage(BaseModel):
+    """Batches, newest first."""
+
+    batches: list[BatchSummary]
+    next_cursor: str | None = None
+
+
+class Remark(BaseModel):
+    """A row to look at: where it stands in the sender's own file, and which code. No value."""
+
+    sheet: str
+    row_no: int = Field(description="as the sender's program shows it, from 1")
+    outcome: str
+    code: str
+    column: str
+
+
+class RemarkPage(BaseModel):
+    """Rows to look at, in the order of the file."""
+
+    remarks: list[Remark]
+    next_cursor: str | None = None
+
+
+def build_router(home: Home) -> APIRouter:
+    """Build the routes over an installation."""
+    router = APIRouter(prefix="/agency/v1/batches", tags=["agency: batches"])
+
+    @router.get("", summary="The organisation's batches", responses=problems.responses(400, 401, 403, 422))
+    def batches(
+        caller: _Reader,
+        state: BatchState | None = None,
+        class_code: Annotated[str | None, Query(max_length=40, pattern=r"^[A-Z_]+$", examples=["SUBSIDY"])] = None,
+        limit: Annotated[int, Query(ge=1, le=delivered.PAGE_MOST)] = 50,
+        cursor: Annotated[str | None, Query(max_length=200)] = None,
+    ) -> BatchPage:
+        """Give a page of batches, newest first."""
+        before = None if cursor is None else _time_and_id(cursor)
+        with home.database.transaction() as tx:
+            found = delivered.page(
+                tx, caller.org_code, state=state, class_code=class_code, before=before, limit=limit + 1
+            )
+        shown, more = found[:limit], len(found) > limit
+        last = _cursor(shown[-1].received_at.isoformat(), str(shown[-1].batch_id)) if more else None
+        return BatchPage(batches=[BatchSummary(**_summary(one)) for one in shown], next_cursor=last)
+
+    @router.get("/{batch_id}", summary="One batch", responses=problems.responses(401, 403, 404))
+    def batch(batch_id: UUID, caller: _Reader) -> BatchDetail:
+        """Tell what became of a table: counts by code with cause and mend, control totals, columns not read."""
+        with home.database.transaction() as tx:
+            found = _own(delivered.one(tx, batch_id, agency=caller.org_code))
+        return BatchDetail(
+            **_summary(found),
+            source=found.source,
+            project=found.project,
+            sha256=found.sha256,
+            manifest_id=found.manifest or None,
+            codes=[_code(end, name, rows) for end, held in found.codes.items() for name, rows in held.items()],
+            controls=[ControlTotal(**control) for control in found.controls],
+            unread_columns=list(found.unread),
+        )
+
+    @router.get("/{batch_id}/remarks", summary="Rows to look at", responses=problems.responses(400, 401, 403, 404, 422))
+    def remarks(
+        batch_id: UUID, caller: _Reader, cursor: Annotated[str | None, Query(max_length=400)] = None
+    ) -> RemarkPage:
+        """Give rows by place and code, as if everybody had consented: a remark must not tell who has (adr/0018)."""
+        after = ("", 0) if cursor is None else _place(cursor)
+        provided = provide(home, caller, batch_id, purpose=For.LOOKING)
+        marks = [
+            (str(sheet), int(row_no), str(end), str(code), str(column))
+            for one in provided.weighed()
+            if one.label == provided.batch.label
+            for sheet, row_no, end, code, column in apparent.marked(one).itertuples(index=False)
+        ]
+        found = [mark for mark in marks if mark[:2] > after][: delivered.REMARKS_MOST]
+        full = len(found) == delivered.REMARKS_MOST
+        shown = [Remark(sheet=s, row_no=r, outcome=o, code=c, column=n) for s, r, o, c, n in found]
+        return RemarkPage(remarks=shown, next_cursor=_cursor(*found[-1][:2]) if full else None)
+
+    return router
+
+
+def _own(found: Delivered | None) -> Delivered:
+    if found is None:
+        raise RequestRefused("batch-unknown")
+    return found
+
+
+def _summary(one: Delivered) -> dict[str, Any]:
+    return {
+        "batch_id": one.batch_id,
+        "label": one.label,
+        "state": one.state,
+        "class_code": one.class_code,
+        "kind": one.kind,
+        "as_of": one.as_of,
+        "received_at": one.received_at,
+        "evaluated_at": one.evaluated_at,
+        "published_at": one.published_at,
+        "signed": bool(one.manifest),
+        "rows": one.rows,
+        "accepted": one.counts.get("accepted"),
+        **{name: one.counts[name] for name in ("warned", "quarantined", "rejected")},
+        "blocked": _code("blocked", one.blocked_code, one.rows) if one.blocked_code else None,
+    }
+
+
+def _code(outcome: str, name: str, rows: int) -> CodeCount:
+    known = codes.BY_NAME[name]
+    return CodeCount(outcome=outcome, code=name, rows=rows, cause=_both(known.cause), mend=_both(known.mend))
+
+
+def _both(words: codes.Words) -> dict[str, str]:
+    return {"zh": words.zh, "en": words.en}
+
+
+def _cursor(*place: str | int) -> str:
+    return b64url(orjson.dumps(place))
+
+
+def _time_and_id(cursor: str) -> tuple[datetime, UUID]:
+    try:
+        at, batch_id = orjson.loads(unb64url(cursor))
+        return _aware(datetime.fromisoformat(at)), UUID(batch_id)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RequestRefused("request-malformed", "the cursor is not one that a page gave") from error
+
+
+def _aware(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise ValueError("a moment without its zone")
+    return at
+
+
+def _place(cursor: str) -> tuple[str, int]:
+    try:
+        sheet, row_no = orjson.loads(unb64url(cursor))
+    except (ValueError, TypeError) as error:
+        raise RequestRefused("request-malformed", "the cursor is not one that a page gave") from error
+    if not isinstance(sheet, str) or type(row_no) is not int:
+        raise RequestRefused("request-malformed", "the cursor is not one that a page gave")
+    return sheet, row_no

@@ -1,0 +1,171 @@
+"""`qingqiao agency`: systems and staff of agencies, the keys they sign with, and signing itself.
+
+`agency key new` and `agency sign` need no installation and no network: an agency runs them on a machine of its own,
+where its private key stays. Everything else is the operator's.
+"""
+
+from datetime import date, datetime, time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from connectors import manifests
+from connectors.manifests import SigningKey
+from consent.scope import recipient_name
+from exchange.cli.context import console, opened
+from exchange.cli.lender import register, save_key
+from exchange.oauth.scopes import OF_AN_AGENCY_SYSTEM, Role
+from registry import clock
+from registry.canonical import JSON, b64url, unb64url
+from registry.jws import Public
+from registry.keyfiles import read_private, write_private
+from registry.suites import Digests, Ed25519Key, Sm2Key
+from sandbox.lender import new_client
+
+_AGENCY: Final = typer.Typer(help="Agencies: their systems and staff, their signatures.", no_args_is_help=True)
+_KEY: Final = typer.Typer(help="Keys that agencies sign their manifests with.", no_args_is_help=True)
+_PIECE_BYTES: Final = 1 << 20
+_FEN_PER_YUAN: Final = 100
+
+
+class Algorithm(StrEnum):
+    """What a manifest may be signed with."""
+
+    ED25519 = "Ed25519"
+    SM2 = "SM2"
+
+
+_Organisation = Annotated[str, typer.Option("--organisation", help="Full name of the agency.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    _AGENCY.add_typer(_KEY, name="key")
+    app.add_typer(_AGENCY, name="agency")
+
+
+@_AGENCY.command()
+def add(
+    client_id: Annotated[str, typer.Argument(help="Short id of one system or one person, as finance-pingan-wang.")],
+    organisation: _Organisation,
+    jwks: Annotated[Path | None, typer.Option(help="Its public keys (JWK set).")] = None,
+    make_key: Annotated[Path | None, typer.Option(help="Make a key pair and write the private key here.")] = None,
+    *,
+    staff: Annotated[bool, typer.Option("--staff", help="A person, who may also decide of rows.")] = False,
+) -> None:
+    """Register a system of an agency, or a member of its staff; of one organisation there may be several."""
+    if (jwks is None) == (make_key is None):
+        raise typer.BadParameter("give either --jwks FILE or --make-key FILE")
+    scopes = None if staff else OF_AN_AGENCY_SYSTEM
+    with opened() as home:
+        if make_key is not None:
+            client = new_client(client_id)
+            register(home, client_id, organisation, Role.AGENCY, client.jwks, scopes=scopes)
+            save_key(make_key, client)
+        elif jwks is not None:
+            register(home, client_id, organisation, Role.AGENCY, orjson.loads(jwks.read_bytes()), scopes=scopes)
+    console.print(f"[green]✓[/green] {escape(client_id)} is registered as {'staff' if staff else 'a system'}")
+
+
+@_KEY.command("new")
+def new_key(
+    out: Annotated[Path, typer.Argument(help="Where to write the private key.")],
+    algorithm: Annotated[Algorithm, typer.Option()] = Algorithm.ED25519,
+) -> None:
+    """Make a signing key; needs no installation. The public half is printed, for the operator to register."""
+    if out.exists():
+        raise typer.BadParameter("there is a file of this name already", param_hint="OUT")
+    key: Ed25519Key | Sm2Key = Ed25519Key.generate() if algorithm is Algorithm.ED25519 else Sm2Key.generate()
+    public = Public(key.algorithm, key.public)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_private(out, orjson.dumps({"algorithm": key.algorithm, "private": b64url(key.private_bytes())}))
+    console.print(f"key {manifests.key_id_of(public)}, {key.algorithm}, public:")
+    typer.echo(b64url(key.public))
+
+
+@_KEY.command("add")
+def add_key(
+    organisation: _Organisation,
+    public: Annotated[str, typer.Option(help="The public key, base64url, as `agency key new` printed it.")],
+    algorithm: Annotated[Algorithm, typer.Option()] = Algorithm.ED25519,
+    until: Annotated[str | None, typer.Option(help="Last day on which it counts, as 2027-12-31.")] = None,
+) -> None:
+    """Register a key for an agency; earlier ones go on counting until they are revoked."""
+    try:
+        raw = unb64url(public)
+        last = None if until is None else datetime.combine(date.fromisoformat(until), time.max, tzinfo=clock.BEIJING)
+    except ValueError as error:
+        raise typer.BadParameter("a key is base64url, a day is written 2027-12-31") from error
+    with opened() as home, home.database.transaction() as tx:
+        name = recipient_name(organisation)
+        key = manifests.add_key(tx, name, Public(algorithm.value, raw), now=clock.now(), valid_until=last)
+    console.print(f"[green]✓[/green] {escape(key.key_id)} signs for {escape(name)}")
+
+
+@_KEY.command("list")
+def list_keys() -> None:
+    """List agencies' keys and when they count."""
+    with opened() as home, home.database.transaction() as tx:
+        table = Table("agency", "key", "algorithm", "since", "until", "revoked")
+        for key in manifests.keys_of(tx):
+            ends = [f"{end:%Y-%m-%d}" if end else "" for end in (key.valid_until, key.revoked_at)]
+            row = (key.agency, key.key_id, key.public.algorithm, f"{key.valid_from:%Y-%m-%d}", *ends)
+            table.add_row(*map(escape, row))
+    console.print(table)
+
+
+@_KEY.command()
+def revoke(key_id: Annotated[str, typer.Argument(help="Which key.")]) -> None:
+    """Let a key count no more; what was received under it stays as it is."""
+    with opened() as home, home.database.transaction() as tx:
+        if not manifests.revoke_key(tx, key_id, now=clock.now()):
+            raise typer.BadParameter("no key of this id counts")
+    console.print(f"[green]✓[/green] {escape(key_id)} counts no more")
+
+
+@_AGENCY.command()
+def sign(  # one parameter an option
+    files: Annotated[list[Path], typer.Argument(help="The files to be handed over.", exists=True, dir_okay=False)],
+    key: Annotated[Path, typer.Option("--key", help="Private key, from `agency key new`.")],
+    organisation: _Organisation,
+    out: Annotated[Path, typer.Option(help="Write the signed manifest here.")],
+    rows: Annotated[int | None, typer.Option(help="Data rows of the one file, to be held to.")] = None,
+    amount: Annotated[str | None, typer.Option(help="Its total in yuan, as 12345.67, to be held to.")] = None,
+) -> None:
+    """Sign a manifest of files; needs no installation and no network."""
+    if (rows is not None or amount is not None) and len(files) > 1:
+        raise typer.BadParameter("--rows and --amount speak of one file")
+    stated: dict[str, JSON] = {} if rows is None else {"rows": rows}
+    if amount is not None:
+        stated["amount"] = _fen(amount)
+    said = [{**_described(path), **stated} for path in files]
+    text = manifests.sign(read_signing_key(key), recipient_name(organisation), said, made_at=clock.rfc3339(clock.now()))
+    out.write_text(text, encoding="ascii")
+    console.print(f"[green]✓[/green] {len(files)} files, {escape(str(out))}")
+
+
+def read_signing_key(path: Path) -> SigningKey:
+    """Read a private key back from what `agency key new` wrote."""
+    held: dict[str, Any] = orjson.loads(read_private(path))
+    return manifests.key_of(held["algorithm"], unb64url(held["private"]))
+
+
+def _described(path: Path) -> dict[str, JSON]:
+    digests = Digests()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            digests.update(piece)
+    return {"name": path.name, "sha256": digests.sha256.hex(), "sm3": digests.sm3.hex(), "size": digests.size}
+
+
+def _fen(text: str) -> int:
+    whole, _, part = text.partition(".")
+    if not (whole.removeprefix("-").isdigit() and len(part) <= len("00") and (not part or part.isdigit())):
+        raise typer.BadParameter("an amount is written 12345.67", param_hint="--amount")
+    fen = abs(int(whole)) * _FEN_PER_YUAN + int(part.ljust(2, "0"))
+    return -fen if whole.startswith("-") else fen

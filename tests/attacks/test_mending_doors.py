@@ -1,0 +1,136 @@
+"""The agencies' door for mending and the lenders' door for notices, as callers of every kind see them."""
+
+from io import BytesIO
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import openpyxl
+import pytest
+
+from exchange.home import Home
+from exchange.oauth import clients
+from exchange.oauth.scopes import Role
+from exchange.release import Permitted, release
+from registry import clock
+from tests.agencies import AGENCY, OTHER_AGENCY, delivered, line, roster, shown
+from tests.attacks.bent_client import ISSUER, Caller, Door
+from tests.people import BANK, LI, ZHANG, consented, question
+
+
+def enrolled(home: Home, client_id: str, role: Role, organisation: str) -> Caller:
+    made = Caller(client_id)
+    with home.database.transaction() as tx:
+        clients.register(
+            tx, client_id, role=role, organisation=organisation, jwks=made.jwks, now=clock.now(), same_organisation=True
+        )
+    return made
+
+
+class Desk:
+    """One registered system at the doors, with its token."""
+
+    def __init__(self, door: Door, who: Caller) -> None:
+        self.door, self.who, self.token = door, who, who.token(door)
+
+    def call(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        url = f"{ISSUER}{path}"
+        headers = self.who.headers(method, url.partition("?")[0], self.token)
+        return self.door.call(method, url, headers=headers, **({} if body is None else {"json": body}))
+
+
+@pytest.fixture
+def wang(exchange_home: Home, door: Door) -> Desk:
+    return Desk(door, enrolled(exchange_home, "agency-wang", Role.AGENCY, AGENCY))
+
+
+@pytest.fixture
+def li(exchange_home: Home, door: Door) -> Desk:
+    return Desk(door, enrolled(exchange_home, "agency-li", Role.AGENCY, AGENCY))
+
+
+@pytest.fixture
+def stranger(exchange_home: Home, door: Door) -> Desk:
+    return Desk(door, enrolled(exchange_home, "agency-sun", Role.AGENCY, OTHER_AGENCY))
+
+
+@pytest.fixture
+def bank(exchange_home: Home, door: Door) -> Desk:
+    return Desk(door, enrolled(exchange_home, "bank", Role.LENDER, BANK))
+
+
+def test_a_row_is_mended_over_the_door_and_its_lender_hears_of_it(
+    exchange_home: Home, wang: Desk, li: Desk, bank: Desk
+) -> None:
+    consented(exchange_home)
+    batch = f"/agency/v1/batches/{delivered(exchange_home, roster(line(ZHANG), line(ZHANG), line(LI, day='26-5-8')))}"
+    waiting = wang.call("GET", f"{batch}/quarantine").json()
+    assert [(row["row"], row["code"]) for row in waiting["rows"]] == [(3, "DUPLICATE_IN_BATCH")]
+    assert ZHANG.text not in str(waiting)
+    assert ZHANG.text in wang.call("GET", f"{batch}/quarantine?mask=false").text
+    book = openpyxl.load_workbook(BytesIO(wang.call("GET", f"{batch}/annotated").content))
+    assert len(book.sheetnames) == 3
+    assert isinstance(release(exchange_home, [question()])[0], Permitted)
+
+    assert wang.call("PUT", "/agency/v1/settings", {"four_eyes": True}).status_code == 200
+    assert wang.call("PUT", "/agency/v1/settings", {"four_eyes": False}).json()["code"] == "four-eyes-needed"
+    given = {"act": "withdraw", "reason": "发放错误"}
+    proposed = wang.call("POST", f"{batch}/rows/0/2/decision", given)
+    assert proposed.json()["state"] == "proposed"
+    at = f"/agency/v1/proposals/{proposed.json()['proposal_id']}"
+    assert wang.call("POST", f"{at}/approve").json()["code"] == "four-eyes-needed"
+    assert li.call("GET", at).json()["reason"] == "发放错误"
+    assert [one["proposal_id"] for one in li.call("GET", "/agency/v1/proposals?state=proposed").json()] == [
+        proposed.json()["proposal_id"]
+    ]
+    assert li.call("POST", f"{at}/approve").json()["state"] == "decided"
+    assert shown(exchange_home, ZHANG) == []
+
+    (notice,) = bank.call("GET", "/v1/notices").json()["notices"]
+    assert set(notice) == {"notice_id", "commitment", "queries", "recalled_at", "acknowledged_at"}
+    assert bank.call("POST", f"/v1/notices/{notice['notice_id']}/acknowledge").status_code == 204
+    assert bank.call("GET", "/v1/notices?open_only=true").json()["notices"] == []
+    assert bank.call("POST", f"/v1/notices/{uuid4()}/acknowledge").status_code == 404
+
+
+def test_another_agency_and_a_lender_find_nothing_there(
+    exchange_home: Home, wang: Desk, stranger: Desk, bank: Desk
+) -> None:
+    batch = f"/agency/v1/batches/{delivered(exchange_home, roster(line(ZHANG)))}"
+    asked: list[tuple[str, str, Any]] = [
+        ("GET", f"{batch}/annotated", None),
+        ("GET", f"{batch}/quarantine", None),
+        ("POST", f"{batch}/recall", {"reason": "误报"}),
+        ("POST", f"{batch}/rows/0/2/decision", {"act": "withdraw", "reason": "误报"}),
+        ("POST", f"{batch}/replace", {"successor": str(uuid4()), "reason": "误报"}),
+    ]
+    for method, path, body in asked:
+        theirs, nobodys = (
+            stranger.call(method, path, body),
+            stranger.call(method, path.replace(batch[-8:], "0" * 8), body),
+        )
+        assert theirs.status_code == nobodys.status_code == 404
+        assert theirs.json()["code"] == nobodys.json()["code"] == "batch-unknown"
+        assert bank.call(method, path, body).json()["code"] == "scope-missing"
+    assert wang.call("GET", "/v1/notices").json()["code"] == "scope-missing"
+    assert wang.call("GET", f"{batch}/annotated").status_code == 200
+
+
+def test_templates_and_headings_are_to_be_had(exchange_home: Home, wang: Desk) -> None:
+    kinds = wang.call("GET", "/agency/v1/templates").json()
+    assert {"SUBSIDY", "RATING"} <= {one["kind"] for one in kinds}
+    given = wang.call("GET", "/agency/v1/templates/SUBSIDY.xlsx")
+    assert openpyxl.load_workbook(BytesIO(given.content)).sheetnames[0] == "填报"
+    assert wang.call("GET", "/agency/v1/templates/NO_SUCH.xlsx").json()["code"] == "template-unknown"
+    said = {"kind": "SUBSIDY", "heading": "领款 凭证码", "column": "payee_id"}
+    assert wang.call("PUT", "/agency/v1/mappings", said).json()["heading"] == "领款凭证码"
+    assert [one["column"] for one in wang.call("GET", "/agency/v1/mappings").json()] == ["payee_id"]
+    assert wang.call("PUT", "/agency/v1/mappings", said | {"column": "nothing"}).json()["code"] == "column-unknown"
+
+
+def test_no_problem_repeats_what_was_sent(exchange_home: Home, wang: Desk) -> None:
+    batch = f"/agency/v1/batches/{delivered(exchange_home, roster(line(ZHANG)))}"
+    for cells in ({"身份证号": LI.text[:-1]}, {LI.text: "x"}, {"身份证号": LI.text * 200}):
+        answer = wang.call("POST", f"{batch}/rows/0/2/decision", {"act": "correct", "reason": "核对", "cells": cells})
+        assert answer.status_code == 422
+        assert LI.text[:-1] not in answer.text
