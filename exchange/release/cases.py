@@ -1,7 +1,8 @@
 """A request on its way through the gate, and what can become of it. Values only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -9,7 +10,7 @@ import orjson
 from consent.decision import Permit, Reason
 from consent.ledger import StoredGrant
 from consent.scope import Mode
-from exchange.answer import QueryFacts
+from exchange.answer import Noted, QueryFacts
 from exchange.errors import ExchangeError
 from exchange.home import Home
 from exchange.oauth.guard import Caller, Presented
@@ -124,6 +125,16 @@ def opened_claims(key: bytes, query_id: UUID, sealed: bytes) -> tuple[Claim, ...
         SealBroken: another key, another query, or changed bytes.
     """
     return tuple(Claim(*claim) for claim in orjson.loads(unseal(key, sealed, _CLAIMS_OF + query_id.bytes)))
+
+
+def noted_of(records: Mapping[str, Any]) -> Noted | None:
+    """Read what a query's row notes of the quality of its records; None of a row that was written before it did."""
+    if "flags" not in records:
+        return None
+    flags: dict[tuple[UUID, int], list[str]] = {}
+    for record_id, version, rule in records["flags"]:
+        flags.setdefault((UUID(record_id), version), []).append(rule)
+    return Noted(flags, records["partial"])
 
 
 def _written(claims: Sequence[Claim]) -> bytes:

@@ -1,7 +1,8 @@
 """Step 3: find what will be opened, write the query, count the use, append the outcome to the log."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,8 +11,9 @@ import orjson
 
 from consent import ledger
 from consent.decision import Reason
-from exchange import answer
+from exchange import answer, sources
 from exchange.answer import QueryFacts
+from exchange.consistency import declared
 from exchange.events import Event
 from exchange.home import Home
 from exchange.oauth.guard import Caller
@@ -22,12 +24,13 @@ from exchange.release.cases import (
     Refused,
     claims_digest,
     idempotency,
+    noted_of,
     request_salt,
     sealed_claims,
 )
 from registry import log, profile, store
 from registry.database import Transaction
-from registry.records import VisibleRecord
+from registry.records import RecordRef, VisibleRecord
 
 
 def record(home: Home, tx: Transaction, cases: Sequence[Case], now: datetime) -> None:
@@ -64,8 +67,9 @@ def _find_records(tx: Transaction, cases: Sequence[Case], now: datetime) -> None
     for case in cases:
         if case.versions is not None:
             case.records = [again[ref] for ref in case.versions if ref in again]
-            if len(case.records) != len(case.versions) or any(record.frozen for record in case.records):
-                case.outcome = Refused(case.facts.query_id if case.facts else uuid4(), Reason.WITHDRAWN)
+            reason = _not_again(case, case.versions, case.records)
+            if reason is not None:
+                case.outcome = Refused(case.facts.query_id if case.facts else uuid4(), reason)
         elif case.permit and case.subject_id:
             kinds, months = profile.names_by_kind(case.permit.items), case.permit.history_months
             case.records = [
@@ -75,8 +79,22 @@ def _find_records(tx: Transaction, cases: Sequence[Case], now: datetime) -> None
             ]
 
 
+def _not_again(case: Case, wanted: Sequence[RecordRef], found: Sequence[VisibleRecord]) -> Reason | None:
+    """Say why an earlier answer is not given again: what it showed is frozen, or its agency has recalled it.
+
+    For its evidence (`AskAgain`) what was recalled is opened once more: what was answered before stays provable.
+    """
+    if len(found) != len(wanted) or any(record.frozen for record in found):
+        return Reason.WITHDRAWN
+    return Reason.RECALLED if isinstance(case.ask, Ask) and any(record.recalled for record in found) else None
+
+
 def _insert_queries(home: Home, tx: Transaction, cases: Sequence[Case], now: datetime) -> None:
-    """Write the queries' rows; whoever loses the race for an Idempotency-Key is marked and counted nowhere."""
+    """Write the queries' rows; whoever loses the race for an Idempotency-Key is marked and counted nowhere.
+
+    The same statement notes in each row which findings stand against its records and may be told, so that the answer
+    says the same whenever it is opened again.
+    """
     if not cases:
         return
     rows = []
@@ -105,11 +123,14 @@ def _insert_queries(home: Home, tx: Transaction, cases: Sequence[Case], now: dat
         key = idempotency(case)[1] if ask.idempotency_key is not None else None
         claims = sealed_claims(keys[case.subject_id], query_id, ask.claims) if ask.claims else None
         rows.append((case.facts, key, case.records or (), claims))
-    given = orjson.dumps([_row(*row) for row in rows]).decode()
-    inserted = {row[0] for row in tx.execute(_INSERT_QUERIES, (given,))}
+    behind = sources.partial_kinds(tx, now)
+    given = orjson.dumps([_row(*row, behind) for row in rows]).decode()
+    inserted: dict[UUID, dict[str, Any]] = dict(tx.execute(_INSERT_QUERIES, (given,)).fetchall())
     for case in cases:
-        if case.facts is not None and case.facts.query_id not in inserted:
+        if case.facts is None or case.facts.query_id not in inserted:
             case.conflict = True
+        else:
+            case.facts = replace(case.facts, noted=noted_of(inserted[case.facts.query_id]))
 
 
 def _claim_keys(home: Home, cases: Sequence[Case], now: datetime) -> dict[UUID, bytes]:
@@ -122,18 +143,28 @@ _INSERT_QUERIES = (  # in the order of their keys, so that two processes cannot 
     "INSERT INTO query (query_id, client_id, organisation, idempotency_digest, request_sha256, subject_id, consent_id,"
     " purpose, business_no, mode, items, records, claims, decided_at)"
     " SELECT query_id, client_id, organisation, decode(idempotency_digest, 'hex'), decode(request_sha256, 'hex'),"
-    " subject_id, consent_id, purpose, business_no, mode, items, records, decode(claims, 'hex'), decided_at"
+    " subject_id, consent_id, purpose, business_no, mode, items,"
+    " records || jsonb_build_object('flags', (SELECT coalesce(jsonb_agg(jsonb_build_array(f.record_id, f.version,"
+    " f.rule) ORDER BY f.rule, f.record_id), '[]') FROM finding f WHERE f.subject_id = given.subject_id"
+    " AND f.cleared_at IS NULL AND given.rules ? f.rule"
+    " AND given.records -> 'versions' @> jsonb_build_array(jsonb_build_array(f.record_id, f.version)))),"
+    " decode(claims, 'hex'), decided_at"
     " FROM json_to_recordset(%b::text::json) AS given(query_id uuid, client_id text, organisation text,"
     " idempotency_digest text, request_sha256 text, subject_id uuid, consent_id text, purpose text, business_no text,"
-    " mode text, items jsonb, records jsonb, claims text, decided_at timestamptz)"
+    " mode text, items jsonb, records jsonb, rules jsonb, claims text, decided_at timestamptz)"
     " ORDER BY client_id, idempotency_digest"
-    " ON CONFLICT (client_id, idempotency_digest) DO NOTHING RETURNING query_id"
+    " ON CONFLICT (client_id, idempotency_digest) DO NOTHING RETURNING query_id, records"
 )
 
 
 def _row(
-    facts: QueryFacts, key: bytes | None, records: Sequence[VisibleRecord], claims: bytes | None
+    facts: QueryFacts,
+    key: bytes | None,
+    records: Sequence[VisibleRecord],
+    claims: bytes | None,
+    behind: Mapping[str, str],
 ) -> dict[str, object]:
+    kinds = profile.names_by_kind(facts.items)
     return {
         "query_id": facts.query_id,
         "client_id": facts.client_id,
@@ -146,7 +177,11 @@ def _row(
         "business_no": facts.business_no,
         "mode": facts.mode,
         "items": sorted(facts.items),
-        "records": {"versions": [(r.ref.record_id, r.ref.version) for r in records]},
+        "records": {
+            "versions": [(r.ref.record_id, r.ref.version) for r in records],
+            "partial": {kind: reason for kind, reason in behind.items() if kind in kinds},
+        },
+        "rules": declared.told_with(facts.items) if facts.mode != "verify" else (),
         "claims": None if claims is None else claims.hex(),
         "decided_at": facts.decided_at,
     }

@@ -1,0 +1,97 @@
+"""Notices: every lender that was shown a record is told, once, that its agency has recalled it.
+
+A notice names the record's commitment and the lender's own queries that showed it: no person, no value. It is made in
+the transaction that recalls. A question that read the record a moment before and commits a moment after is found by
+`complete`, which looks at the last minutes again (`jobs`); the same again makes nothing new.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from exchange.events import Event
+from registry import clock, log
+from registry.database import Transaction
+from registry.recalling import Recalled
+from registry.records import RecordRef
+
+LOOK_BACK: Final = timedelta(minutes=10)  # longer than any question waits for its commit
+_AT_ONCE: Final = 5_000
+_NOTIFY: Final = (
+    "WITH gone AS (SELECT * FROM unnest(%b::uuid[], %b::uuid[], %b::int[], %b::bytea[]) AS n(s, i, v, c)),"
+    " shown AS (SELECT q.organisation, gone.c, array_agg(DISTINCT q.query_id::text) AS queries"
+    "  FROM gone JOIN query q ON q.subject_id = gone.s"
+    "  AND q.records->'versions' @> jsonb_build_array(jsonb_build_array(gone.i::text, gone.v)) GROUP BY 1, 2)"
+    " INSERT INTO lender_notice (notice_id, organisation, commitment, queries, recalled_at)"
+    " SELECT gen_random_uuid(), organisation, c, queries, %b FROM shown ORDER BY organisation, c"
+    " ON CONFLICT (organisation, commitment) DO UPDATE SET queries = EXCLUDED.queries"
+    " WHERE NOT lender_notice.queries @> EXCLUDED.queries RETURNING organisation"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One notice. `position` is where it stands among all, for a cursor."""
+
+    position: int
+    notice_id: UUID
+    commitment: bytes
+    queries: tuple[str, ...]
+    recalled_at: datetime
+    acknowledged_at: datetime | None
+
+
+def notify(tx: Transaction, recalled: Sequence[Recalled]) -> int:
+    """Tell every lender that was shown one of these versions; say how many notices were made or grew."""
+    now, made = clock.now(), 0
+    for first in range(0, len(recalled), _AT_ONCE):
+        page = recalled[first : first + _AT_ONCE]
+        columns = (
+            [one.ref.subject_id for one in page],
+            [one.ref.record_id for one in page],
+            [one.ref.version for one in page],
+            [one.commitment for one in page],
+        )
+        made += len(tx.execute(_NOTIFY, (*columns, now)).fetchall())
+    if made:
+        entry = log.Entry(event=Event.LENDERS_NOTIFIED, at=now, actor="system", fields={"notices": made})
+        log.append(tx, [entry])
+    return made
+
+
+def complete(tx: Transaction, *, now: datetime) -> int:
+    """Notify again of what was recalled in the last minutes, for questions that were under way then."""
+    rows = tx.execute(
+        "SELECT subject_id, record_id, version, commitment FROM record WHERE recalled_at >= %s", (now - LOOK_BACK,)
+    ).fetchall()
+    return notify(tx, [Recalled(RecordRef(*row[:3]), row[3]) for row in rows])
+
+
+def of_lender(tx: Transaction, organisation: str, *, after: int, limit: int, unacknowledged: bool) -> list[Notice]:
+    """Give an organisation's notices behind a position, in their order."""
+    rows = tx.execute(
+        "SELECT position, notice_id, commitment, queries, recalled_at, acknowledged_at FROM lender_notice"
+        " WHERE organisation = %s AND position > %s AND (NOT %s OR acknowledged_at IS NULL) ORDER BY position LIMIT %s",
+        (organisation, after, unacknowledged, limit),
+    ).fetchall()
+    return [Notice(row[0], row[1], row[2], tuple(row[3]), row[4], row[5]) for row in rows]
+
+
+def acknowledge(tx: Transaction, organisation: str, notice_id: UUID, *, by: str, now: datetime) -> bool:
+    """Note that a lender has taken a notice up; False if it has none of this id. The same again changes nothing."""
+    row = tx.execute(
+        "SELECT acknowledged_at FROM lender_notice WHERE notice_id = %s AND organisation = %s FOR UPDATE",
+        (notice_id, organisation),
+    ).fetchone()
+    if row is None:
+        return False
+    if row[0] is None:
+        tx.execute(
+            "UPDATE lender_notice SET acknowledged_at = %s, acknowledged_by = %s WHERE notice_id = %s",
+            (now, by, notice_id),
+        )
+        fields = {"notice_id": str(notice_id), "organisation": organisation}
+        log.append(tx, [log.Entry(event=Event.NOTICE_ACKNOWLEDGED, at=now, actor=by, fields=fields)])
+    return True

@@ -1,0 +1,76 @@
+"""The lenders' door for notices: which records that a lender was shown have been recalled since.
+
+A lender sees its own organisation's notices only. They carry its own query ids and the record's commitment, by which
+the evidence that it keeps names the record; no person, no value.
+"""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
+
+from exchange import notices, problems
+from exchange.errors import RequestRefused
+from exchange.home import Home
+from exchange.oauth.doors import require
+from exchange.oauth.guard import Caller
+from exchange.oauth.scopes import Scope
+from registry import clock
+from registry.clock import rfc3339
+
+_PAGE: Final = 200
+
+
+class NoticeModel(BaseModel):
+    """One recalled record that the calling lender was shown."""
+
+    notice_id: str
+    commitment: str = Field(description="hexadecimal; as in the evidence of these queries")
+    queries: list[str] = Field(description="the lender's own queries whose answers showed it")
+    recalled_at: str
+    acknowledged_at: str | None
+
+
+class NoticesModel(BaseModel):
+    """A page of notices; `next` continues behind it, and is there also at the end, for the next poll."""
+
+    notices: list[NoticeModel]
+    next: int
+
+
+def build_router(home: Home) -> APIRouter:
+    """Build the routes over an installation."""
+    router = APIRouter(prefix="/v1/notices", tags=["lender"])
+    calling = Annotated[Caller, Depends(require(Scope.QUERIES))]
+
+    @router.get("", summary="Recalled records that you were shown", responses=problems.responses(401, 403, 422))
+    def see(
+        caller: calling,
+        after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+        limit: Annotated[int, Query(ge=1, le=_PAGE)] = _PAGE,
+        open_only: Annotated[bool, Query()] = False,  # noqa: FBT002  # a switch in the address
+    ) -> NoticesModel:
+        """List notices in their order, those behind `after`; with `open_only` those not yet acknowledged."""
+        with home.database.transaction() as tx:
+            found = notices.of_lender(tx, caller.org_code, after=after, limit=limit, unacknowledged=open_only)
+        return NoticesModel(notices=[_shown(one) for one in found], next=found[-1].position if found else after)
+
+    @router.post("/{notice_id}/acknowledge", status_code=204, responses=problems.responses(401, 403, 404))
+    def acknowledge(notice_id: UUID, caller: calling) -> None:
+        """Say that the notice has been taken up; the same again changes nothing."""
+        with home.database.transaction() as tx:
+            if not notices.acknowledge(tx, caller.org_code, notice_id, by=caller.client_id, now=clock.now()):
+                raise RequestRefused("not-found")
+
+    return router
+
+
+def _shown(one: notices.Notice) -> NoticeModel:
+    return NoticeModel(
+        notice_id=str(one.notice_id),
+        commitment=one.commitment.hex(),
+        queries=list(one.queries),
+        recalled_at=rfc3339(one.recalled_at),
+        acknowledged_at=rfc3339(one.acknowledged_at) if one.acknowledged_at else None,
+    )
