@@ -51,6 +51,7 @@ class Reason(StrEnum):
     HISTORY_TOO_LONG = "history-too-long"
     W_NOT_ACKNOWLEDGED = "adverse-consequences-not-acknowledged"
     USES_EXHAUSTED = "uses-exhausted"
+    RECALLED = "recalled"  # never decided here: the gate finds it when an earlier answer is asked for again
 
 
 _DISTANCE: Final[Mapping[Reason, int]] = MappingProxyType({reason: far for far, reason in enumerate(Reason)})

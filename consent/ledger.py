@@ -6,16 +6,16 @@ fall together, and a withdrawal is seen by the next statement of every process. 
   create, create_many   record consents: receipt, row, log entry; refuse_replayed for those handed in one by one
   agree, withdraw, transition   take a consent through its life (consent.grant); expire_due for those whose time is over
   lock, count_uses      the gate's read (FOR UPDATE, in consent-id order) and its count of uses
-  covering              which consent lets a subject's rows of a kind be taken in, and which items (intake's basis)
   get, list_for_subject, listing   read, for people, evidence and audit
 
-It does not decide about a release (consent.decision) and never sees who a subject is. A consent register (授权台账) is
+It does not decide about a release (consent.decision) or about holding (consent.covering), and never sees who a subject
+is. A consent register (授权台账) is
 read by consent.importing, which writes through the functions here.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -27,7 +27,7 @@ from consent.events import Event
 from consent.evidence import Channel
 from consent.grant import ENDED, Grant, State, beginning, step
 from consent.receipt import Issuer
-from consent.record import Consent, NewConsent, Terms, midnight, settle
+from consent.record import Consent, NewConsent, Terms, settle
 from consent.scope import Mode, Scope, recipient_name
 from registry import catalogue, log
 from registry.canonical import JSON, canonical
@@ -50,14 +50,6 @@ class StoredGrant:
     grant: Grant
     receipt_sha256: str
     receipt_entry: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class Cover:
-    """What a subject's consents let one take in of a kind: the consent to name, and all items that they cover."""
-
-    consent_id: str
-    items: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,49 +334,6 @@ def count_uses(tx: Transaction, uses: Mapping[str, int]) -> None:
     ).rowcount
     if counted != len(ordered):
         raise UsesExhausted(f"{len(ordered) - counted} of {len(ordered)} consents have not the uses that were decided")
-
-
-# ---- intake ---------------------------------------------------------------------------------------------------------
-
-
-_COVERING: Final = (
-    "SELECT subject_id, consent_id, w_acknowledged, array_to_string(items, ' ') FROM consent"
-    " WHERE subject_id = ANY(%b) AND items && %s"
-    " AND (state = 'active' OR (state = 'expired' AND state_at >= valid_until))"
-    " AND valid_from < %s AND valid_until >= %s ORDER BY subject_id, valid_until DESC, consent_id"
-)
-
-
-def covering(tx: Transaction, subject_ids: Collection[UUID], kind: str, at: date) -> dict[UUID, Cover]:
-    """Find, for each subject, which items of a kind may be taken in on a day (+08:00), and a consent to name for it.
-
-    The items are those that the subject's consents cover together, to whichever recipients: holding is not releasing,
-    and each release is decided by one consent alone (consent.decision). A consent counts if it is active, begins before
-    the day is over and reaches to the end of the day. W-items (R-05) count only from consents with adverse consequences
-    acknowledged. Subjects without any item are absent. The consent named is the one that lasts longest of those that
-    count.
-
-    A consent that the job has meanwhile marked expired still covers the days before it ended.
-
-    Raises:
-        KeyError: the catalogue has no such kind.
-    """
-    wanted = catalogue.current().kinds[kind].items
-    told = {True: wanted, False: wanted - catalogue.current().w_items}
-    day_over = midnight(at + timedelta(days=1))
-    named: dict[UUID, str] = {}
-    covered: dict[UUID, frozenset[str]] = {}
-    read: dict[tuple[str, bool], frozenset[str]] = {}
-    found = tx.execute(_COVERING, (list(subject_ids), sorted(wanted), day_over, day_over))
-    for subject_id, consent_id, acknowledged, written in found:
-        if (written, acknowledged) not in read:
-            read[written, acknowledged] = told[acknowledged].intersection(written.split())
-        items = read[written, acknowledged]
-        if items:
-            named.setdefault(subject_id, consent_id)
-            before = covered.get(subject_id, items)
-            covered[subject_id] = items if before is items else before | items
-    return {subject_id: Cover(consent_id, covered[subject_id]) for subject_id, consent_id in named.items()}
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------

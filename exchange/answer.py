@@ -3,7 +3,8 @@
 An answer is never stored. It is built from the query's own row and the record versions that the query names, so that
 the same query opened again gives the same bytes and the same signature.
 
-Every field of every record carries its source, reference date and quality with it; every item says how whole it is.
+Every field of every record carries its source, reference date and quality with it; every item says how whole it is,
+and every record which consistency rules found fault with it.
 In mode verify a record is named by its commitment, and nothing of it is told.
 """
 
@@ -27,8 +28,23 @@ NOTICE = "信息供参考，不是征信报告。 For information only; not a cr
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """What was known of the data's quality when a query was decided; kept with the query, so that it is said again.
+
+    `flags` are the rules that found fault with a record version, and that this lender may be told of; `partial` are
+    the kinds whose source is behind, each with its reason.
+    """
+
+    flags: Mapping[tuple[UUID, int], Sequence[str]]
+    partial: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class QueryFacts:
-    """What was asked and permitted: the row of a query, without its answer."""
+    """What was asked and permitted: the row of a query, without its answer.
+
+    Of a query that was decided before quality was noted, `noted` is None, and nothing is said of it.
+    """
 
     query_id: UUID
     client_id: str
@@ -43,6 +59,7 @@ class QueryFacts:
     request_sha256: bytes
     request_salt: bytes
     decided_at: datetime
+    noted: Noted | None = None
 
 
 def request_digest(salt: bytes, body: bytes) -> bytes:
@@ -76,7 +93,7 @@ def build(
         said["summary"] = profile.summarise(records, catalogue, at=query.decided_at)
     written = {
         "items": _items(query, records, catalogue),
-        "records": canonical_array(_record(record, values=query.mode != "verify") for record in records),
+        "records": canonical_array(_record(record, query) for record in records),
     }
     if query.mode != "verify":
         written["withheld"] = _withheld(query.items, catalogue)
@@ -85,23 +102,25 @@ def build(
 
 def _items(query: QueryFacts, records: Sequence[OpenedRecord], catalogue: Catalogue) -> bytes:
     members: dict[str, bytes] = {}
-    for label, items in profile.labels(query.items, records, catalogue, at=query.decided_at):
+    partial = query.noted.partial if query.noted else {}
+    for label, items in profile.labels(query.items, records, catalogue, at=query.decided_at, partial=partial):
         members |= dict.fromkeys(items, canonical(label))
     return canonical_object({}, members)
 
 
-def _record(record: OpenedRecord, *, values: bool) -> bytes:
+def _record(record: OpenedRecord, query: QueryFacts) -> bytes:
     seen = record.visible
-    if not values:  # a remark or a period would tell more than yes or no
+    if query.mode == "verify":  # a remark, a period or a flag would tell more than yes or no
         return canonical({"commitment": seen.commitment.hex()})
-    return canonical(
-        {
-            **record.header,
-            "commitment": seen.commitment.hex(),
-            "remark": seen.remark,
-            "fields": record.fields,
-        }
-    )
+    said: dict[str, JSON] = {
+        **record.header,
+        "commitment": seen.commitment.hex(),
+        "remark": seen.remark,
+        "fields": dict(record.fields),
+    }
+    if query.noted is not None:
+        said["flags"] = list(query.noted.flags.get((seen.ref.record_id, seen.ref.version), ()))
+    return canonical(said)
 
 
 @lru_cache(maxsize=1024)  # follows from the question and the catalogue alone

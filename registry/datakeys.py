@@ -37,13 +37,17 @@ class DataKeys:
         Raises:
             KeyMissing: an owner's key has been erased; nothing may be sealed for it again under this id.
         """
+        return _whole(_ordered(owners), self.ensure_standing(owners, now=now))
+
+    def ensure_standing(self, owners: Collection[UUID], *, now: datetime) -> dict[UUID, bytes]:
+        """Give each owner's key as `ensure` does, leaving out those whose key has been erased."""
         wanted = _ordered(owners)
         with self._keystore.transaction() as tx:
             found = self._read(tx, wanted)
             new = [owner for owner in wanted if owner not in found]
             if new:
                 found |= self._make(tx, new, now)
-        return _whole(wanted, found)
+        return {owner: key for owner, key in found.items() if key is not None}
 
     def _make(self, tx: Transaction, owners: Sequence[UUID], now: datetime) -> Mapping[UUID, bytes | None]:
         wrapping = self._keyring.symmetric(Purpose.DATA)
@@ -69,9 +73,13 @@ class DataKeys:
         Raises:
             KeyMissing: an owner has no key, or it has been erased.
         """
-        wanted = _ordered(owners)
+        return _whole(_ordered(owners), self.standing(owners))
+
+    def standing(self, owners: Collection[UUID]) -> dict[UUID, bytes]:
+        """Give the keys that there are; owners without one, or whose key has been erased, are absent."""
         with self._keystore.transaction() as tx:
-            return _whole(wanted, self._read(tx, wanted))
+            found = self._read(tx, _ordered(owners))
+        return {owner: key for owner, key in found.items() if key is not None}
 
     def erase(self, owner: UUID, *, now: datetime) -> bool:
         """Destroy a key for good; say whether there was one. The row stays, so that it is never made anew."""

@@ -13,6 +13,7 @@ Not here: whether a record may be opened. Whoever calls has decided and logged t
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from uuid import UUID
 
 import orjson
 
@@ -20,6 +21,7 @@ from registry.canonical import unb64url
 from registry.commitments import SUBJECT, commit_fields, record_commitment, salt
 from registry.datakeys import DataKeys
 from registry.errors import ProofFailed
+from registry.identifying import binding
 from registry.records import (
     OpenedRecord,
     Proving,
@@ -58,6 +60,16 @@ def open_records(keys: DataKeys, wanted: Sequence[Wanted]) -> list[OpenedRecord]
         return []
     found = keys.get({one.record.ref.subject_id for one in wanted})
     return [_open(found[one.record.ref.subject_id], one) for one in wanted]
+
+
+def open_identifiers(keys: DataKeys, sealed: Mapping[UUID, bytes]) -> dict[UUID, str]:
+    """Open the identifiers of subjects. Those whose data key has been erased are absent: nobody can open them.
+
+    Raises:
+        SealBroken: the stored bytes are not those that were sealed for that subject.
+    """
+    found = keys.standing(sealed.keys()) if sealed else {}
+    return {one: unseal(found[one], sealed[one], binding(one)).decode() for one in sealed if one in found}
 
 
 def _open(key: bytes, wanted: Wanted) -> OpenedRecord:

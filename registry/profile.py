@@ -20,16 +20,16 @@ from types import MappingProxyType
 from typing import Literal
 
 from registry.canonical import JSON
-from registry.catalogue import Catalogue, FieldSpec
+from registry.catalogue import NUMERIC_TYPES, Catalogue, FieldSpec
 from registry.instants import BEIJING
 from registry.records import OpenedRecord, Value
 
 Label = Mapping[str, str | int | list[str] | None]
 
+LATE = "late"  # the reason of a source that works, and is behind its own deadline
 SUBSIDY_YEARS = 3  # docs/requirements.md, reports
 
 
-_NUMERIC = frozenset({"fen", "mu4", "int", "rate6"})
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?")
 
 
@@ -38,7 +38,7 @@ class Completeness(StrEnum):
 
     COMPLETE = "COMPLETE"
     PARTIAL = "PARTIAL"  # no record, or a record that lacks this field
-    STALE = "STALE"  # the newest record is older than the catalogue's freshness
+    STALE = "STALE"  # the newest record is older than the catalogue's freshness, or its source is late
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,18 @@ def names_by_kind(items: frozenset[str]) -> Mapping[str, frozenset[str]]:
 
 
 def labels(
-    items: frozenset[str], records: Sequence[OpenedRecord], catalogue: Catalogue, *, at: datetime
+    items: frozenset[str],
+    records: Sequence[OpenedRecord],
+    catalogue: Catalogue,
+    *,
+    at: datetime,
+    partial: Mapping[str, str] = MappingProxyType({}),
 ) -> list[tuple[Label, list[str]]]:
     """Label the items that were permitted: sources, as-of, quality (the worst), completeness, number of records.
 
-    Each label stands once, with all items that it holds for; no item is left out and none is named twice.
+    Each label stands once, with all items that it holds for; no item is left out and none is named twice. Of a kind
+    whose source is behind (`partial`: kind → reason), what would be complete is STALE if the source is late, else
+    PARTIAL, and the label gives the reason.
     """
     by_kind: dict[str, list[OpenedRecord]] = defaultdict(list)
     for record in records:
@@ -82,11 +89,12 @@ def labels(
             "quality": max((record.visible.quality for record in held), default=None),
             "records": len(held),
             "sources": sorted({one.source for one in said}),
+            **({"reason": partial[kind]} if kind in partial else {}),
         }
         oldest = today - timedelta(days=catalogue.kinds[kind].freshness_days)
         by_state: dict[Completeness, list[str]] = defaultdict(list)
         for name, state in _completeness(names, held, stale=as_of is not None and as_of < oldest):
-            by_state[state].append(f"{kind}.{name}")
+            by_state[_behind(state, partial.get(kind))].append(f"{kind}.{name}")
         labelled += [({**common, "completeness": state.value}, held_for) for state, held_for in by_state.items()]
     return labelled
 
@@ -100,6 +108,13 @@ def _completeness(
     given = [{name for name, value in record.fields.items() if value is not None} for record in records]
     whole_in_all = given[0].intersection(*given[1:])
     return [(name, Completeness.COMPLETE if name in whole_in_all else Completeness.PARTIAL) for name in names]
+
+
+def _behind(state: Completeness, reason: str | None) -> Completeness:
+    """Take back that data is complete where its source is behind."""
+    if reason is None or state is not Completeness.COMPLETE:
+        return state
+    return Completeness.STALE if reason == LATE else Completeness.PARTIAL
 
 
 def within_history(start: date | None, months: int, *, at: datetime) -> bool:
@@ -270,12 +285,12 @@ def comparable(claim: Claim, catalogue: Catalogue) -> bool:
     spec = catalogue.field(claim.item)
     if claim.relation == "exists":
         return claim.value is None
-    if spec.type in _NUMERIC:
+    if spec.type in NUMERIC_TYPES:
         return not isinstance(claim.value, bool) and bool(_NUMBER.fullmatch(str(claim.value)))
     return isinstance(claim.value, bool if spec.type == "bool" else str)
 
 
 def _comparable(value: Value, spec: FieldSpec) -> Decimal | str | bool | None:
-    if spec.type in _NUMERIC and value is not None:
+    if spec.type in NUMERIC_TYPES and value is not None:
         return Decimal(str(value))
     return value if isinstance(value, bool) or value is None else str(value)

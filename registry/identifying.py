@@ -1,0 +1,63 @@
+"""The identifiers of people who have consented, sealed, so that a source can be asked about them and nobody else.
+
+The registry finds subjects by keyed hash and cannot tell who they are. An agency's system, asked for "these people
+only", must be told who. So the identifier of whoever consents is kept once, sealed under the subject's own data key
+and bound to the subject's id: without the key store the table says nothing, and erasing the key erases it.
+
+Not here: opening (`disclosure`), and who may be told to whom (`exchange.release.collecting`).
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from uuid import UUID
+
+from registry.database import Transaction
+from registry.identifiers import Identifier, SubjectKind
+from registry.store import Sealing
+from registry.suites import seal
+
+
+def remember(tx: Transaction, sealing: Sealing, subjects: Mapping[UUID, Identifier], *, now: datetime) -> int:
+    """Seal and keep identifiers that are not kept yet; say how many were new.
+
+    A subject whose data key has been erased is left out: what was erased is not made again under its id.
+    """
+    known = {
+        row[0]
+        for row in tx.execute("SELECT subject_id FROM subject_identifier WHERE subject_id = ANY(%s)", (list(subjects),))
+    }
+    new = [subject_id for subject_id in subjects if subject_id not in known]
+    if not new:
+        return 0
+    keys = sealing.keys.ensure_standing(new, now=now)
+    rows = [
+        (subject_id, seal(sealing.suite, key, written(subjects[subject_id]), binding(subject_id)))
+        for subject_id, key in sorted(keys.items())
+    ]
+    if not rows:
+        return 0
+    return tx.execute(
+        "INSERT INTO subject_identifier (subject_id, sealed, since)"
+        " SELECT s, b, %s FROM unnest(%s::uuid[], %s::bytea[]) AS n(s, b) ON CONFLICT (subject_id) DO NOTHING",
+        (now, [row[0] for row in rows], [row[1] for row in rows]),
+    ).rowcount
+
+
+def sealed_of(tx: Transaction, subjects: Collection[UUID], kind: SubjectKind) -> dict[UUID, bytes]:
+    """Read the sealed identifiers of subjects of one kind; those without one are absent."""
+    rows = tx.execute(
+        "SELECT i.subject_id, i.sealed FROM subject_identifier i JOIN subject s USING (subject_id)"
+        " WHERE i.subject_id = ANY(%s) AND s.kind = %s ORDER BY i.subject_id",
+        (list(subjects), kind.value),
+    )
+    return dict(rows.fetchall())
+
+
+def written(identifier: Identifier) -> bytes:
+    """Write an identifier as it is sealed."""
+    return identifier.text.encode()
+
+
+def binding(subject_id: UUID) -> bytes:
+    """Bind a sealed identifier to its subject: it cannot be moved to another."""
+    return b"subject-identifier\x00" + subject_id.bytes
