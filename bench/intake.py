@@ -3,12 +3,13 @@
   read     limit: decode GB18030, split with pyarrow.csv (its defaults, all cores)
            ours:  `connectors.normalise.evaluate` of the same bytes; every person has a basis, answered from memory
   durable  limit: PostgreSQL COPY (binary, prebuilt bytes, one transaction) of the rows that intake made, as they lie,
-                  into a table of the same shape without index, key or partition
+                  into the table itself, empty; beside it, one of the same shape without index, key or partition
            ours:  `connectors.intake.Intake.take` of the file: judged, consents asked for, keys made, committed to,
                   sealed, copied in, logged, published. First with subjects that have no data key yet, then once more
                   with another day's file of the same people
 
-Each part runs in a process of its own: `python -m bench.intake [--rows N]`; a million rows need about 2 GB of disk.
+Each part runs in a process of its own: `python -m bench.intake [--rows N]
+[--stored N] [--processes N]`; a million rows need about 2 GB of disk.
 Aims (architecture.md, section 7): 0.30 of the limit's rows a second and 600 MB for a million rows; 0.25 of COPY.
 """
 
@@ -20,22 +21,25 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
+from uuid import uuid4
 
 import orjson
 import pyarrow.csv
 
 from bench.rig.measure import Figure, best_rate, show
 from bench.rig.serving import free_port, fresh_home, settings
-from connectors import batches, normalise, reading
+from connectors import batches, normalise, rawfiles, reading
 from connectors import intake as way_in
+from connectors.executors import Processes
 from connectors.intake import Intake
+from connectors.reading import Source
 from consent import ledger
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.record import NewConsent, SubjectType
@@ -44,8 +48,10 @@ from exchange import consents
 from exchange.home import Home, open_home
 from registry import clock, store
 from registry.basis import Basis, BasisKind
+from registry.catalogue import current
 from registry.datakeys import DataKeys
 from registry.identifiers import ResidentId
+from registry.records import Provenance
 from sandbox import bulk
 
 ROWS: Final = 200_000
@@ -58,6 +64,22 @@ _MEGABYTE: Final = 2**20
 _AT_ONCE: Final = 10_000
 
 
+def write(path: Path, rows: int) -> None:
+    """Write a roster; beyond the people there are, further years of the same people."""
+    done = 0
+    with path.open("wb") as whole:
+        while done < rows:
+            part = path.with_suffix(".part")
+            bulk.write(part, rows=min(bulk.MOST_ROWS, rows - done), paid_on=date(2026 - done // bulk.MOST_ROWS, 4, 15))
+            with part.open("rb") as lines:
+                if done:
+                    lines.readline()
+                while piece := lines.read(_MEGABYTE):
+                    whole.write(piece)
+            part.unlink()
+            done += bulk.MOST_ROWS
+
+
 # ---- read and judge -------------------------------------------------------------------------------------------------
 
 
@@ -66,7 +88,7 @@ def split(raw: bytes) -> int:
     return int(pyarrow.csv.read_csv(io.BytesIO(raw.decode("gb18030").encode())).num_rows)
 
 
-def judge(raw: bytes) -> normalise.TableOutcome:
+def judge(raw: Source) -> normalise.TableOutcome:
     """Read, normalise and validate; the one table of the file."""
     bases = [Basis(BasisKind.CONSENT, "bench")]
 
@@ -91,12 +113,15 @@ def read_rates(path: Path, rows: int) -> dict[str, float]:
 def memory(path: Path, rows: int) -> dict[str, float]:
     """Megabytes resident before the file is read, and the most while it is judged, its own bytes included."""
     before = _resident("VmRSS")
-    raw = path.read_bytes()
-    outcome = judge(raw)
+    with rawfiles.spooled(path) as raw:
+        outcome = judge(raw)
+        read = outcome.rows
+        for _ in outcome.frames():
+            pass
     peak = _resident("VmHWM")
-    if outcome.rows != rows:
+    if read != rows:
         raise RuntimeError("not every row was read")
-    return {"before": before, "peak": peak, "file": len(raw) / _MEGABYTE}
+    return {"before": before, "peak": peak, "file": path.stat().st_size / _MEGABYTE}
 
 
 def split_memory(path: Path, rows: int) -> dict[str, float]:
@@ -154,14 +179,15 @@ class Parts:
             ("basis", consents, "basis_of"),
             ("mark", batches, "mark_of"),
             ("subjects", store, "ensure_subjects"),
-            ("records", way_in, "new_records"),
-            ("stage", store, "stage"),
-            ("macs", store, "_macs"),
+            ("records", way_in, "record_columns"),
+            ("prepare", store.Stager, "prepare"),
+            ("written", store, "Written"),
             ("latest", store, "_latest"),
             ("changed", store, "_changed"),
-            ("number", store, "_refs"),
             ("keys", DataKeys, "ensure"),
-            ("seal", store, "seal_rows"),
+            ("seal", way_in, "seal_records"),
+            ("hold", store, "hold_subjects"),
+            ("copy", store.Stager, "write"),
             ("publish", Intake, "_publish"),
         ]
         with ExitStack() as stack:
@@ -173,40 +199,66 @@ class Parts:
     def lines(self, rows: int, seconds: float) -> list[str]:
         """Say what each part takes, in microseconds a row, once each, in their order."""
         took = defaultdict(float, {name: 1e6 * spent / rows for name, spent in self.seconds.items()})
-        whole = 1e6 * seconds / rows
-        staged = ("macs", "latest", "changed", "number", "keys", "seal")
+        inside = ("written", "latest", "changed", "keys")
         parts = {
-            "read the bytes": took["parse"],
-            "normalise, validate": took["evaluate"] - took["parse"] - took["basis"],
-            "basis: find the consents": took["basis"],
+            "read, normalise, validate; basis": took["evaluate"],
             "mark of the evaluation": took["mark"],
             "subjects": took["subjects"],
-            "rows to records": took["records"],
-            "stage: keyed hashes": took["macs"],
-            "stage: what stands": took["latest"] + took["changed"] + took["number"],
-            "stage: data keys": took["keys"],
-            "stage: commit and seal": took["seal"],
-            "stage: COPY": took["stage"] - sum(took[name] for name in staged),
+            "rows to columns": took["records"],
+            "canonical values": took["written"],
+            "what stands": took["latest"] + took["changed"],
+            "data keys": took["keys"],
+            "the rest of preparing": took["prepare"] - sum(took[name] for name in inside),
+            "commit and seal": took["seal"],
+            "subjects held": took["hold"],
+            "COPY": took["copy"],
             "publish": took["publish"],
         }
-        parts["commits, hashing and keeping the file"] = whole - sum(parts.values())
-        return [f"    {name:38} {micros:6.1f} µs a row" for name, micros in parts.items()]
+        parts["basis again, commits, keeping the file"] = 1e6 * seconds / rows - sum(parts.values())
+        asked = f"    (of these, asking for consents twice {took['basis']:6.1f} µs a row)"
+        return [*(f"    {name:38} {micros:6.1f} µs a row" for name, micros in parts.items()), asked]
 
 
-def durable(folder: Path, paths: Sequence[Path], rows: int) -> dict[str, Any]:
+_FILL: Final = """
+INSERT INTO record (subject_id, record_id, version, kind, identity_mac, payload_mac, sealed, commitment, publication_id,
+    chunk_id, chunk_position, sheet, row_no, period, basis, quality)
+SELECT s.subject_id, gen_random_uuid(), 1, 'SUBSIDY', sha256(uuid_send(gen_random_uuid())),
+    sha256(uuid_send(gen_random_uuid())), decode(repeat('5a', 420), 'hex'), sha256(uuid_send(gen_random_uuid())),
+    %(publication)s, %(publication)s, n.n, '', n.n, '2020', 'consent:bench', 'B'
+FROM subject s CROSS JOIN generate_series(1, %(each)s) AS n(n)
+"""
+
+
+def fill(home: Home, stored: int, people: int) -> None:
+    """Put so many records of these people into the table, made by the server: of the usual size, opening to nothing."""
+    each, publication = -(-stored // people), uuid4()
+    with home.database.transaction() as tx:
+        said = Provenance(publication, "bench", "bench", "SUBSIDY", current().version, bytes(32), _AS_OF)
+        store.open_publication(tx, uuid4(), said, raw_sm3=bytes(32), now=clock.now())
+        tx.execute(_FILL, {"publication": publication, "each": each})
+        tx.execute("UPDATE publication SET published_at = %s WHERE publication_id = %s", (clock.now(), publication))
+    with home.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE record")
+
+
+def durable(folder: Path, paths: Sequence[Path], rows: int, stored: int = 0, processes: int = 0) -> dict[str, Any]:
     """Rows a second of COPY, of a first intake and of a later one, with the parts of each."""
     found: dict[str, Any] = {}
     with open_home(settings(folder, free_port())) as home:
         began = time.perf_counter()
         _agree(home, bulk.write(paths[0], rows=rows, paid_on=_DAYS[0], faults=False))
         bulk.write(paths[1], rows=rows, paid_on=_DAYS[1], faults=False)
+        if stored:
+            fill(home, stored, rows)
         found["prepared"] = time.perf_counter() - began
         way = Intake(home.database, home.sealing, home.raw, lambda *asked: consents.basis_of(home, *asked))
+        if processes:
+            way = replace(way, workers=Processes(processes))
         for name, path in zip(("first", "later"), paths, strict=True):
             raw, parts = path.read_bytes(), Parts()
             gc.collect()
             began, began_cpu = time.perf_counter(), time.process_time()
-            with parts.watching():
+            with nullcontext() if processes else parts.watching():  # what is watched cannot be sent elsewhere
                 (taken,) = way.take(raw, path.name, as_of=_AS_OF)
             seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
             if taken.outcome.counts["accepted"] + taken.outcome.counts["warned"] != rows:
@@ -281,7 +333,7 @@ def copy_rates(home: Home, rows: int) -> tuple[float, float]:
 
 _PREBUILT: Final = (
     "COPY (SELECT r.* FROM record r WHERE publication_id = (SELECT publication_id FROM publication"
-    " ORDER BY published_at LIMIT 1)) TO STDOUT (FORMAT BINARY)"
+    " WHERE source <> 'bench' ORDER BY published_at LIMIT 1)) TO STDOUT (FORMAT BINARY)"
 )
 
 
@@ -297,9 +349,9 @@ def _measured(what: str, *args: object) -> dict[str, Any]:
 
 
 def _part(what: str, arguments: Sequence[str]) -> dict[str, Any]:
-    path, rows = Path(arguments[0]), int(arguments[-1])
+    path, rows = Path(arguments[0]), int(arguments[1])
     if what == "durable":
-        return durable(path, [path / "first.csv", path / "later.csv"], rows)
+        return durable(path, [path / "first.csv", path / "later.csv"], rows, *map(int, arguments[2:]))
     return {"read": read_rates, "memory": memory, "split-memory": split_memory}[what](path, rows)
 
 
@@ -307,6 +359,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="intake, beside decode + pyarrow.csv and beside COPY")
     parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--stored", type=int, default=0, help="records of the same people that stand already")
+    parser.add_argument("--processes", type=int, default=0, help="how many processes seal")
     parser.add_argument("--only", choices=("read", "durable"))
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -317,13 +371,13 @@ def main() -> None:
         if chosen.only != "durable":
             show_reading(folder, chosen.rows)
         if chosen.only != "read":
-            show_durable(folder, chosen.rows)
+            show_durable(folder, chosen.rows, chosen.stored, chosen.processes)
 
 
 def show_reading(folder: Path, rows: int) -> None:
     """Measure and print the first figure."""
     path = folder / "read.csv"
-    bulk.write(path, rows=rows)
+    write(path, rows)
     rates, ours, limit = (_measured(what, path, rows) for what in ("read", "memory", "split-memory"))
     path.unlink()
     over, least = ours["peak"] - ours["before"], limit["peak"] - limit["before"]
@@ -338,18 +392,19 @@ def show_reading(folder: Path, rows: int) -> None:
     )
 
 
-def show_durable(folder: Path, rows: int) -> None:
+def show_durable(folder: Path, rows: int, stored: int, processes: int) -> None:
     """Measure and print the second figure."""
-    found = _measured("durable", folder, rows)
+    found = _measured("durable", folder, rows, stored, processes)
     show(
         "intake: file to durable, sealed and logged, against COPY of the same rows, prebuilt",
         [
-            Figure("first file of these people", found["limit"], found["first"], "rows", AIM_DURABLE),
-            Figure("another day's file", found["limit"], found["later"], "rows", AIM_DURABLE),
+            Figure("first file of these people", found["indexed"], found["first"], "rows", AIM_DURABLE),
+            Figure("another day's file", found["indexed"], found["later"], "rows", AIM_DURABLE),
             Figure("COPY into partitions and indexes", found["limit"], found["indexed"], "rows"),
         ],
         [
-            f"{rows:,} rows, one person each; prepared in {found['prepared']:.0f} s",
+            f"{rows:,} rows, one person each; {stored:,} stored before; prepared in {found['prepared']:.0f} s",
+            f"sealed by {processes or 'no'} other processes",
             f"first file, CPU of our process {found['first cpu']:.0f} µs a row; wall time by part:",
             *found["first parts"],
             f"another day's file, CPU of our process {found['later cpu']:.0f} µs a row; wall time by part:",

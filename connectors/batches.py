@@ -4,7 +4,7 @@ A batch keeps counts, codes and totals; remarks keep row, column and code, never
 is a keyed digest of what an evaluation decided: the same again changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -14,6 +14,7 @@ from pandas.util import hash_pandas_object
 from psycopg.types.json import Jsonb
 
 from connectors.codes import Outcome
+from connectors.expectations import Control
 from connectors.normalise import TableOutcome
 from registry.canonical import canonical
 from registry.database import Transaction
@@ -23,7 +24,11 @@ from registry.suites import hmac_sha256
 
 PUBLISHED: Final = "published"
 BLOCKED: Final = "blocked"
+RECALLED: Final = "recalled"  # by its agency, whole: it is not weighed again
+REPLACED: Final = "replaced"  # by another batch of the same agency: neither
 _RECEIVED: Final = "received"
+_SIGNED: Final = "A"
+FEWEST_COVERED: Final = 20  # rows under a total whose figure is kept
 _REMARKS = 'COPY batch_remark (batch_id, row_no, sheet, outcome, code, "column") FROM STDIN'
 
 
@@ -59,8 +64,13 @@ def ensure(tx: Transaction, batch_id: UUID, raw_id: UUID, outcome: TableOutcome,
 def mark_of(outcome: TableOutcome, sealing: Sealing) -> str:
     """Digest, under a key, what an evaluation decided of every row, with which values and on which basis."""
     facts = canonical([outcome.label, outcome.blocked, outcome.rows, _codes(outcome)])
-    rows = b"" if outcome.frame.empty else hash_pandas_object(outcome.frame, index=False).to_numpy().tobytes()
-    return hmac_sha256(sealing.keyring.symmetric(Purpose.MAC).secret, b"evaluation|" + facts + rows).hex()
+    if outcome.quality == _SIGNED:
+        facts += b"|signed"  # the same rows under a signature are better ones
+    secret = sealing.keyring.symmetric(Purpose.MAC).secret
+    mark = hmac_sha256(secret, b"evaluation|" + facts)
+    for frame in outcome.frames():
+        mark = hmac_sha256(secret, mark + hash_pandas_object(frame, index=False).to_numpy().tobytes())
+    return mark.hex()
 
 
 def settle(tx: Transaction, batch: Batch, outcome: TableOutcome, mark: str, *, now: datetime) -> None:
@@ -93,12 +103,29 @@ def settle(tx: Transaction, batch: Batch, outcome: TableOutcome, mark: str, *, n
         ),
     )
     tx.execute("DELETE FROM batch_remark WHERE batch_id = %s", (batch.batch_id,))
-    if outcome.frame.empty:
+    if not any(code for codes in outcome.codes.values() for code in codes):
         return
-    remarked = outcome.frame.loc[outcome.frame["code"] != "", ["row_no", "sheet", "outcome", "code", "column"]]
     with tx.cursor() as cursor, cursor.copy(_REMARKS) as copy:
-        for row_no, sheet, end, code, column in remarked.itertuples(index=False):
-            copy.write_row((batch.batch_id, int(row_no), sheet, end, code, column or None))
+        for frame in outcome.frames():
+            remarked = frame.loc[frame["code"] != "", ["row_no", "sheet", "outcome", "code", "column"]]
+            for row_no, sheet, end, code, column in remarked.itertuples(index=False):
+                copy.write_row((batch.batch_id, int(row_no), sheet, end, code, column or None))
+
+
+def end(tx: Transaction, batch_id: UUID, state: str) -> None:
+    """Take a batch out of what is weighed: recalled or replaced. Its remarks and quarantined rows go."""
+    tx.execute("UPDATE batch SET state = %s WHERE batch_id = %s", (state, batch_id))
+    tx.execute("DELETE FROM batch_remark WHERE batch_id = %s", (batch_id,))
+    tx.execute("DELETE FROM quarantine_row WHERE batch_id = %s", (batch_id,))
+
+
+def newest(tx: Transaction) -> dict[str, tuple[datetime | None, str | None]]:
+    """Give, by source, when a batch of it was last published, and the code if its newest batch is blocked."""
+    rows = tx.execute(
+        "SELECT source, max(published_at), (array_agg(blocked_code ORDER BY evaluated_at DESC))[1] FROM batch"
+        " WHERE source IS NOT NULL AND evaluated_at IS NOT NULL GROUP BY source"
+    ).fetchall()
+    return {source: (published, blocked) for source, published, blocked in rows}
 
 
 def standing(tx: Transaction) -> list[TableOutcome]:
@@ -134,14 +161,42 @@ def remarks(tx: Transaction, batch_id: UUID) -> list[Mapping[str, Any]]:
     return [dict(zip(("sheet", "row_no", "outcome", "code", "column"), row, strict=True)) for row in rows]
 
 
+def agencies(tx: Transaction, batch_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Say which agency delivered each batch, by the name that stands in its delivery; "" for the operator."""
+    rows = tx.execute(
+        "SELECT b.batch_id, f.agency FROM batch b JOIN raw_file f USING (raw_id) WHERE b.batch_id = ANY(%s)",
+        (list(batch_ids),),
+    )
+    return dict(rows.fetchall())
+
+
+def codes_of_agency(tx: Transaction, agency: str) -> dict[UUID, dict[str, int]]:
+    """Count rows by code for each batch that an agency delivered, whatever the outcome; a blocked batch counts once."""
+    rows = tx.execute(
+        "SELECT b.batch_id, b.codes, b.blocked_code FROM batch b JOIN raw_file f USING (raw_id)"
+        " WHERE f.agency = %s AND b.evaluated_at IS NOT NULL ORDER BY f.received_at, b.label",
+        (agency,),
+    )
+    found: dict[UUID, dict[str, int]] = {}
+    for batch_id, codes, blocked in rows:
+        counted: dict[str, int] = {blocked: 1} if blocked else {}
+        for by_code in codes.values():
+            for code, count in by_code.items():
+                counted[code] = counted.get(code, 0) + count
+        found[batch_id] = counted
+    return found
+
+
 def _codes(outcome: TableOutcome) -> dict[str, dict[str, int]]:
     return {end: dict(codes) for end, codes in outcome.codes.items()}
 
 
-def _controls(outcome: TableOutcome) -> list[dict[str, str | int | bool]]:
-    """Say where the declared totals stand and whether they agree, never their figures.
+def _controls(outcome: TableOutcome) -> list[dict[str, object]]:
+    """Say where the declared totals stand and whether they agree; of grand totals of many rows, also their figures.
 
-    A subtotal of one household is that household's amount, whether or not it consented.
+    A subtotal of one household is that household's amount, whether or not it consented, and two totals over nearly
+    the same rows give away what they differ by. So figures are kept of one set of rows only, the whole table, and only
+    if these are many. Whoever reads them (the provider's door) has the table's own sender before it.
     """
     return [
         {
@@ -150,5 +205,10 @@ def _controls(outcome: TableOutcome) -> list[dict[str, str | int | bool]]:
             "column": control.column,
             "agrees": control.agrees,
         }
+        | ({"declared": control.declared, "ours": control.ours} if _tells_of_nobody(control, outcome) else {})
         for control in outcome.controls
     ]
+
+
+def _tells_of_nobody(control: Control, outcome: TableOutcome) -> bool:
+    return control.covers == outcome.rows >= FEWEST_COVERED

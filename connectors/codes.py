@@ -76,6 +76,21 @@ REGISTER: tuple[Code, ...] = (
         ("核对登记证书后更正", "Correct it from the registration certificate"),
     ),
     _code(
+        "EAR_TAG_MALFORMED",
+        _R,
+        (
+            "耳标号缺失，或不是以1、2、3开头的15位数字",
+            "The ear tag is missing, or not 15 digits that begin with 1, 2 or 3",
+        ),
+        ("核对耳标后更正", "Correct it from the tag"),
+    ),
+    _code(
+        "REGION_UNKNOWN",
+        _R,
+        ("区划代码或名称不在区划表中", "The division's code or name is not in the table"),
+        ("填写6、9或12位区划代码", "Give the division's code of 6, 9 or 12 digits"),
+    ),
+    _code(
         "AMOUNT_MISSING",
         _R,
         ("必填金额为空", "A mandatory amount is blank"),
@@ -193,6 +208,12 @@ REGISTER: tuple[Code, ...] = (
         ("集体资金不得存入个人账户，请核查", "Collective funds must not lie in a person's account: look into it"),
     ),
     _code(
+        "EAR_TAG_SPECIES",
+        _Q,
+        ("耳标号首位与畜种不符", "The ear tag's first digit is not that of the species"),
+        ("核对耳标和畜种（猪1、牛2、羊3）", "Check tag and species (pig 1, cattle 2, sheep 3)"),
+    ),
+    _code(
         "ACCEPTED_BY_AGENCY",
         _W,
         ("该行存疑，经报送单位说明理由后采信", "The row was doubtful; the agency accepted it and said why"),
@@ -221,6 +242,15 @@ REGISTER: tuple[Code, ...] = (
         _W,
         ("身份证号前六位不是现行或曾用区划代码", "The ID's first six digits are neither a current nor a retired code"),
         ("核对证件号", "Check the number"),
+    ),
+    _code(
+        "PHONE_MALFORMED",
+        _W,
+        (
+            "联系电话不是手机号或固定电话号码，未入库",
+            "The telephone number is neither mobile nor landline; it is not held",
+        ),
+        ("填写11位手机号或带区号的固定电话", "Give 11 digits, or a landline with its area code"),
     ),
     _code(
         "BALANCE_DIFFERENCE",

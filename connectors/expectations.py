@@ -12,10 +12,11 @@ nothing. People are counted by row or by number; in a roster of households they 
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import islice
 from typing import Final
 
@@ -46,7 +47,10 @@ _FEWEST_ROWS: Final = 20  # below that a fill rate says nothing
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One declared figure: where it stands, what it says and what the rows give, in whole units (fen, 1/10000 亩)."""
+    """One declared figure: where it stands, what it says and what the rows give, in whole units (fen, 1/10000 亩).
+
+    `covers` says how many data rows it was held against.
+    """
 
     sheet: str
     row_no: int
@@ -55,15 +59,62 @@ class Control:
     declared: int
     ours: int
     agrees: bool
+    covers: int = 0
 
 
-@dataclass(frozen=True, slots=True)
 class SheetFigures:
-    """A sheet's part, its control rows, and the units of its money and area columns (0 where there is none)."""
+    """What control rows are held against: a sheet's figures, added up row after row as chunks come.
 
-    part: Part
-    controls: tuple[ControlRow, ...]
-    units: Mapping[str, Integers]
+    Kept are the sums up to each control row and no figure of a row, so that a sheet of any length takes little. Control
+    rows are told before the rows behind them. `texts` gives a column's cells of all data rows, stripped; it is asked
+    only where a control row counts households or people.
+    """
+
+    def __init__(self, part: Part, texts: Callable[[str], Sequence[str]]) -> None:
+        self.part, self.texts = part, texts
+        self.controls: list[ControlRow] = []
+        self.end = 0  # how many data rows there are
+        self.first = 0  # the index of the first of them
+        self.names = [name for name, use in part.layout.uses.items() if use.column.type in _TOLERANCE]
+        self._totals = dict.fromkeys(self.names, 0)
+        self._sums: dict[int, dict[str, int]] = {0: dict(self._totals)}
+        self._positions: dict[int, int] = {}  # of each control row: how many data rows stand before it
+
+    def expect(self, controls: Iterable[ControlRow]) -> None:
+        """Take control rows, in their order."""
+        self.controls += controls
+
+    def add(self, rows: npt.NDArray[np.int64], units: Mapping[str, Integers]) -> None:
+        """Take the figures of the data rows that come next; `rows` are their indices in the sheet."""
+        if not len(rows):
+            return
+        if not self.end:
+            self.first = int(rows[0])
+        running = {name: np.cumsum(units[name]) for name in self.names if name in units}
+        for control in self.controls:
+            if control.index not in self._positions and control.index <= rows[-1]:
+                before = int(np.searchsorted(rows, control.index))
+                self._positions[control.index] = self.end + before
+                self._sums[self.end + before] = {
+                    name: total + (int(running[name][before - 1]) if before and name in running else 0)
+                    for name, total in self._totals.items()
+                }
+        self.end += len(rows)
+        for name, sums in running.items():
+            self._totals[name] += int(sums[-1])
+
+    def total(self, name: str) -> int:
+        """Give the sum of a column of figures."""
+        return self._totals[name]
+
+    def position(self, control: ControlRow) -> int:
+        """Say how many data rows stand before a control row."""
+        return self._positions.get(control.index, self.end)
+
+    def sums(self, low: int, high: int) -> dict[str, int]:
+        """Add up the figures of a run of rows; it begins and ends at a control row, the beginning or the end."""
+        below, above = (self._totals if at == self.end else self._sums[at] for at in (low, high))
+        return {name: above[name] - below[name] for name in self.names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +126,27 @@ class _Said:
 
 
 class _Held:
-    """A sheet against which control rows are held: running sums, so that a run of rows costs two look-ups."""
+    """A sheet against which control rows are held."""
 
     def __init__(self, sheet: SheetFigures) -> None:
-        self.sheet, self.data, self.end = sheet, sheet.part.data, len(sheet.part.data)
-        self.running = {name: np.concatenate([[0], np.cumsum(units)]) for name, units in sheet.units.items()}
+        self.sheet, self.end = sheet, sheet.end
+        self.sums = sheet.sums
         inside = [c for c in sheet.controls if c.level != _RUNNING and not _is_announced(sheet, c)]
-        self.bounds = [(c.index, int(np.searchsorted(self.data, c.index)), c.level) for c in inside]
+        self.bounds = [(c.index, sheet.position(c), c.level) for c in inside]
         self.first_of = {c.level: c.index for c in reversed(inside)}
-        uses, table = sheet.part.layout.uses, sheet.part.layout.table
+        uses = sheet.part.layout.uses
         self.household_heading = any("户" in use.heading for use in uses.values() if use.column.type == "name")
-        self.codes = self._texts(_HOUSEHOLD)
-        self.people = self._texts(table.subject)
 
-    def _texts(self, name: str) -> list[str]:
-        use = self.sheet.part.layout.uses.get(name)
-        return [] if use is None else self.sheet.part.grid.columns[use.index].take(self.data).str.strip().tolist()
+    @cached_property
+    def codes(self) -> Sequence[str]:
+        return self._texts(_HOUSEHOLD)
 
-    def sums(self, low: int, high: int) -> dict[str, int]:
-        return {name: int(sums[high] - sums[low]) for name, sums in self.running.items()}
+    @cached_property
+    def people(self) -> Sequence[str]:
+        return self._texts(self.sheet.part.layout.table.subject)
+
+    def _texts(self, name: str) -> Sequence[str]:
+        return self.sheet.texts(name) if name in self.sheet.part.layout.uses else []
 
     def counts_agree(self, stated: Sequence[tuple[int, str]], low: int, high: int) -> bool:
         """Say whether the counts can be those of a run of rows; what cannot be known is let pass."""
@@ -151,12 +204,12 @@ def _hold(held: _Held, row: ControlRow, amount: str, whole: Mapping[str, int], r
     _, ours, size, counted = best or (0, {}, 0, True)
     sheet, at = held.sheet.part.grid.place, row.index + 1
     found = [
-        Control(sheet, at, row.label, name, value or 0, ours[name], _agrees(held.sheet, name, value, ours[name]))
+        Control(sheet, at, row.label, name, value or 0, ours[name], _agrees(held.sheet, name, value, ours[name]), size)
         for name, value in said.figures
     ]
     if said.counts:
         stated = size if counted else said.counts[0][0]
-        found.append(Control(sheet, at, row.label, "", stated, size, counted))
+        found.append(Control(sheet, at, row.label, "", stated, size, counted, size))
     return found
 
 
@@ -173,7 +226,7 @@ def _said(sheet: SheetFigures, row: ControlRow, amount: str) -> _Said:
     """Read what a control row states; a text like `合计90户12345.67元` or an amount in words states the amount."""
     figures: list[tuple[str, int | None]] = []
     texts = list(map(squeezed, row.cells))
-    for name in () if _is_announced(sheet, row) else sheet.units:
+    for name in () if _is_announced(sheet, row) else sheet.names:
         use = sheet.part.layout.uses[name]
         cell = texts[use.index]
         if _is_worded(cell, use):
@@ -182,7 +235,7 @@ def _said(sheet: SheetFigures, row: ControlRow, amount: str) -> _Said:
         value, readable = _read(cell, use)
         if value is not None or not readable:
             figures.append((name, value))
-    if amount in sheet.units:
+    if amount in sheet.names:
         figures += [(amount, value) for value in _spoken(texts, beside=any(name == amount for name, _ in figures))]
     return _Said(tuple(figures), row.counts)
 
@@ -227,11 +280,11 @@ def _spoken(texts: Sequence[str], *, beside: bool) -> list[int]:
 
 def _spans(held: _Held, row: ControlRow) -> Iterator[tuple[int, int]]:
     """Give the runs of data rows that a control row may speak of, as positions in the data; the nearest first."""
-    data, end = held.data, held.end
+    end = held.end
     if _is_announced(held.sheet, row):
         yield 0, end
         return
-    here = int(np.searchsorted(data, row.index))
+    here = held.sheet.position(row)
     if row.level == _RUNNING:
         yield 0, here
         yield 0, end
@@ -240,7 +293,7 @@ def _spans(held: _Held, row: ControlRow) -> Iterator[tuple[int, int]]:
     skipped = len(held.bounds) - place
     before = islice(reversed(held.bounds), skipped, skipped + _FARTHEST_BOUNDS)
     after = islice(held.bounds, place + 1, place + 1 + _FARTHEST_BOUNDS)
-    first = held.first_of[row.level] <= (int(data[0]) if end else 0)  # totals that stand before their rows
+    first = held.first_of[row.level] <= held.sheet.first  # totals that stand before their rows
     if not first or row.level != _SUBTOTAL:
         yield from ((at, here) for _, at, level in before if level >= row.level)
         yield 0, here
@@ -256,9 +309,3 @@ def underfilled(filled: Mapping[str, int], rows: int, promised: Mapping[str, flo
     if rows < _FEWEST_ROWS:
         return []
     return [name for name, share in promised.items() if name in filled and filled[name] < share * rows]
-
-
-def units_of(figures: Mapping[str, npt.NDArray[np.int64]], part: Part) -> dict[str, Integers]:
-    """Keep the columns that totals are made of: money and areas that stand in the sheet; no rows make 0."""
-    none = np.zeros(len(part.data), dtype=np.int64)
-    return {name: figures.get(name, none) for name, use in part.layout.uses.items() if use.column.type in _TOLERANCE}

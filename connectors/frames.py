@@ -34,9 +34,9 @@ def lay_out(chunk: Chunk, part: Part, kind: Kind, label: str, as_of: date) -> pd
     size = len(chunk)
     stated_as_of = _or(chunk.dates("as_of"), part.context.as_of or as_of.isoformat())
     frame: dict[str, object] = {
-        "row_no": chunk.rows + 1,
+        "row_no": chunk.rows + part.grid.first_row,
         "sheet": cleaning.constant(part.grid.place, size),
-        "subject_kind": cleaning.spread(chunk.person.astype(np.intp), ["organisation", "person"]),
+        "subject_kind": cleaning.spread(chunk.person.astype(np.intp), [chunk.else_kind, "person"]),
         "subject_id": _filled(chunk.subject),
     }
     if "project" in kind.fields:
@@ -58,19 +58,32 @@ def lay_out(chunk: Chunk, part: Part, kind: Kind, label: str, as_of: date) -> pd
     return pd.DataFrame(frame)
 
 
-def _field(chunk: Chunk, name: str, spec: FieldSpec) -> "pd.Series[str] | pd.Series[int] | None":
+def _field(chunk: Chunk, name: str, spec: FieldSpec) -> "pd.Series[str] | pd.Series[int] | pd.Series[bool] | None":
     if name in chunk.figures:
         column = chunk.figures[name]
-        if spec.type != "rate6":
+        if spec.type not in {"rate6", "percent"}:
             return column.nullable()
         numbers, units = pd.factorize(column.units)
         decimal = cleaning.spread(numbers, [_decimal(int(one)) for one in units])
         return decimal.mask(~column.known)
     if name in chunk.iso:
-        return _filled(chunk.iso[name])
+        return _years(chunk.iso[name]) if spec.type == "int" else _filled(chunk.iso[name])
     if name in chunk.text:
-        return _filled(chunk.text[name])
+        return _flags(chunk.text[name]) if spec.type == "bool" else _filled(chunk.text[name])
     return None
+
+
+def _years(column: "pd.Series[str]") -> "pd.Series[int]":
+    """Give the years of dates as nullable integers."""
+    numbers, years = cleaning.distinct(column, lambda one: int(one[:4] or 0))
+    units = np.array(years, dtype=np.int64)[numbers]
+    return pd.Series(pd.arrays.IntegerArray(units, units == 0))
+
+
+def _flags(column: "pd.Series[str]") -> "pd.Series[bool]":
+    """Turn the texts of a column of yes and no into nullable booleans."""
+    yes, blank = (column == cleaning.YES).to_numpy(dtype=bool), (column == "").to_numpy(dtype=bool)
+    return pd.Series(pd.arrays.BooleanArray(yes, blank))
 
 
 def _decimal(units: int) -> str:
@@ -86,6 +99,8 @@ def _times(chunk: Chunk, part: Part, stated_as_of: "pd.Series[str]", as_of: date
         period = stated_as_of
     elif table.period == "date":
         period = _or(begin.str.slice(0, 4), str(as_of.year))
+    elif table.period == "month":
+        period = _or(begin.str.slice(0, 7), str(as_of.year))
     else:
         period = _or(_or(chunk.dates("grant_year").str.slice(0, 4), str(part.context.year or "")), "")
         period = period.where(period != "", _or(begin.str.slice(0, 4), str(as_of.year)))

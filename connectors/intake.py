@@ -16,35 +16,43 @@ again changes nothing: an evaluation that decides what the last one did writes n
 A file's intake date is the day it first came; whether a basis stands is asked for the day of the evaluation.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 import pandas as pd
 import pyarrow as pa
 
-from connectors import batches, normalise, quarantine, rawfiles, reading
+from connectors import batches, manifests, mappings, mending, normalise, quarantine, rawfiles, reading
 from connectors.batches import Batch
 from connectors.codes import Outcome
-from connectors.delivery import BY_COMMAND, Delivery, Progress
-from connectors.errors import BytesDestroyed, IntakeBusy
+from connectors.delivery import BY_COMMAND, Delivery, Progress, Stage
+from connectors.errors import BytesDestroyed, IntakeBusy, MendingRefused
 from connectors.events import Event
+from connectors.executors import IN_PROCESS, Workers
 from connectors.frames import TOLD
 from connectors.mends import Mends
 from connectors.normalise import TableOutcome
 from connectors.rawfiles import RawFile
 from connectors.report import Json, report
-from registry import clock, log, store
+from connectors.spool import Spool
+from connectors.weighed import QuarantinedRow, joined
+from registry import clock, log, recalling, store
 from registry.basis import Basis, BasisOf
 from registry.catalogue import current as catalogue
 from registry.database import Database, Transaction
-from registry.identifiers import CreditCode, Identifier, ResidentId, SubjectKind
-from registry.records import NewRecord, Provenance
+from registry.identifiers import BY_KIND, Identifier, ResidentId, SubjectKind
+from registry.recalling import Recalled
+from registry.records import NOBODY, NewRecord, Provenance, RecordColumns
+from registry.sealing import Sealed, seal_records
 from registry.store import Sealing
 
 CHUNK_RECORDS: Final = 5_000  # sealed and copied in one transaction
@@ -82,12 +90,51 @@ def _unmended(_: UUID) -> Mapping[str, Mends]:
     return {}
 
 
+def _untold(_: Transaction, __: Sequence[Recalled]) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """What people decided, on its way into one table: it is settled and logged whether or not it changes anything.
+
+    Otherwise the public log would tell whoever decides of a row whether that person's data is held. `replaced` is the
+    batch that this one takes the place of, `finish` what else belongs into the transaction that publishes.
+    """
+
+    decided: tuple[mending.Proposal, ...] = ()
+    replaced: UUID = NOBODY
+    finish: Callable[[Transaction], None] = _nothing
+    actor: str = "system"
+
+    @property
+    def places(self) -> list[recalling.Place]:
+        """The rows that may no longer be what was published of them."""
+        changing = (mending.What.CORRECT, mending.What.WITHDRAW)
+        return [place for one in self.decided if one.what in changing for place in one.places]
+
+
+class _Staged(NamedTuple):
+    """A chunk that is being sealed: of which people it is, by identifier, and of how many rows."""
+
+    staging: store.Staging
+    sealed: Future[Sealed]
+    people: Mapping[str, UUID]
+    rows: int
+
+
+_Waiting = tuple[QuarantinedRow, UUID, str, str]
+"""A quarantined row, whose it is, on which basis, and the person's identifier ("" for anybody else)."""
+_NO_ACTS: Final[Mapping[UUID, _Act]] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Intake:
     """The way in, for one installation.
 
     `folder` is where sealed raw files lie; `basis_of` says which basis persons' rows have on a day; `now` is the clock.
-    `mended` gives what people decided of single rows of a raw file, by table label; `progress` is told how far it is.
+    `mended` gives what people decided of single rows of a raw file, by table label; `progress` is told how far it is;
+    `recalled` is told, in the transaction that does it, which records are no longer what was published of them.
     """
 
     database: Database
@@ -97,8 +144,10 @@ class Intake:
     now: Callable[[], datetime] = clock.now
     chunk_records: int = CHUNK_RECORDS
     at_step: Callable[[Step], None] = field(default=_nothing, repr=False)
+    workers: Workers = field(default=IN_PROCESS, repr=False)
     mended: Callable[[UUID], Mapping[str, Mends]] = field(default=_unmended, repr=False)
     progress: Callable[[Progress], None] = field(default=_nothing, repr=False)
+    recalled: Callable[[Transaction, Sequence[Recalled]], object] = field(default=_untold, repr=False)
 
     def run(self, paths: Iterable[Path], *, as_of: date) -> list[Taken]:
         """Take in files, and all files of folders; files that hold no table of an agency are left alone.
@@ -108,14 +157,19 @@ class Intake:
         """
         listed = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
         files = [file for file in listed if file.is_file()]
-        return [taken for file in files for taken in self.take(file.read_bytes(), file.name, as_of=as_of)]
+        return [taken for file in files for taken in self.take(file, file.name, as_of=as_of)]
 
-    def take(self, raw: bytes, name: str, *, as_of: date, delivery: Delivery = BY_COMMAND) -> list[Taken]:
-        """Take in one file.
+    def take(
+        self, raw: bytes | Path | Spool, name: str, *, as_of: date, delivery: Delivery = BY_COMMAND
+    ) -> list[Taken]:
+        """Take in one file. Of a long one never all bytes are in memory, if it is given as a path or a spool.
 
         Raises:
             IntakeBusy: another process has this file under its hands.
         """
+        if isinstance(raw, Path):
+            with rawfiles.spooled(raw) as whole:
+                return self.take(whole, name, as_of=as_of, delivery=delivery)
         if not reading.is_table(raw, name):
             return []
         found = rawfiles.hashes(raw)  # 1
@@ -144,7 +198,7 @@ class Intake:
             try:
                 with self.database.transaction() as guard:
                     _lock(guard, file.raw_id)
-                    taken += self._evaluate(file, rawfiles.read(self.folder, self.sealing, file), as_of=day)
+                    taken += self._evaluate(file, rawfiles.opened(self.folder, self.sealing, file), as_of=day)
             except BytesDestroyed:
                 continue  # in the meantime: it is not weighed again
             except Exception as error:  # noqa: BLE001  # one file that fails must not keep the others from being weighed
@@ -152,6 +206,56 @@ class Intake:
         if failures:
             raise failures[0]
         return taken
+
+    def weigh(self, raw_id: UUID, *, as_of: date | None = None) -> list[Taken]:
+        """Weigh one file again at once, because somebody has decided of its rows.
+
+        Raises:
+            BytesDestroyed: its bytes are gone.
+            IntakeBusy: another process has it under its hands; `mending.files_unweighed` still names it.
+        """
+        day = as_of or clock.beijing_day(self.now())
+        with self.held(raw_id) as (file,):
+            with self.database.transaction() as tx:
+                pending = mending.unweighed(tx, raw_id)
+            acts = {batch_id: _Act(tuple(found), actor=str(found[-1].approver)) for batch_id, found in pending.items()}
+            return self._evaluate(file, rawfiles.opened(self.folder, self.sealing, file), as_of=day, acts=acts)
+
+    def replace(self, old: UUID, new: UUID, *, finish: Callable[[Transaction], None], actor: str) -> None:
+        """Put one batch in the place of another, both taken in already: all of it in one transaction, or nothing.
+
+        What both hold becomes new versions of the same records, under the new batch; what only the old one holds is
+        recalled. `finish` is called in that transaction.
+
+        Raises:
+            BytesDestroyed: the new file's bytes are gone.
+            IntakeBusy: another process has one of the files under its hands.
+        """
+        with self.database.transaction() as tx:
+            rows = tx.execute("SELECT batch_id, raw_id FROM batch WHERE batch_id = ANY(%s)", ([old, new],)).fetchall()
+        raw_ids: dict[UUID, UUID] = dict(rows)
+        with self.held(*dict.fromkeys([raw_ids[new], raw_ids[old]])) as files:
+            raw = rawfiles.read(self.folder, self.sealing, files[0])
+            acts = {new: _Act(replaced=old, finish=finish, actor=actor)}
+            self._evaluate(files[0], raw, as_of=clock.beijing_day(self.now()), acts=acts)
+
+    @contextmanager
+    def held(self, *raw_ids: UUID) -> Iterator[list[RawFile]]:
+        """Keep other processes from weighing these files for as long as the block lasts.
+
+        Raises:
+            IntakeBusy: one of them has one under its hands.
+        """
+        with ExitStack() as stack:
+            guard = stack.enter_context(self.database.transaction())
+            found = []
+            for raw_id in raw_ids:
+                _lock(guard, raw_id)
+                file = rawfiles.by_id(guard, raw_id)
+                if file is None:
+                    raise BytesDestroyed("no such raw file")
+                found.append(file)
+            yield found
 
     def destroy_due(self) -> int:
         """Destroy the bytes of files whose time for correction is over; say how many."""
@@ -168,7 +272,7 @@ class Intake:
         with self.database.transaction() as tx:
             return report(batches.standing(tx), as_of=as_of)
 
-    def _received(self, raw: bytes, file: RawFile) -> RawFile:
+    def _received(self, raw: reading.Source, file: RawFile) -> RawFile:
         """Step 1: the file's record, made if it has none; bytes that were destroyed are not kept again."""
         now = self.now()
         with self.database.transaction() as tx:
@@ -178,11 +282,14 @@ class Intake:
         rawfiles.keep(self.folder, self.sealing, file.raw_id, raw, now=now)
         self.at_step(Step.KEPT)
         with self.database.transaction() as tx:
-            rawfiles.record(tx, file, len(raw), now=now)
+            file = replace(file, delivery=mappings.applied(tx, file.delivery))
+            rawfiles.record(tx, file, rawfiles.size_of(raw), now=now)
         self.at_step(Step.RECEIVED)
         return file
 
-    def _evaluate(self, file: RawFile, raw: bytes, *, as_of: date) -> list[Taken]:
+    def _evaluate(
+        self, file: RawFile, raw: reading.Source, *, as_of: date, acts: Mapping[UUID, _Act] = _NO_ACTS
+    ) -> list[Taken]:
         def basis_of(kind: str, identifiers: Sequence[str], _: date) -> Sequence[Basis | None]:
             return self.basis_of(kind, identifiers, as_of)
 
@@ -196,40 +303,95 @@ class Intake:
             mended=self.mended(file.raw_id),
             progress=self.progress,
         )
+        outcomes = self._held_to_manifest(file, outcomes)  # 5
         self.at_step(Step.EVALUATED)
         if not outcomes and not file.destroyed:
             with self.database.transaction() as tx:
                 rawfiles.destroy(tx, self.folder, self.sealing, file, now=self.now())
-        return [self._settle(file, outcome, came_on, as_of) for outcome in outcomes]
+        return [self._settle(file, outcome, came_on, as_of, acts) for outcome in outcomes]
 
-    def _settle(self, file: RawFile, outcome: TableOutcome, came_on: date, as_of: date) -> Taken:
+    def _held_to_manifest(self, file: RawFile, outcomes: list[TableOutcome]) -> list[TableOutcome]:
+        """Hold a file to what its signed manifest says it adds up to, unless rows of it have been mended since."""
+        if not file.delivery.manifest or self.mended(file.raw_id):
+            return outcomes
+        with self.database.transaction() as tx:
+            declared = manifests.declared(tx, file.delivery.manifest, file.sha256)
+        return manifests.hold(outcomes, declared)
+
+    def _settle(
+        self, file: RawFile, outcome: TableOutcome, came_on: date, as_of: date, acts: Mapping[UUID, _Act]
+    ) -> Taken:
         """Step 6 for one table."""
         mark = batches.mark_of(outcome, self.sealing)
-        bare = replace(outcome, frame=pd.DataFrame(), quarantined=(), uncovered=())
+        bare = outcome.bare()
         with self.database.transaction() as tx:
             batch_id = batches.batch_id_of(file.raw_id, outcome.label, self.sealing)
             batch = batches.ensure(tx, batch_id, file.raw_id, outcome, as_of=came_on)
-            if batch.mark == mark:
+            act = acts.get(batch_id)
+            if batch.state in {batches.RECALLED, batches.REPLACED} or (batch.mark == mark and act is None):
                 return Taken(bare, changed=False)
             store.discard_unpublished(tx, batch_id)
         now = self.now()
         provenance = _provenance(file, outcome, came_on)
         if provenance is not None:
-            self._stage(batch, file, outcome, provenance, now)  # 6
-        self._publish(batch, file, outcome, provenance, mark, as_of, now)
+            self._stage(batch, file, outcome, provenance, as_of, now, act.replaced if act else NOBODY)  # 6
+        self._publish(batch, file, outcome, provenance, mark, as_of, now, act)
         self.at_step(Step.PUBLISHED)
         return Taken(bare, changed=True)
 
-    def _stage(self, batch: Batch, file: RawFile, outcome: TableOutcome, provenance: Provenance, now: datetime) -> None:
+    def _stage(
+        self,
+        batch: Batch,
+        file: RawFile,
+        outcome: TableOutcome,
+        provenance: Provenance,
+        as_of: date,
+        now: datetime,
+        replaced: UUID,
+    ) -> None:
+        """Stage chunk after chunk; while one is sealed by the executor, the next ones are prepared."""
         with self.database.transaction() as tx:
             store.open_publication(tx, batch.batch_id, provenance, raw_sm3=file.sm3, now=now)
         self.at_step(Step.OPENED)
-        for chunk in chunks(outcome.frame, kind=str(outcome.kind), size=self.chunk_records):
-            with self.database.transaction() as tx:
-                subjects = store.ensure_subjects(tx, self.sealing.keyring, identifiers(chunk), now=now)
-                records = new_records(chunk, outcome, subjects)
-                store.stage(tx, self.sealing, provenance, records, now=now)
+        stager = store.Stager(self.sealing, provenance, now=now, replaced=replaced)
+        held = outcome.counts.get("accepted", 0) + outcome.counts.get("warned", 0)
+        told, waiting = 0, deque[_Staged]()
+
+        def write() -> None:
+            nonlocal told
+            first = waiting.popleft()
+            self._write(stager, first, outcome, as_of, now)
+            told += first.rows
+            self.progress(Progress(Stage.STORING, read=outcome.rows, checked=outcome.rows, accepted=told))
             self.at_step(Step.STAGED)
+
+        with self.workers.executor(held) as executor:
+            for chunk in self._chunks(outcome):
+                with self.database.transaction() as tx:
+                    subjects = store.ensure_subjects(tx, self.sealing.keyring, identifiers(chunk), now=now)
+                    staging = stager.prepare(tx, record_columns(chunk, outcome, subjects))
+                people = {text: subjects[text] for text in _persons(chunk)}
+                waiting.append(_Staged(staging, executor.submit(seal_records, staging.ready), people, len(chunk)))
+                if len(waiting) > self.workers.ahead:
+                    write()
+            while waiting:
+                write()
+
+    def _chunks(self, outcome: TableOutcome) -> Iterator[pd.DataFrame]:
+        """Give what is held of a table in chunks; of a snapshot kind, all rows of a subject are in one."""
+        kind = str(outcome.kind)
+        for frame in [outcome.frame] if catalogue().kinds[kind].snapshot else outcome.frames():
+            yield from chunks(frame, kind=kind, size=self.chunk_records)
+
+    def _write(
+        self, stager: store.Stager, staged: "_Staged", outcome: TableOutcome, as_of: date, now: datetime
+    ) -> None:
+        """Copy a sealed chunk in, and freeze of it what has lost its basis since step 4."""
+        sealed = staged.sealed.result()
+        with self.database.transaction() as tx:
+            store.hold_subjects(tx, list(staged.people.values()))
+            stager.write(tx, staged.staging, sealed)
+            self._freeze_withdrawn(tx, outcome, staged.people, as_of, now)
 
     def _publish(  # the parts of one short transaction
         self,
@@ -240,57 +402,103 @@ class Intake:
         mark: str,
         as_of: date,
         now: datetime,
+        act: _Act | None,
     ) -> None:
-        rows, owners = self._quarantined(outcome, now)
+        waiting = self._quarantined(outcome, now)
+        rows = [(row, owner, basis) for row, owner, basis, _ in waiting]
+        owners = {owner for _, owner, _ in rows}
         keys = self.sealing.keys.ensure(owners, now=now) if owners else {}
         with self.database.transaction() as tx:
-            if provenance is not None:
-                store.publish(tx, provenance, now=now)
+            told = store.publish(tx, provenance, now=now) if provenance is not None else 0
             self._freeze(tx, outcome, now)
             quarantine.replace(tx, batch.batch_id, rows, suite=self.sealing.suite, keys=keys, now=now)
             batches.settle(tx, batch, outcome, mark, now=now)
-            self._freeze_withdrawn(tx, outcome, as_of, now)
+            self._forget_withdrawn(tx, outcome, waiting, as_of, now)
             log.append(tx, [_entry(batch, file, outcome, now)])
+            if act is not None:
+                self._carry_out(tx, act, batch, file, outcome, told, now)
             self.at_step(Step.PUBLISHING)
+
+    def _carry_out(
+        self, tx: Transaction, act: _Act, batch: Batch, file: RawFile, outcome: TableOutcome, told: int, now: datetime
+    ) -> None:
+        """Recall what rows no longer are, and what a replaced batch leaves over; say as much, whatever was found."""
+        if not told:
+            log.append(tx, [store.nothing_published(str(outcome.source), file.sha256, now=now)])
+        if act.places:
+            kept = self._records_at(tx, outcome, act.places, now)
+            self.recalled(
+                tx,
+                recalling.recall_former(tx, self.sealing, batch.batch_id, act.places, kept, now=now, actor=act.actor),
+            )
+        if act.replaced != NOBODY:
+            if outcome.blocked:
+                raise MendingRefused("batch-not-replaceable", "the batch that should take its place is blocked")
+            self.recalled(tx, recalling.recall_remainder(tx, act.replaced, now=now, actor=act.actor))
+            batches.end(tx, act.replaced, batches.REPLACED)
+        mending.weighed(tx, act.decided, now=now)
+        act.finish(tx)
+
+    def _records_at(
+        self, tx: Transaction, outcome: TableOutcome, places: Sequence[recalling.Place], now: datetime
+    ) -> list[NewRecord]:
+        """Give the records that these rows are now."""
+        wanted, here = set(places), list[pd.DataFrame]()
+        for frame in outcome.frames():
+            held = frame[frame["outcome"].isin([Outcome.ACCEPTED.value, Outcome.WARNED.value])]
+            here.append(held[[place in wanted for place in zip(held["sheet"], held["row_no"], strict=True)]])
+        if not here:
+            return []
+        rows = joined(here)
+        if rows.empty:
+            return []
+        return new_records(rows, outcome, store.ensure_subjects(tx, self.sealing.keyring, identifiers(rows), now=now))
 
     def _freeze(self, tx: Transaction, outcome: TableOutcome, now: datetime) -> None:
         """Freeze what is held of persons whose basis for this kind has gone. People are looked up, never made."""
-        if outcome.uncovered and outcome.kind:
-            known = store.lookup(tx, self.sealing.keyring, [ResidentId(text) for text in outcome.uncovered])
-            store.freeze(tx, list(known.values()), outcome.kind, now=now)
+        for texts in outcome.without():
+            known = store.lookup(tx, self.sealing.keyring, [ResidentId(text) for text in texts])
+            store.freeze(tx, list(known.values()), str(outcome.kind), now=now)
 
-    def _freeze_withdrawn(self, tx: Transaction, outcome: TableOutcome, as_of: date, now: datetime) -> None:
-        """Ask for bases once more, with the people's subjects locked: one may have withdrawn since step 4.
+    def _freeze_withdrawn(
+        self, tx: Transaction, outcome: TableOutcome, people: Mapping[str, UUID], as_of: date, now: datetime
+    ) -> None:
+        """Ask for bases once more, with the people's subjects held: one may have withdrawn since step 4.
 
-        Who withdraws takes the same locks, and so either is seen here or sees what is published here.
+        Who withdraws takes the same locks, and so either is seen here or sees, and freezes, what is stored here.
         """
-        if outcome.kind is None or outcome.frame.empty:
+        if outcome.kind is None or not people:
             return
-        persons = outcome.frame["subject_kind"] == SubjectKind.PERSON.value
-        texts = [text for text in outcome.frame.loc[persons, "subject_id"].dropna().unique() if text]
-        known = store.lookup(tx, self.sealing.keyring, [ResidentId(text) for text in texts]) if texts else {}
-        if not known:
-            return
-        store.hold_subjects(tx, list(known.values()))
-        held = self.basis_of(outcome.kind, list(known), as_of)
-        bare = [subject for (_, subject), basis in zip(known.items(), held, strict=True) if basis is None]
-        store.freeze(tx, bare, outcome.kind, now=now)
-        quarantine.forget(tx, bare, outcome.kind)
+        held = self.basis_of(outcome.kind, list(people), as_of)
+        bare = [subject for subject, basis in zip(people.values(), held, strict=True) if basis is None]
+        if bare:
+            store.freeze(tx, bare, outcome.kind, now=now)
+            quarantine.forget(tx, bare, outcome.kind)
 
-    def _quarantined(
-        self, outcome: TableOutcome, now: datetime
-    ) -> tuple[list[tuple[normalise.QuarantinedRow, UUID, str]], set[UUID]]:
-        if not outcome.quarantined:
-            return [], set()
-        frame = outcome.frame[outcome.frame["outcome"] == Outcome.QUARANTINED.value]
+    def _forget_withdrawn(
+        self, tx: Transaction, outcome: TableOutcome, rows: Sequence[_Waiting], as_of: date, now: datetime
+    ) -> None:
+        """Do the same for those whose rows are quarantined: these are stored only now."""
+        people = {text: owner for _, owner, _, text in rows if text}
+        store.hold_subjects(tx, list(people.values()))
+        self._freeze_withdrawn(tx, outcome, people, as_of, now)
+
+    def _quarantined(self, outcome: TableOutcome, now: datetime) -> list[_Waiting]:
+        if not outcome.counts.get("quarantined"):
+            return []
+        return [one for frame, rows in outcome.parts() if rows for one in self._owned(frame, rows, now)]
+
+    def _owned(self, frame: pd.DataFrame, rows: Sequence[QuarantinedRow], now: datetime) -> list[_Waiting]:
+        frame = frame[frame["outcome"] == Outcome.QUARANTINED.value]
         with self.database.transaction() as tx:
             subjects = store.ensure_subjects(tx, self.sealing.keyring, identifiers(frame), now=now)
         of_row = {
-            (sheet, int(row_no)): (subjects[text], basis)
-            for sheet, row_no, text, basis in frame[["sheet", "row_no", "subject_id", "basis"]].itertuples(index=False)
+            (sheet, int(row_no)): (subjects[text], basis, text if kind == SubjectKind.PERSON.value else "")
+            for sheet, row_no, kind, text, basis in frame[
+                ["sheet", "row_no", "subject_kind", "subject_id", "basis"]
+            ].itertuples(index=False)
         }
-        rows = [(row, *of_row[row.sheet, row.row_no]) for row in outcome.quarantined]
-        return rows, {owner for _, owner, _ in rows}
+        return [(row, *of_row[row.sheet, row.row_no]) for row in rows]
 
 
 def _lock(guard: Transaction, raw_id: UUID) -> None:
@@ -303,7 +511,7 @@ def _lock(guard: Transaction, raw_id: UUID) -> None:
 
 def _provenance(file: RawFile, outcome: TableOutcome, came_on: date) -> Provenance | None:
     """Say whence a table's records come; None for a table of which none are held."""
-    if outcome.blocked or outcome.frame.empty:
+    if outcome.blocked or not outcome.kept:
         return None
     return Provenance(
         publication_id=uuid4(),
@@ -348,15 +556,18 @@ def chunks(frame: pd.DataFrame, *, kind: str, size: int) -> list[pd.DataFrame]:
 def identifiers(chunk: pd.DataFrame) -> list[Identifier]:
     """Give each subject of a chunk once, as the value that cleaning has proven its text to be."""
     subjects = chunk[["subject_kind", "subject_id"]].drop_duplicates()
-    return [
-        ResidentId(text) if kind == ResidentId.kind.value else CreditCode(text)
-        for kind, text in subjects.itertuples(index=False)
-    ]
+    return [BY_KIND[SubjectKind(kind)](text) for kind, text in subjects.itertuples(index=False)]
+
+
+def _held_names(chunk: pd.DataFrame, kind: str) -> list[str]:
+    """Name the columns that go into payloads: not what describes the row, unless the kind has a field of that name."""
+    own = _OWN - catalogue().kinds[kind].fields.keys()  # a rating's valid_to is one
+    return [name for name in chunk.columns if name not in own and not name.startswith(TOLD)]
 
 
 def new_records(chunk: pd.DataFrame, outcome: TableOutcome, subjects: dict[str, UUID]) -> list[NewRecord]:
     """Turn a chunk's rows into records: fields by catalogue name, those without a value left out."""
-    names = [name for name in chunk.columns if name not in _OWN and not name.startswith(TOLD)]
+    names = _held_names(chunk, str(outcome.kind))
     columns = [_plain(chunk[name]) for name in names]
     bases = {text: Basis.parse(text) for text in chunk["basis"].unique()}
     stated = {*chunk["valid_from"].dropna(), *chunk["valid_to"].dropna()}
@@ -385,6 +596,43 @@ def new_records(chunk: pd.DataFrame, outcome: TableOutcome, subjects: dict[str, 
         )
         for (subject, sheet, row_no, basis, period, code, start, end), values, identity in rows
     ]
+
+
+def record_columns(chunk: pd.DataFrame, outcome: TableOutcome, subjects: Mapping[str, UUID]) -> RecordColumns:
+    """Turn a chunk's rows into records side by side, as `new_records` does one by one."""
+    names = _held_names(chunk, str(outcome.kind))
+    size = len(chunk)
+    fields = {name: _plain(chunk[name]) for name in names}
+    identity = [
+        _plain(chunk[TOLD + name]) if TOLD + name in chunk else fields.get(name, [None] * size)
+        for name in catalogue().kinds[str(outcome.kind)].identity
+    ]
+    return RecordColumns(
+        subjects=[subjects[text] for text in _plain(chunk["subject_id"])],
+        kinds=[str(outcome.kind)] * size,
+        fields=fields,
+        identity=list(zip(*identity, strict=True)) if identity else [()] * size,
+        row_nos=_plain(chunk["row_no"]),
+        sheets=_plain(chunk["sheet"]),
+        bases=_plain(chunk["basis"]),
+        qualities=[outcome.quality] * size,
+        periods=_plain(chunk["period"]),
+        remarks=[code or None for code in _plain(chunk["code"])],
+        valid_from=_days(chunk["valid_from"]),
+        valid_to=_days(chunk["valid_to"]),
+    )
+
+
+def _persons(chunk: pd.DataFrame) -> list[str]:
+    persons = chunk.loc[chunk["subject_kind"] == SubjectKind.PERSON.value, "subject_id"]
+    return [text for text in persons.dropna().unique() if text]
+
+
+def _days(column: "pd.Series[str]") -> list[date | None]:
+    read: dict[str | None, date | None] = {None: None}
+    texts = _plain(column)
+    read |= {text: date.fromisoformat(text) for text in {*texts} - {None}}
+    return [read[text] for text in texts]
 
 
 def _identities(chunk: pd.DataFrame, kind: str) -> Iterable[tuple[Any, ...] | None]:

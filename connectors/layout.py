@@ -23,6 +23,8 @@ from connectors.source import Column, Declarations, Elsewhere, Source, Table
 _HEADER_WITHIN_ROWS: Final = 60
 _HEADER_LEVELS: Final = 3
 _LONGEST_HEADING: Final = 40
+NOTHING_MAPPED: Final[Mapping[str, str]] = {}
+_MAPPED_RANK: Final = 10_000  # behind every heading that a declaration knows
 _SUMS: Final = frozenset({"合计", "小计", "总计", "共计"})
 _RANGE_LIKE: Final = r"\d.*(?:至|到|~|～|—|–|－).*\d|\d{4}.+\d{4}"
 _PER_WORDS: Final = {"亩": "亩", "头": "头", "只": "只", "台": "台", "人": "人", "户": "户"}
@@ -78,8 +80,14 @@ def elsewhere(grid: Grid, declarations: Declarations) -> Elsewhere | None:
     return next((known for known in declarations.elsewhere if set(known.headings) <= seen), None)
 
 
-def find(grid: Grid, declarations: Declarations, file_name: str) -> Layout | None:
-    """Find the header and the declaration that knows it; None when no declaration does (HEADER_UNKNOWN)."""
+def find(
+    grid: Grid, declarations: Declarations, file_name: str, mapping: Mapping[str, str] = NOTHING_MAPPED
+) -> Layout | None:
+    """Find the header and the declaration that knows it; None when no declaration does (HEADER_UNKNOWN).
+
+    `mapping` is what the sender has said of its own headings (`Delivery.mapping`): by heading without spaces, or by
+    `KIND:heading` for tables of one kind. It fills columns that no heading is recognised as, and displaces none.
+    """
     rows = [spread(grid, index) for index in range(min(grid.height, _HEADER_WITHIN_ROWS))]
     best: tuple[tuple[int, int, int], Layout] | None = None
     satisfied_at = len(rows)
@@ -89,7 +97,7 @@ def find(grid: Grid, declarations: Declarations, file_name: str) -> Layout | Non
         if sum(1 for cell in rows[first] if cell) < 2:  # noqa: PLR2004  # one cell is a title
             continue
         for depth in range(1, min(_HEADER_LEVELS, len(rows) - first) + 1):
-            for source, table, found, unread in _candidates(declarations, _paths(rows[first : first + depth])):
+            for source, table, found, unread in _candidates(declarations, _paths(rows[first : first + depth]), mapping):
                 hint = int(any(word in file_name or word in grid.sheet for word in source.files))
                 rank = (len(found), hint, -depth)
                 satisfied_at = min(satisfied_at, first)
@@ -102,12 +110,12 @@ _Found = dict[str, tuple[int, Sequence[str]]]
 
 
 def _candidates(
-    declarations: Declarations, paths: Sequence[Sequence[str]]
+    declarations: Declarations, paths: Sequence[Sequence[str]], mapping: Mapping[str, str]
 ) -> Iterator[tuple[Source, Table, _Found, list[str]]]:
     """Give every declared table whose signature and mandatory columns these headings have."""
     for source in declarations.sources:
         for table in source.tables:
-            found, unread = _match(source, table, paths)
+            found, unread = _match(source, table, paths, mapping)
             signed = all(any(name in found for name in group) for group in table.require)
             if signed and all(_given(table, name, found) for name, one in table.columns.items() if one.mandatory):
                 yield source, table, found, unread
@@ -139,9 +147,13 @@ def _paths(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     return [list(dict.fromkeys(cell for cell in column if cell)) for column in zip(*levels, strict=True)]
 
 
-def _match(source: Source, table: Table, paths: Sequence[Sequence[str]]) -> tuple[_Found, list[str]]:
+def _match(
+    source: Source, table: Table, paths: Sequence[Sequence[str]], mapping: Mapping[str, str]
+) -> tuple[_Found, list[str]]:
     """Give each column the name that its headings say, those with the most telling heading first."""
-    options = {at: _names(source, table, tuple(path)) for at, path in enumerate(paths) if path}
+    options = {
+        at: _names(source, table, tuple(path)) + _mapped(table, path, mapping) for at, path in enumerate(paths) if path
+    }
     found: _Found = {}
     unread: list[int] = []
     for at in sorted(options, key=lambda one: (options[one][0][1] if options[one] else 0, one)):
@@ -152,6 +164,20 @@ def _match(source: Source, table: Table, paths: Sequence[Sequence[str]]) -> tupl
             found[name] = (at, paths[at])
     in_order = dict(sorted(found.items(), key=lambda item: item[1][0]))
     return in_order, ["/".join(paths[at])[:_LONGEST_HEADING] for at in sorted(unread)]
+
+
+def _mapped(table: Table, path: Sequence[str], mapping: Mapping[str, str]) -> "_Names":
+    """Give the column that the sender has said a heading is, after all that headings themselves say."""
+    if not mapping:
+        return ()
+    key = squeezed_heading(path)
+    name = mapping.get(f"{table.kind}:{key}", mapping.get(key, ""))
+    return ((name, _MAPPED_RANK),) if name in table.columns else ()
+
+
+def squeezed_heading(path: Sequence[str]) -> str:
+    """Write a heading, its levels from the top down, as mappings name it: without spaces."""
+    return "".join("/".join(path).split())
 
 
 _Names = tuple[tuple[str, int], ...]
@@ -197,6 +223,9 @@ def _compounds(table: Table, cores: Sequence[str]) -> list[tuple[str, int]]:
 
 
 def _plain(table: Table, cores: Sequence[str]) -> list[tuple[str, int]]:
+    own = cores[-1].lower()
+    if own in table.columns:  # an interface names columns as we do
+        return [(own, 0)]
     texts = ["".join(cores), "".join(reversed(cores))]
     if cores[-1] not in _SUMS:  # 合计 under 补贴标准 says nothing without it
         texts.append(cores[-1])
@@ -291,7 +320,8 @@ def _factor(column: Column, unit: str) -> Fraction | None:
     if column.type in {"money", "area"}:
         top, _, bottom = unit.partition("/")
         known = UNITS.get(top)
-        fits = known is not None and known[0] == column.type and (not bottom or bottom == "年")
+        per_unit = "/" in column.unit  # a price is declared as 元/单位: per whatever its heading says
+        fits = known is not None and known[0] == column.type and (not bottom or bottom == "年" or per_unit)
         return known[1] if known is not None and fits else None
     return Fraction(1)
 

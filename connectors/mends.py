@@ -48,10 +48,12 @@ Mends = Sequence[Mend]
 
 def corrected(grid: Grid, layout: Layout, mends: Mends) -> Grid:
     """Put corrected cells in place of those that came; a heading that the sheet does not have changes nothing."""
-    here = [one for one in mends if one.sheet == grid.place and one.act is Act.CORRECT and one.row_no <= grid.height]
+    here = [one for one in mends if one.sheet == grid.place and one.act is Act.CORRECT]
+    last = grid.first_row + grid.height
+    here = [one for one in here if grid.first_row <= one.row_no < last]
     columns, numbers = list(grid.columns), list(grid.numbers)
     for use in layout.uses.values():
-        given = {one.row_no - 1: one.cells[use.heading] for one in here if use.heading in one.cells}
+        given = {one.row_no - grid.first_row: one.cells[use.heading] for one in here if use.heading in one.cells}
         if given:
             rows = list(given)
             column = columns[use.index].copy()

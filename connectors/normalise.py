@@ -10,56 +10,49 @@ Steps (intake's steps 2 to 5; the numbers are those of docs/architecture.md):
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from connectors import cells, checks, cleaning, expectations, frames, layout, places, reading, rows, schemes, source
+from connectors import cells, checks, expectations, frames, layout, places, reading, rows, schemes, source
 from connectors.cells import Part
-from connectors.codes import Outcome
 from connectors.delivery import BY_COMMAND, Delivery, Progress, Stage
 from connectors.errors import FileUnreadable
 from connectors.expectations import Control, SheetFigures
-from connectors.mends import Mends, corrected, decide
+from connectors.mends import Mends, corrected
 from connectors.rows import ControlRow
 from connectors.schemes import Scheme
+from connectors.sheaves import InMemory, Sealed, Sheaves
 from connectors.verdict import Mask, Verdict
+from connectors.weighed import QuarantinedRow, Rows, bare, joined, taken
 from registry.basis import Basis, BasisKind, BasisOf
 from registry.catalogue import Kind
-from registry.catalogue import current as catalogue
+from registry.suites import random_bytes
 
 CHUNK_ROWS: Final = 100_000
 NOTHING_MENDED: Final[Mapping[str, Mends]] = {}
 _INSTALMENT: Final = "instalment"
-
-
-@dataclass(frozen=True, slots=True)
-class QuarantinedRow:
-    """A row that a person must decide: its cells by heading, as they came, "" where its basis does not cover them."""
-
-    sheet: str
-    row_no: int
-    code: str
-    column: str
-    cells: Mapping[str, str]
+_ODD: Final = np.uint64(0x9E3779B97F4A7C15)  # tells the columns of a key apart
 
 
 @dataclass(frozen=True, slots=True)
 class TableOutcome:
     """What became of one table.
 
-    `frame` has a row for every data row except those without a basis, of which only `counts` knows: row_no (from 1,
+    Rows are in `held`, and gone with it. `frame` has a row
+    for every data row except those without a basis, of which only `counts` knows: row_no (from 1,
     in its sheet), sheet, outcome, code, column, subject_kind, subject_id, basis, period, valid_from, valid_to, and
     the kind's fields by catalogue name (fen, 1/10000 亩, ISO dates; missing is NA). Of a rejected row subject and
     fields are NA. `covered` names the fields that the basis of a row covers (NA: all); the others are NA in it, and
     if they tell its identity they stand beside it (`frames.TOLD`), which is not stored. Of a blocked table it is
     empty. `uncovered` are persons without a basis: to be forgotten by the caller once what was held of them is
-    frozen.
+    frozen. `stated_fen` is what the amounts of all data rows add up to, held or not; None without such a column.
     """
 
     label: str
@@ -76,11 +69,46 @@ class TableOutcome:
     counts: Mapping[str, int] = field(default_factory=dict)
     codes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     amount_fen: int | None = None
+    stated_fen: int | None = None
     controls: tuple[Control, ...] = ()
     furniture: Mapping[str, int] = field(default_factory=dict)
-    frame: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
-    quarantined: tuple[QuarantinedRow, ...] = field(default=(), repr=False)
-    uncovered: tuple[str, ...] = field(default=(), repr=False)
+    held: "Rows | None" = field(default=None, repr=False)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """All rows in one frame. Of a long table this is large: go through `frames` instead."""
+        return pd.DataFrame() if self.held is None else self.held.whole
+
+    @property
+    def quarantined(self) -> tuple[QuarantinedRow, ...]:
+        """All rows that a person must decide."""
+        return tuple(row for _, rows_ in self.parts() for row in rows_)
+
+    @property
+    def uncovered(self) -> tuple[str, ...]:
+        """All persons without a basis, each once."""
+        return tuple(dict.fromkeys(text for texts in self.without() for text in texts))
+
+    @property
+    def kept(self) -> int:
+        """How many rows something is kept of: all but those without a basis."""
+        return 0 if self.held is None else self.rows - self.codes.get("rejected", {}).get("NO_CONSENT", 0)
+
+    def frames(self) -> Iterator[pd.DataFrame]:
+        """Give the rows frame by frame, of some ten thousand rows each, in their order."""
+        return iter(()) if self.held is None else self.held.frames()
+
+    def parts(self) -> Iterator[tuple[pd.DataFrame, list[QuarantinedRow]]]:
+        """Give the rows frame by frame, each with those of its rows that a person must decide."""
+        return iter(()) if self.held is None else self.held.parts()
+
+    def without(self) -> Iterator[list[str]]:
+        """Give persons without a basis, some ten thousand at a time; one may come again."""
+        return iter(()) if self.held is None else self.held.without()
+
+    def bare(self) -> "TableOutcome":
+        """Give what may be kept of it: no rows, nobody."""
+        return replace(self, held=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +119,7 @@ class _Sheet:
 
 
 def evaluate(  # noqa: PLR0913  # what it rests on is handed in
-    raw: bytes,
+    raw: reading.Source,
     name: str,
     *,
     as_of: date,
@@ -117,46 +145,82 @@ def evaluate(  # noqa: PLR0913  # what it rests on is handed in
         mended: what people decided of single rows, by table label.
         progress: told how far it has come.
     """
+    known = _for_source(declarations or source.current(), delivery.source)
+    how = _How(known, as_of, basis_of, rating_schemes or schemes.current(), chunk_rows, delivery, mended, progress)
     progress(Progress(Stage.READING))
-    known = declarations or source.current()
     if not reading.is_table(raw, name):
         return []
     try:
-        grids = reading.read(raw)  # 2
+        if reading.is_long(raw, name):
+            return _long(raw, name, how)
+        grids = reading.read(raw if isinstance(raw, bytes) else raw.read_bytes(), name)  # 2
     except FileUnreadable:
         return [TableOutcome(name, 0, blocked="FILE_UNREADABLE")]
     ours = [grid for grid in grids if layout.elsewhere(grid, known) is None]
     if grids and not ours:
         return []
-    sheets, strangers = _recognise(ours, known, name)
+    sheets, strangers = _recognise(ours, known, name, delivery.mapping)
     tables = _grouped(sheets)
     several = len(tables) + (0 if tables else len(strangers)) > 1
-    outcomes = [
-        _table(
-            members,
-            f"{name}#{members[0].part.grid.sheet}" if several else name,
-            as_of=as_of,
-            basis_of=basis_of,
-            rating_schemes=rating_schemes or schemes.current(),
-            chunk_rows=chunk_rows,
-            delivery=delivery,
-            mended=mended,
-            progress=progress,
-        )
-        for members in tables
-    ]
+    outcomes = [_table(members, f"{name}#{members[0].part.grid.sheet}" if several else name, how) for members in tables]
     for grid in strangers:
         label = f"{name}#{grid.sheet}" if several or tables else name
         outcomes.append(TableOutcome(label, 0, blocked="HEADER_UNKNOWN"))
     return outcomes or [TableOutcome(name, 0, blocked="HEADER_UNKNOWN")]
 
 
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What an evaluation rests on, as `evaluate` is told it."""
+
+    known: source.Declarations
+    as_of: date
+    basis_of: BasisOf
+    rating_schemes: Sequence[Scheme]
+    chunk_rows: int
+    delivery: Delivery
+    mended: Mapping[str, Mends]
+    progress: Callable[[Progress], None]
+
+
+def _long(raw: reading.Source, name: str, how: _How) -> list[TableOutcome]:
+    """Weigh a long text block by block: its header stands in the first one.
+
+    Raises:
+        FileUnreadable: a block further down cannot be read; then nothing of the file counts.
+    """
+    blocks = reading.blocks(raw)  # 2
+    first = next(blocks, None)
+    if first is not None and layout.elsewhere(first, how.known) is not None:
+        return []
+    found = None if first is None else layout.find(first, how.known, name, how.delivery.mapping)
+    if first is None or found is None:
+        return [TableOutcome(name, 0, blocked="HEADER_UNKNOWN")]
+    context = places.context(found.preamble, first.sheet, name)
+    gathering = _Gathering(Part(first, found, np.zeros(0, dtype=np.int64), context), name, how, Sealed())
+    sorter, read = rows.Sorter(first, found), 0
+    figures = gathering.begin()
+    for grid in chain([first], blocks):
+        body = rows.body(grid, found, sorter)
+        figures.expect(body.controls)
+        gathering.furnish(body.furniture)
+        read += len(body.data)
+        gathering.add(Part(grid, found, body.data, context), 0, len(body.data), read)
+    return [gathering.ended()]
+
+
+def _for_source(known: source.Declarations, code: str) -> source.Declarations:
+    """Leave only the declaration that a file was fetched for; all of them for a file that came unasked."""
+    chosen = tuple(one for one in known.sources if one.source == code)
+    return replace(known, sources=chosen) if chosen else known
+
+
 def _recognise(
-    grids: Sequence[reading.Grid], known: source.Declarations, name: str
+    grids: Sequence[reading.Grid], known: source.Declarations, name: str, mapping: Mapping[str, str]
 ) -> tuple[list[_Sheet], list[reading.Grid]]:
     sheets, strangers = [], []
     for grid in grids:
-        found = layout.find(grid, known, name)
+        found = layout.find(grid, known, name, mapping)
         if found is None:
             strangers.append(grid)
             continue
@@ -179,57 +243,189 @@ def _grouped(sheets: Sequence[_Sheet]) -> list[list[_Sheet]]:
     return [list(members) for _, members in groupby(ordered, key=header)]
 
 
-def _table(  # noqa: PLR0913  # what it rests on is handed in
-    members: Sequence[_Sheet],
-    label: str,
-    *,
-    as_of: date,
-    basis_of: BasisOf,
-    rating_schemes: Sequence[Scheme],
-    chunk_rows: int,
-    delivery: Delivery,
-    mended: Mapping[str, Mends],
-    progress: Callable[[Progress], None],
-) -> TableOutcome:
-    mends = mended.get(label, ())
-    members = [replace(one, part=_corrected(one.part, mends)) for one in members]
+def _table(members: Sequence[_Sheet], label: str, how: _How) -> TableOutcome:
     total = sum(len(one.part.data) for one in members)
-    found = members[0].part.layout
-    table, declared = found.table, found.source
-    kind = catalogue().kinds[table.kind]
-    verdict, laid_out = Verdict(0), list[pd.DataFrame]()
-    several: dict[int, tuple[str, ...]] = {}
-    figures: list[SheetFigures] = []
-    filled: Counter[str] = Counter()
+    gathering = _Gathering(members[0].part, label, how, InMemory())
     for sheet in members:
-        units: dict[str, list[cleaning.Integers]] = {}
-        for first in range(0, len(sheet.part.data), chunk_rows):
-            chunk = cells.clean(  # 3
-                sheet.part, first, first + chunk_rows, as_of=as_of, projects=declared.projects
-            )
-            checks.run(chunk, as_of=as_of, schemes=rating_schemes)
-            for name, column in chunk.figures.items():
-                units.setdefault(name, []).append(column.units)
-            several |= {len(verdict.rank) + row: ids for row, ids in chunk.several.items()}
-            verdict.extend(chunk.verdict)
-            filled.update(chunk.filled)
-            laid_out.append(frames.lay_out(chunk, sheet.part, kind, label, as_of))
-            progress(Progress(Stage.CHECKING, read=total, checked=len(verdict.rank)))
-        joined = {name: np.concatenate(parts) for name, parts in units.items()}
-        figures.append(SheetFigures(sheet.part, sheet.controls, expectations.units_of(joined, sheet.part)))
-    frame = _joined(laid_out)
-    controls = tuple(expectations.controls(figures, table.amount))
-    project = _only(frame["project"]) if "project" in frame else None
-    said = _Said(label, kind.code, declared, project, as_of, members, controls, len(frame), delivery)
-    blocked = _blocked(members, controls, filled, len(frame), table)  # 5
-    if blocked or frame.empty:
-        return _outcome(said, blocked)
-    _basis(verdict, frame, several, kind, as_of, basis_of, declared)  # 4
-    _duplicates(verdict, frame, table)
-    decide(verdict, frame["sheet"].tolist(), frame["row_no"].tolist(), mends)
-    if "ordinal" in kind.fields:
-        _ordinals(frame, kind)
-    return _decided(said, verdict, frame, kind, members)
+        figures = gathering.begin(sheet.part)
+        figures.expect(sheet.controls)
+        gathering.furnish(sheet.furniture)
+        for first in range(0, len(sheet.part.data), how.chunk_rows):
+            gathering.add(sheet.part, first, first + how.chunk_rows, total)
+    return gathering.ended()
+
+
+class _Gathering:
+    """One table, chunk after chunk: what each row is, and what must be known of all of them.
+
+    Of a row stays here its verdict, its amount and one number that its key hashes to; the row itself is put aside
+    (`sheaves`), so that a table of any length takes little memory.
+    """
+
+    def __init__(self, part: Part, label: str, how: _How, aside: Sheaves) -> None:
+        found = part.layout
+        self._first, self._label, self._how = part, label, how
+        self._table, self._declared = found.table, found.source
+        self._kind = how.known.catalogue.kinds[found.table.kind]
+        self._mends = how.mended.get(label, ())
+        self._laid_out, self._cells = aside, aside.fresh()
+        self._places: list[Part] = []  # of each chunk, without its rows
+        self._several: list[Mapping[int, tuple[str, ...]]] = []
+        self._verdicts: list[Verdict] = []
+        self._keys: list[npt.NDArray[np.uint64]] = []
+        self._hash_key = random_bytes(8).hex()
+        self._figures: list[SheetFigures] = []
+        self._layouts: list[layout.Layout] = []
+        self._filled: Counter[str] = Counter()
+        self._furniture: Counter[str] = Counter()
+        self._projects: set[str] = set()
+        self._rows = 0
+
+    def begin(self, part: Part | None = None) -> SheetFigures:
+        """Begin a sheet."""
+        sheet = part or self._first
+        here = len(self._laid_out)
+        found = SheetFigures(sheet, lambda name: self._texts(name, here, sheet.grid.place))
+        self._figures.append(found)
+        self._layouts.append(sheet.layout)
+        return found
+
+    def furnish(self, furniture: Mapping[str, int]) -> None:
+        """Count rows that are no data."""
+        self._furniture.update(furniture)
+
+    def add(self, part: Part, first: int, last: int, read: int) -> None:
+        """Weigh the data rows from `first` to `last` of a part of the sheet begun last; `read` are known so far."""
+        part = _corrected(part, self._mends)
+        how = self._how
+        chunk = cells.clean(part, first, last, as_of=how.as_of, projects=self._declared.projects)  # 3
+        checks.run(chunk, as_of=how.as_of, schemes=how.rating_schemes)
+        frame = frames.lay_out(chunk, part, self._kind, self._label, how.as_of)
+        figures = self._figures[-1]
+        above = part.grid.first_row - 1
+        figures.add(chunk.rows + above, {name: column.units for name, column in chunk.figures.items()})
+        self._filled.update(chunk.filled)
+        self._several.append(chunk.several)
+        self._verdicts.append(chunk.verdict)
+        if "project" in frame and len(self._projects) < 2:  # noqa: PLR2004  # one, or not one
+            self._projects.update(str(one) for one in frame["project"].dropna().unique() if one)
+        self._keys.append(self._key_of(frame))
+        self._laid_out.add(frame)
+        uses = {use.index for use in part.layout.uses.values()}
+        self._cells.add(pd.DataFrame({str(at): taken(part.grid.columns[at], chunk.rows) for at in sorted(uses)}))
+        self._places.append(bare(part))
+        self._rows += len(chunk)
+        how.progress(Progress(Stage.CHECKING, read=read, checked=self._rows))
+
+    def ended(self) -> TableOutcome:
+        """Say what becomes of the table, all chunks added."""
+        controls = tuple(expectations.controls(self._figures, self._table.amount))
+        amounts = [one.total(self._table.amount) for one in self._figures if self._table.amount in one.names]
+        said = _Said(
+            self._label, self._kind.code, self._declared, self._only_project(), self._how.as_of, self._first,
+            dict(self._furniture), controls, self._rows, self._how.delivery, sum(amounts) if amounts else None,
+        )  # fmt: skip
+        blocked = _blocked(self._layouts, controls, self._filled, self._rows, self._table)  # 5
+        if blocked or not self._rows:
+            return _outcome(said, blocked)
+        judged, starts = self._laid_out.fresh(), [0]
+        for number in range(len(self._laid_out)):
+            frame = self._laid_out.get(number)
+            _basis(  # 4
+                self._verdicts[number], frame, self._several[number], self._kind, self._how.as_of, self._how.basis_of,
+                self._declared,
+            )  # fmt: skip
+            judged.add(frame)
+            starts.append(starts[-1] + len(frame))
+        verdict = Verdict.joined(self._verdicts)
+        self._laid_out, self._verdicts = judged, []
+        self._duplicates(verdict, starts)
+        ordinals = self._ordinals(starts) if "ordinal" in self._kind.fields else None
+        held = Rows(judged, self._cells, self._places, verdict, starts, self._kind, ordinals)
+        if self._mends:
+            held.decide(self._mends)
+        return _decided(said, verdict, held, self._table)
+
+    def _only_project(self) -> str | None:
+        return next(iter(self._projects)) if len(self._projects) == 1 else None
+
+    def _texts(self, name: str, first: int, place: str) -> list[str]:
+        """Give the cells of a column in all rows of one sheet, from the chunk it began with."""
+        found: list[str] = []
+        for number in range(first, len(self._cells)):
+            part = self._places[number]
+            if part.grid.place == place and name in part.layout.uses:
+                found += self._cells.get(number)[str(part.layout.uses[name].index)].str.strip().tolist()
+        return found
+
+    def _key(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Give what makes two rows the same one again; a date that the check names counts by its year."""
+        names = {"subject_id": None, _INSTALMENT: None} | dict.fromkeys(
+            name for check in self._table.checks if isinstance(check, source.Once) for name in check.key
+        )
+        return frame[[name for name in names if name in frame]]
+
+    def _key_of(self, frame: pd.DataFrame) -> "npt.NDArray[np.uint64]":
+        """Hash what rows that may be the same one again have in common: their subject and key but for the instalment.
+
+        Several such rules have no more than the subject in common.
+        """
+        checks_ = [check for check in self._table.checks if isinstance(check, source.Once)]
+        if not checks_:
+            return np.zeros(0, dtype=np.uint64)
+        names = [name for name in checks_[0].key if name in frame and name != _INSTALMENT] if len(checks_) == 1 else []
+        hashes = self._hashed(frame["subject_id"], few=False)
+        for name in names:
+            column = frame[name]
+            column = column.str.slice(0, 4) if name in checks_[0].by_year else column
+            hashes = hashes * _ODD + self._hashed(column, few=True)
+        return hashes
+
+    def _hashed(self, column: "pd.Series[str]", *, few: bool) -> "npt.NDArray[np.uint64]":
+        texts = column.astype("str").fillna("").to_numpy(dtype=object)
+        found: npt.NDArray[np.uint64] = pd.util.hash_array(texts, categorize=few, hash_key=self._hash_key)
+        return found
+
+    def _duplicates(self, verdict: Verdict, starts: Sequence[int]) -> None:
+        """Find the same subject with the same key again, among rows that are records; the first stays.
+
+        Only subjects whose hash occurs twice are looked at, by their cells.
+        """
+        checks_ = [check for check in self._table.checks if isinstance(check, source.Once)]
+        if not checks_:
+            return
+        hashes = np.concatenate(self._keys)
+        self._keys = []
+        ordered = np.sort(hashes)
+        twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        del ordered
+        if not len(twice):
+            return
+        places_ = np.flatnonzero(np.isin(hashes, twice) & ~verdict.rejected)
+        if not len(places_):
+            return
+        looked_at = self._at(places_, starts, self._key)
+        for check in checks_:
+            again = np.zeros(len(verdict.rank), dtype=bool)
+            again[places_] = _again(looked_at, check) & ~verdict.rejected[places_]
+            verdict.mark("DUPLICATE_IN_BATCH", again, check.key[0])
+
+    def _at(
+        self, rows_: "npt.NDArray[np.intp]", starts: Sequence[int], of: Callable[[pd.DataFrame], pd.DataFrame]
+    ) -> pd.DataFrame:
+        """Give rows of the table, by their places in it in order."""
+        found = []
+        for number in range(len(self._laid_out)):
+            here = rows_[np.searchsorted(rows_, starts[number]) : np.searchsorted(rows_, starts[number + 1])]
+            if len(here):
+                found.append(of(self._laid_out.get(number)).iloc[here - starts[number]])
+        return joined(found)
+
+    def _ordinals(self, starts: Sequence[int]) -> "pd.Series[int]":
+        """Number rows that are alike in everything that makes their identity, so that two equal tractors stay two."""
+        names = ["subject_id", *self._kind.identity]
+        whole = self._at(np.arange(starts[-1]), starts, lambda one: one[[name for name in names if name in one]])
+        return (whole.groupby(list(whole), dropna=False, sort=False).cumcount() + 1).astype("Int64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,10 +435,12 @@ class _Said:
     declared: source.Source
     project: str | None
     as_of: date
-    members: Sequence[_Sheet]
+    first: Part
+    furniture: Mapping[str, int]
     controls: tuple[Control, ...]
     rows: int
     delivery: Delivery
+    stated_fen: int | None
 
 
 def _corrected(part: Part, mends: Mends) -> Part:
@@ -250,10 +448,7 @@ def _corrected(part: Part, mends: Mends) -> Part:
 
 
 def _outcome(said: _Said, blocked: str | None, **decided: object) -> TableOutcome:
-    furniture: Counter[str] = Counter()
-    for sheet in said.members:
-        furniture.update(sheet.furniture)
-    first = said.members[0].part
+    first = said.first
     return TableOutcome(
         label=said.label,
         rows=said.rows,
@@ -267,8 +462,9 @@ def _outcome(said: _Said, blocked: str | None, **decided: object) -> TableOutcom
         blocked=blocked,
         unread=first.layout.unread,
         controls=said.controls,
-        furniture=dict(furniture),
-        **decided,  # type: ignore[arg-type]  # the four fields of a decided table, named where they are made
+        stated_fen=said.stated_fen,
+        furniture=said.furniture,
+        **decided,  # type: ignore[arg-type]  # the fields of a decided table, named where they are made
     )
 
 
@@ -277,31 +473,18 @@ def _publisher(declared: source.Source, part: Part) -> str:
     return part.context.publisher or f"{places.county_name(part.context.county)}{declared.publisher}"
 
 
-def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Put the frames of chunks under each other, column by column, taking them apart: no row stands there twice."""
-    names = list(dict.fromkeys(name for part in parts for name in part.columns))
-    whole = {}
-    for name in names:
-        columns = [
-            part.pop(name) if name in part else pd.Series(pd.NA, index=part.index, dtype="str") for part in parts
-        ]
-        whole[name] = pd.concat(columns, ignore_index=True)
-    return pd.DataFrame(whole, copy=False)
-
-
-def _only(column: "pd.Series[str]") -> str | None:
-    found = [str(one) for one in column.dropna().unique() if one]
-    return found[0] if len(found) == 1 else None
-
-
 def _blocked(
-    members: Sequence[_Sheet], controls: Sequence[Control], filled: Mapping[str, int], total: int, table: source.Table
+    layouts: Sequence[layout.Layout],
+    controls: Sequence[Control],
+    filled: Mapping[str, int],
+    total: int,
+    table: source.Table,
 ) -> str | None:
-    if any(sheet.part.layout.side_by_side for sheet in members):
+    if any(one.side_by_side for one in layouts):
         return "TABLES_SIDE_BY_SIDE"
     if not all(control.agrees for control in controls):
         return "TOTAL_MISMATCH"
-    if any(sheet.part.layout.unit_unknown for sheet in members):
+    if any(one.unit_unknown for one in layouts):
         return "UNIT_UNKNOWN"
     if expectations.underfilled(filled, total, table.filled):
         return "EXPECTATION_MISSED"
@@ -326,8 +509,8 @@ def _basis(  # what it rests on is handed in
     basis = np.full(len(frame), Basis(BasisKind.ORGANISATION, declared.legal_basis).text, dtype=object)
     basis[person] = None
     covers = frames.Covers(len(frame))
-    if not kind.consent_required:
-        basis[person] = Basis(BasisKind.STATUTE, kind.legal_basis).text
+    if kind.basis in {BasisKind.PUBLIC, BasisKind.STATUTE}:
+        basis[:] = Basis(kind.basis, kind.legal_basis).text
     elif asked.any():
         numbers, people = pd.factorize(frame.loc[asked, "subject_id"])
         found: list[str | None] = []
@@ -359,25 +542,13 @@ def _texts(bases: Sequence[Basis | None]) -> list[str | None]:
     return np.array([*texts, None], dtype=object)[numbers].tolist() if texts else []
 
 
-def _duplicates(verdict: Verdict, frame: pd.DataFrame, table: source.Table) -> None:
-    """Find the same subject with the same key again, among rows that are records; the first stays.
-
-    A date counts by its year (a household is rated once a year). An instalment tells two rows apart only where both
-    state one.
-    """
-    for check in table.checks:
-        if isinstance(check, source.Once):
-            key = ["subject_id", *(name for name in check.key if name in frame)]
-            records = frame.loc[~verdict.rejected, key]
-            for name in key[1:]:
-                if name in table.columns and table.columns[name].type == "date":
-                    records[name] = records[name].str.slice(0, 4)
-            twice = records.duplicated(keep="first").to_numpy()
-            if _INSTALMENT in records:
-                twice = twice | _instalment_unstated(records)
-            again = np.zeros(len(frame), dtype=bool)
-            again[~verdict.rejected] = twice
-            verdict.mark("DUPLICATE_IN_BATCH", again, check.key[0])
+def _again(records: pd.DataFrame, check: source.Once) -> Mask:
+    """Say which records are there before; an instalment tells two apart only where both state one."""
+    records = records[["subject_id", *(name for name in check.key if name in records)]].copy()
+    for name in set(check.by_year) & set(records):
+        records[name] = records[name].str.slice(0, 4)
+    twice: Mask = records.duplicated(keep="first").to_numpy()
+    return twice | _instalment_unstated(records) if _INSTALMENT in records else twice
 
 
 def _instalment_unstated(records: pd.DataFrame) -> Mask:
@@ -391,58 +562,14 @@ def _instalment_unstated(records: pd.DataFrame) -> Mask:
     return (unstated & rest.duplicated(keep="first") | (before > 0)).to_numpy(dtype=bool)
 
 
-def _ordinals(frame: pd.DataFrame, kind: Kind) -> None:
-    """Number rows that are alike in everything that makes their identity, so that two equal tractors stay two."""
-    alike = ["subject_id", *(name for name in kind.identity if name in frame)]
-    frame["ordinal"] = (frame.groupby(alike, dropna=False, sort=False).cumcount() + 1).astype("Int64")
-
-
-def _decided(said: _Said, verdict: Verdict, frame: pd.DataFrame, kind: Kind, members: Sequence[_Sheet]) -> TableOutcome:
-    table = members[0].part.layout.table
+def _decided(said: _Said, verdict: Verdict, held: "Rows", table: source.Table) -> TableOutcome:
     tally = verdict.tally()
     by_outcome = {end: {code: n for code, n in codes.items() if code} for end, codes in tally.items()}
-    amount = int(frame.loc[verdict.held, table.amount].sum()) if table.amount else None
-    for place, (name, (numbers, texts)) in enumerate(verdict.told().items(), start=2):
-        frame.insert(place, name, cleaning.spread(numbers, texts))
-    unheld = verdict.has("NO_CONSENT")
-    without = frame.loc[unheld & (frame["subject_kind"] == "person"), "subject_id"]
-    kept = frame[~unheld].reset_index(drop=True) if unheld.any() else frame
-    frames.strip(kept, kind)
-    refused = kept["outcome"] == Outcome.REJECTED.value
-    if refused.any():
-        emptied = list(kept.columns[5:])
-        kept[emptied] = kept[emptied].mask(refused)
     return _outcome(
         said,
         None,
         counts={end: sum(codes.values()) for end, codes in tally.items()},
         codes={end: codes for end, codes in by_outcome.items() if codes},
-        amount_fen=amount,
-        frame=kept,
-        quarantined=_quarantined(kept, members),
-        uncovered=tuple(without.unique()),
+        amount_fen=held.amount(table.amount) if table.amount else None,
+        held=held,
     )
-
-
-def _quarantined(frame: pd.DataFrame, members: Sequence[_Sheet]) -> tuple[QuarantinedRow, ...]:
-    found: list[QuarantinedRow] = []
-    to_decide = frame[frame["outcome"] == Outcome.QUARANTINED.value]
-    for sheet in members:
-        grid, uses = sheet.part.grid, sheet.part.layout.uses.values()
-        here = to_decide[to_decide["sheet"] == grid.place]
-        at = here["row_no"].to_numpy() - 1
-        table = sheet.part.layout.table
-        kept = [
-            frames.covered_by(here["covered"], frames.feeds(table, use)) | (use.name in {table.subject, table.party})
-            for use in uses
-        ]
-        columns = [
-            grid.columns[use.index].take(at).reset_index(drop=True).where(keep, "").tolist()
-            for use, keep in zip(uses, kept, strict=True)
-        ]
-        headings = [use.heading for use in uses]
-        marks = here[["row_no", "code", "column"]].itertuples(index=False)
-        for (row_no, code, column), texts in zip(marks, zip(*columns, strict=True), strict=True):
-            cells_ = dict(zip(headings, texts, strict=True))
-            found.append(QuarantinedRow(grid.place, int(row_no), code, column, cells_))
-    return tuple(found)

@@ -178,6 +178,15 @@ def _leading_county(text: str) -> tuple[str, str]:
     return "", text
 
 
+def division_of(text: str, at: date) -> Place:
+    """Resolve a district that a row is about: a code of 6, 9 or 12 digits, or a name that only one district has."""
+    found = by_code(text, at)
+    if found.code or not text.strip():
+        return found
+    named = divisions.county_by_name(text.strip()) or divisions.prefecture_by_name(text.strip())
+    return Place(named.code) if named else UNKNOWN
+
+
 def county_code(name: str) -> str:
     """Give the code of a county by its name; "" when unknown."""
     found = divisions.county_by_name(name) if name else None

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from connectors.normalise import QuarantinedRow
+from connectors.weighed import QuarantinedRow
 from registry.canonical import canonical
 from registry.database import Transaction
 from registry.suites import Suite, seal
@@ -38,6 +38,16 @@ def replace(  # what a sealed row is made of
             plaintext = canonical({"cells": [[heading, text] for heading, text in row.cells.items()]})
             sealed = seal(suite, keys[owner], plaintext, associated_data(batch_id, row.sheet, row.row_no))
             copy.write_row((uuid4(), batch_id, row.sheet, row.row_no, row.code, owner, basis, sealed, now))
+
+
+def kinds_on_consent(tx: Transaction, owners: Collection[UUID]) -> set[str]:
+    """Name the kinds of which quarantined rows of these people rest on consent."""
+    rows = tx.execute(
+        "SELECT DISTINCT b.kind FROM quarantine_row q JOIN batch b USING (batch_id)"
+        " WHERE q.owner_id = ANY(%s) AND q.basis LIKE 'consent:%%' AND b.kind IS NOT NULL",
+        (list(owners),),
+    ).fetchall()
+    return {kind for (kind,) in rows}
 
 
 def forget(tx: Transaction, owners: Collection[UUID], kind: str) -> int:

@@ -5,8 +5,10 @@ The bytes hold people who did not consent, so they lie outside the database, eac
 in between leaves bytes that the next intake of the same file writes again in the same place.
 """
 
+import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -18,6 +20,9 @@ from psycopg.types.json import Jsonb
 from connectors.delivery import BY_COMMAND, Channel, Delivery
 from connectors.errors import BytesDestroyed
 from connectors.events import Event
+from connectors.reading import LONG_BYTES, Source
+from connectors.space import writing
+from connectors.spool import Spool
 from registry import log
 from registry.canonical import JSON
 from registry.database import Transaction
@@ -27,6 +32,8 @@ from registry.store import Sealing
 from registry.suites import hmac_sha256, seal, sha256, sm3, unseal
 
 OPEN_FOR: Final = timedelta(days=30)
+_IN_PIECES: Final = b"QQ2\n"  # begins a file that is sealed in pieces; a suite's mark is another byte
+_PIECE_BYTES: Final = 4 << 20
 _DAY: Final = timedelta(days=1).total_seconds()
 _FILES: Final = (
     "SELECT f.raw_id, f.sha256, f.sm3, f.label, f.destroyed_at IS NOT NULL,"
@@ -56,9 +63,26 @@ class Hashes:
     sm3: bytes
 
 
-def hashes(raw: bytes) -> Hashes:
-    """Hash a file's bytes, before anything reads them."""
-    return Hashes(sha256(raw), sm3(raw))
+def hashes(raw: Source) -> Hashes:
+    """Hash a file's bytes, before anything reads them; a spool has done so while they came."""
+    return Hashes(sha256(raw), sm3(raw)) if isinstance(raw, bytes) else Hashes(raw.sha256, raw.sm3)
+
+
+@contextmanager
+def spooled(path: Path) -> Iterator[Source]:
+    """Read a file, a long one into a spool: what is hashed is what is read later, whatever happens to the file."""
+    if path.stat().st_size <= LONG_BYTES:
+        yield path.read_bytes()
+        return
+    with Spool() as spool, path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            spool.write(piece)
+        yield spool
+
+
+def size_of(raw: Source) -> int:
+    """Say how many bytes a file has."""
+    return len(raw) if isinstance(raw, bytes) else raw.size
 
 
 def raw_id_of(sealing: Sealing, found: Hashes) -> UUID:
@@ -70,6 +94,12 @@ def raw_id_of(sealing: Sealing, found: Hashes) -> UUID:
 def get(tx: Transaction, sm3_of_file: bytes) -> RawFile | None:
     """Find a file by its SM3."""
     found = tx.execute(_FILES + "WHERE f.sm3 = %s", (sm3_of_file,)).fetchone()
+    return _file(found) if found else None
+
+
+def by_id(tx: Transaction, raw_id: UUID) -> RawFile | None:
+    """Find a file by its id."""
+    found = tx.execute(_FILES + "WHERE f.raw_id = %s", (raw_id,)).fetchone()
     return _file(found) if found else None
 
 
@@ -115,15 +145,29 @@ def record(tx: Transaction, file: RawFile, size: int, *, now: datetime) -> None:
     log.append(tx, [log.Entry(event=Event.FILE_RECEIVED.value, at=now, actor="system", fields=fields)])
 
 
-def keep(folder: Path, sealing: Sealing, raw_id: UUID, raw: bytes, *, now: datetime) -> None:
-    """Seal a file's bytes into the folder, durably, under a key that is durable before."""
+def keep(folder: Path, sealing: Sealing, raw_id: UUID, raw: Source, *, now: datetime) -> None:
+    """Seal a file's bytes into the folder, piece by piece and durably, under a key that is durable before.
+
+    Raises:
+        StorageFull: there is no space left; nothing of it stays.
+    """
     key = sealing.keys.ensure([raw_id], now=now)[raw_id]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = _path(folder, raw_id)
     draft = path.with_suffix(".part")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(seal(sealing.suite, key, raw, raw_id.bytes))
+    with (
+        writing(draft),
+        os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
+        io.BytesIO(raw) if isinstance(raw, bytes) else raw.open() as text,
+    ):
+        file.write(_IN_PIECES)
+        number, piece, ended = 0, text.read(_PIECE_BYTES), False
+        while not ended:
+            after = text.read(_PIECE_BYTES)
+            ended = not after
+            sealed = seal(sealing.suite, key, piece, _place(raw_id, number, last=ended))
+            file.write(len(sealed).to_bytes(4) + sealed)
+            number, piece = number + 1, after
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
@@ -134,19 +178,62 @@ def keep(folder: Path, sealing: Sealing, raw_id: UUID, raw: bytes, *, now: datet
         os.close(directory)
 
 
+def _place(raw_id: UUID, number: int, *, last: bool) -> bytes:
+    """Bind a piece to its file, its place and to being the last one: none can be moved, left out or cut off."""
+    return b"piece|" + raw_id.bytes + number.to_bytes(8) + bytes([last])
+
+
 def read(folder: Path, sealing: Sealing, file: RawFile) -> bytes:
-    """Open a file's bytes.
+    """Open a file's bytes, all at once.
 
     Raises:
         BytesDestroyed: they are gone, or their key is.
         SealBroken: they were changed.
     """
+    return b"".join(pieces(folder, sealing, file))
+
+
+def opened(folder: Path, sealing: Sealing, file: RawFile) -> Source:
+    """Open a file's bytes; those of a long one come in a spool.
+
+    Raises:
+        BytesDestroyed: they are gone, or their key is.
+        SealBroken: they were changed.
+    """
+    with suppress(FileNotFoundError):
+        if _path(folder, file.raw_id).stat().st_size > LONG_BYTES:
+            spool = Spool()
+            for piece in pieces(folder, sealing, file):
+                spool.write(piece)
+            return spool
+    return read(folder, sealing, file)
+
+
+def pieces(folder: Path, sealing: Sealing, file: RawFile) -> Iterator[bytes]:
+    """Open a file's bytes piece by piece; one of before pieces is one piece.
+
+    Raises:
+        BytesDestroyed: they are gone, or their key is.
+        SealBroken: they were changed; nothing of the file counts then.
+    """
     try:
         key = sealing.keys.get([file.raw_id])[file.raw_id]
-        sealed = _path(folder, file.raw_id).read_bytes()
+        sealed = _path(folder, file.raw_id).open("rb")
     except (KeyMissing, FileNotFoundError) as error:
         raise BytesDestroyed("the bytes of this raw file are gone; ask the source again") from error
-    return unseal(key, sealed, file.raw_id.bytes)
+    with sealed:
+        if sealed.read(len(_IN_PIECES)) != _IN_PIECES:
+            sealed.seek(0)
+            yield unseal(key, sealed.read(), file.raw_id.bytes)
+            return
+        length, number = sealed.read(4), 0
+        while True:
+            piece = sealed.read(int.from_bytes(length))
+            length = sealed.read(4)
+            yield unseal(key, piece, _place(file.raw_id, number, last=not length))
+            if not length:
+                return
+            number += 1
 
 
 def destroy(tx: Transaction, folder: Path, sealing: Sealing, file: RawFile, *, now: datetime) -> None:

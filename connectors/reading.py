@@ -14,11 +14,15 @@ Not here: headers, units, totals (layout); what a text means (cleaning).
 import codecs
 import csv
 import io
+import lzma
 import re
+import struct
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
+from typing import BinaryIO, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,15 +31,24 @@ import pyarrow as pa
 import pyarrow.csv
 from python_calamine import CalamineError, CalamineWorkbook
 
-from connectors import bounds, legacy
+from connectors import bounds, legacy, ndjson
 from connectors.errors import FileUnreadable
+from connectors.spool import Spool
 
 Mask = npt.NDArray[np.bool_]
+Source: TypeAlias = bytes | Spool
+LONG_BYTES: Final = 24 << 20  # of a text; a longer one is read and judged block by block
 
+_HEAD_BYTES = 64 << 10
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+# what zipfile raises over a broken, locked or oddly packed part, besides its own error
+_BROKEN = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError,
+    NotImplementedError, RuntimeError, ValueError, LookupError, struct.error,
+)  # fmt: skip
 _OTHER_KINDS = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"{", b"<", b"Rar!", b"7z\xbc\xaf")
-_TABLE_SUFFIXES = (".xls", ".xlsx", ".csv", ".et")
+_TABLE_SUFFIXES = (".xls", ".xlsx", ".csv", ".et", ndjson.SUFFIX)
 _BLOCK_BYTES = 8 << 20
 _WIDEST_ROW_CELLS = 512
 _PROBE_CHARACTERS = 20_000
@@ -54,6 +67,7 @@ class Grid:
     numbers: tuple[Mask | None, ...]
     merged: tuple[tuple[int, int, int, int], ...] = ()
     number: int = 1
+    first_row: int = 1
 
     @property
     def place(self) -> str:
@@ -70,26 +84,31 @@ class Grid:
         return [str(column.iloc[index]).strip() for column in self.columns]
 
 
-def is_table(raw: bytes, name: str = "") -> bool:
+def is_table(raw: Source, name: str = "") -> bool:
     """Say whether bytes can be a workbook or a delimited text; pictures, PDF, JSON and markup are not.
 
     A file whose name says that it is one is taken at its word: what it holds instead is FILE_UNREADABLE, not passed
     over.
     """
-    if raw and name.lower().endswith(_TABLE_SUFFIXES):
+    if _size(raw) and name.lower().endswith(_TABLE_SUFFIXES):
         return True
-    head = raw.lstrip()[:8]
+    start = _head(raw)
+    head = start.lstrip()[:8]
     if not head or head.startswith(_OTHER_KINDS):
         return False
-    return raw.startswith((_ZIP, _OLE, *_UTF_16)) or b"\x00" not in raw[:512]
+    return start.startswith((_ZIP, _OLE, *_UTF_16)) or b"\x00" not in start[:512]
 
 
-def read(raw: bytes) -> list[Grid]:
+def read(raw: bytes, name: str = "") -> list[Grid]:
     """Read every sheet of a workbook, or the one grid of a text; sheets without any cell are left out.
 
     Raises:
         FileUnreadable: a workbook that is broken or locked, text that is neither UTF-8 nor GB18030, or no table at all.
     """
+    if ndjson.is_ndjson(name):
+        bounds.check_file(raw)
+        columns = ndjson.columns(io.BytesIO(raw))
+        return [Grid("", columns, (None,) * len(columns))] if columns else []
     if raw.strip() and not is_table(raw):
         raise FileUnreadable("a picture, PDF, JSON or markup under a table's name")
     bounds.check_file(raw)
@@ -100,32 +119,85 @@ def read(raw: bytes) -> list[Grid]:
 # ---- text -----------------------------------------------------------------------------------------------------------
 
 
+def is_long(raw: Source, name: str = "") -> bool:
+    """Say whether a file is a text too long to be laid out whole: read it block by block (`blocks`)."""
+    if isinstance(raw, bytes) and len(raw) <= LONG_BYTES:
+        return False
+    head = _head(raw)
+    return not (
+        ndjson.is_ndjson(name) or head[:4] == _ZIP or head[:8] == _OLE or head.lstrip().startswith(_OTHER_KINDS)
+    )
+
+
+def blocks(raw: Source) -> Iterator[Grid]:
+    """Read a text block by block, each a grid of some ten thousand rows that knows its first row.
+
+    Raises:
+        FileUnreadable: as `read`, also after blocks have been given: then none of them count.
+    """
+    bounds.check_text(_size(raw))
+    with _opened(raw) as text:
+        encoding = _encoding(text)
+    try:
+        with _opened(raw) as text:
+            delimiter, width = _shape(_utf8(text, encoding))
+        if width:
+            with _opened(raw) as text:
+                yield from _split(_utf8(text, encoding), delimiter, width)
+    except (UnicodeError, csv.Error) as error:
+        raise FileUnreadable("the text is neither UTF-8 nor GB18030, or no table") from error
+
+
+def _head(raw: Source) -> bytes:
+    if isinstance(raw, bytes):
+        return raw[:_HEAD_BYTES]
+    with raw.open() as text:
+        return text.read(_HEAD_BYTES)
+
+
+def _size(raw: Source) -> int:
+    return len(raw) if isinstance(raw, bytes) else raw.size
+
+
+def _opened(raw: Source) -> BinaryIO:
+    return io.BytesIO(raw) if isinstance(raw, bytes) else raw.open()
+
+
 def encoding_of(raw: bytes) -> str:
     """Name the encoding to read a text in: by BOM, else UTF-8 if the bytes are strictly that, else GB18030."""
-    if raw.startswith(_UTF_16):
-        return "utf-16"
+    return _encoding(io.BytesIO(raw))
+
+
+def _encoding(text: BinaryIO) -> str:
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
-    view = memoryview(raw)
+    piece = text.read(_BLOCK_BYTES)
+    if piece.startswith(_UTF_16):
+        return "utf-16"
     try:
-        for start in range(0, len(raw), _BLOCK_BYTES):
-            decoder.decode(view[start : start + _BLOCK_BYTES])
+        while piece:
+            decoder.decode(piece)
+            piece = text.read(_BLOCK_BYTES)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return "gb18030"
     return "utf-8"
 
 
-def _utf8(raw: bytes, encoding: str) -> io.RawIOBase | io.BytesIO:
-    """Open a text as UTF-8 without its BOM."""
-    return io.BytesIO(raw.removeprefix(codecs.BOM_UTF8)) if encoding == "utf-8" else _Recoded(raw, encoding)
+def _utf8(text: BinaryIO, encoding: str) -> "BinaryIO | _Recoded":
+    """Read a text as UTF-8 without its BOM."""
+    if encoding != "utf-8":
+        return _Recoded(text, encoding)
+    if text.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+        text.seek(0)
+    return text
 
 
 class _Recoded(io.RawIOBase):
     """A text's bytes as UTF-8, recoded block by block, so that a long file never stands in memory twice."""
 
-    def __init__(self, raw: bytes, encoding: str) -> None:
+    def __init__(self, text: BinaryIO, encoding: str) -> None:
         super().__init__()
-        self._raw, self._at = memoryview(raw), 0
+        self._text, self._ended = text, False
         self._decoder = codecs.getincrementaldecoder(encoding)("strict")
 
     def readable(self) -> bool:
@@ -135,53 +207,91 @@ class _Recoded(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Read at most `size` bytes, at least one unless the text has ended. Two bytes become three at most."""
         piece = ""
-        while not piece and self._at <= len(self._raw):
-            end = len(self._raw) + 1 if size < 0 else self._at + max(size // 2, 1)
-            piece = self._decoder.decode(self._raw[self._at : end], final=end > len(self._raw))
-            self._at = end
+        while not piece and not self._ended:
+            taken = self._text.read(size if size < 0 else max(size // 2, 1))
+            self._ended = size < 0 or not taken
+            piece = self._decoder.decode(taken, final=self._ended)
         return piece.encode()
+
+
+def _shape(text: "BinaryIO | _Recoded") -> tuple[str, int]:
+    """Find the delimiter of a text, and how many cells its first rows have at most."""
+    head = (text.read(4 * _PROBE_CHARACTERS) or b"").decode(errors="ignore")[:_PROBE_CHARACTERS]
+    delimiter = max(",\t;|", key=lambda mark: (head.count(mark), mark == ","))
+    width = max((len(cells) for cells in csv.reader(io.StringIO(head), delimiter=delimiter)), default=0)
+    return delimiter, min(width, _WIDEST_ROW_CELLS)
 
 
 def _text(raw: bytes) -> Grid:
     encoding = encoding_of(raw)
     try:
-        probe = _utf8(raw, encoding).read(4 * _PROBE_CHARACTERS) or b""
-        head = probe.decode(errors="ignore")[:_PROBE_CHARACTERS]
-        delimiter = max(",\t;|", key=lambda mark: (head.count(mark), mark == ","))
-        width = max((len(cells) for cells in csv.reader(io.StringIO(head), delimiter=delimiter)), default=0)
+        delimiter, width = _shape(_utf8(io.BytesIO(raw), encoding))
         if not width:
             return Grid("", (), ())
-        return _delimited(_utf8(raw, encoding), delimiter, min(width, _WIDEST_ROW_CELLS))
+        return _delimited(_utf8(io.BytesIO(raw), encoding), delimiter, width)
     except (UnicodeError, csv.Error) as error:
         raise FileUnreadable("the text is neither UTF-8 nor GB18030, or no table") from error
 
 
-def _delimited(text: io.RawIOBase | io.BytesIO, delimiter: str, width: int) -> Grid:
-    """Read with Arrow; rows of another length than `width` are set aside by it and put back in their places."""
-    odd: list[tuple[int, str]] = []
+class _Splitting:
+    """How Arrow splits a text: all cells are texts; rows of another length than `width` are set aside in `odd`."""
 
-    def set_aside(row: pyarrow.csv.InvalidRow) -> str:
-        odd.append((row.number - 1, row.text))
+    def __init__(self, delimiter: str, width: int) -> None:
+        self.names = [str(index) for index in range(width)]
+        self.odd: list[tuple[int, str]] = []
+        self.options = {
+            "read_options": pyarrow.csv.ReadOptions(
+                column_names=self.names, use_threads=False, block_size=_BLOCK_BYTES
+            ),
+            "parse_options": pyarrow.csv.ParseOptions(
+                delimiter=delimiter,
+                newlines_in_values=True,
+                ignore_empty_lines=False,
+                invalid_row_handler=self._set_aside,
+            ),
+            "convert_options": pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(self.names, pa.large_string()), strings_can_be_null=False
+            ),
+        }
+
+    def _set_aside(self, row: pyarrow.csv.InvalidRow) -> str:
+        self.odd.append((row.number - 1, row.text))
         return "skip"
 
-    names = [str(index) for index in range(width)]
+
+def _delimited(text: "BinaryIO | _Recoded", delimiter: str, width: int) -> Grid:
+    """Read with Arrow; rows that it has set aside are put back in their places."""
+    how = _Splitting(delimiter, width)
     try:
-        table = pyarrow.csv.read_csv(
-            text,
-            read_options=pyarrow.csv.ReadOptions(column_names=names, use_threads=False, block_size=_BLOCK_BYTES),
-            parse_options=pyarrow.csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=set_aside
-            ),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False
-            ),
-        )
+        table = pyarrow.csv.read_csv(text, **how.options)
     except (pa.ArrowException, MemoryError) as error:
         raise FileUnreadable("the delimited text cannot be split into rows") from error
-    columns = [_series(table.column(name)) for name in names]
+    return _laid_out([_series(table.column(name)) for name in how.names], how.odd, delimiter, 0)
+
+
+def _split(text: "BinaryIO | _Recoded", delimiter: str, width: int) -> Iterator[Grid]:
+    """Read with Arrow block by block; the rows set aside are put back into the block that they stood in."""
+    how, above = _Splitting(delimiter, width), 0
+    try:
+        with pyarrow.csv.open_csv(text, **how.options) as blocks_:
+            for block in blocks_:
+                odd: list[tuple[int, str]] = []
+                while how.odd and how.odd[0][0] <= above + block.num_rows + len(odd):
+                    odd.append(how.odd.pop(0))
+                columns = [_series(pa.chunked_array([block.column(name)])) for name in how.names]
+                grid = _laid_out(columns, odd, delimiter, above)
+                above += grid.height
+                yield grid
+    except (pa.ArrowException, MemoryError) as error:
+        raise FileUnreadable("the delimited text cannot be split into rows") from error
+    if how.odd:
+        yield _laid_out([pd.Series([], dtype="str") for _ in how.names], how.odd, delimiter, above)
+
+
+def _laid_out(columns: list[pd.Series], odd: Sequence[tuple[int, str]], delimiter: str, above: int) -> Grid:
     if odd:
-        columns = _put_back(columns, [(number, *_cells(line, delimiter)) for number, line in odd])
-    return Grid("", tuple(columns), (None,) * len(columns))
+        columns = _put_back(columns, [(number - above, *_cells(line, delimiter)) for number, line in odd])
+    return Grid("", tuple(columns), (None,) * len(columns), first_row=above + 1)
 
 
 def _cells(text: str, delimiter: str) -> list[str]:
@@ -228,8 +338,12 @@ def _workbook(raw: bytes) -> list[Grid]:
             rows = sheet.to_python(skip_empty_area=False)
             merged = tuple((*first, *last) for first, last in (sheet.merged_cell_ranges or ()))
             grids.append(_grid(name, rows, merged, errors.get(name, {})))
-    except (CalamineError, zipfile.BadZipFile, OSError) as error:
+    except (CalamineError, *_BROKEN) as error:
         raise FileUnreadable("the workbook is broken, locked or of a kind that no reader knows") from error
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":  # what the reader's own language calls a broken index
+            raise FileUnreadable("the workbook is broken in a way that its reader gives up on") from error
+        raise
     return grids
 
 

@@ -126,9 +126,13 @@ def fill_down(grid: Grid, layout: Layout) -> Grid:
     return replace(grid, columns=tuple(columns), numbers=tuple(numbers))
 
 
-def body(grid: Grid, layout: Layout) -> Body:
-    """Sort the rows below the header."""
-    start = layout.last_header_row + 1
+def body(grid: Grid, layout: Layout, sorter: "Sorter | None" = None) -> Body:
+    """Sort the rows below the header. Of a block that goes on behind it, give the `sorter` of the first block.
+
+    Indices are those of the grid, those of control rows are of the sheet.
+    """
+    above = grid.first_row - 1
+    start = 0 if above else layout.last_header_row + 1
     plain: Mask = np.zeros(grid.height, dtype=bool)
     for name in (layout.table.subject, layout.table.party):
         if name in layout.uses:
@@ -136,9 +140,10 @@ def body(grid: Grid, layout: Layout) -> Body:
                 grid.columns[layout.uses[name].index].str.match(_IDENTIFIER_LIKE).to_numpy(dtype=bool, na_value=False)
             )
     plain[:start] = False
-    sort = _Sorter(grid, layout)
+    sort = sorter or Sorter(grid, layout)
     odd_data: list[int] = []
-    controls = [control for index in range(layout.first_header_row) if (control := _announced(index, grid.row(index)))]
+    preamble = range(0 if above else layout.first_header_row)
+    controls = [control for index in preamble if (control := _announced(index, grid.row(index)))]
     furniture: dict[str, int] = {}
     for index in np.flatnonzero(~plain[start:]) + start:
         cells = grid.row(int(index))
@@ -146,7 +151,7 @@ def body(grid: Grid, layout: Layout) -> Body:
         if what == "data":
             odd_data.append(int(index))
         elif what == "total":
-            controls.append(sort.control(int(index), cells))
+            controls.append(sort.control(above + int(index), cells))
         else:
             furniture[what] = furniture.get(what, 0) + 1
     plain[odd_data] = True
@@ -174,10 +179,11 @@ def label_of(cell: str) -> re.Match[str] | None:
     return _TOTAL.fullmatch(text) if len(text) <= _LONGEST_LABEL and not text[:1].isdigit() else None
 
 
-class _Sorter:
-    """Says what a row without an identifier is."""
+class Sorter:
+    """Says what a row without an identifier is, by the header of its sheet."""
 
     def __init__(self, grid: Grid, layout: Layout) -> None:
+        """Take the grid that has the header."""
         header = [spread(grid, at) for at in range(layout.first_header_row, layout.last_header_row + 1)]
         uses, table = layout.uses.values(), layout.table
         heads = ["".join(map(squeezed, column)) for column in zip(*header, strict=True)]

@@ -3,6 +3,7 @@
 Findings may come in any order; the register's order decides (connectors.codes). Rows and codes only, no values.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -71,6 +72,22 @@ class Verdict:
             "code": (self.rank.astype(np.intp), NAMES),
             "column": (self.column.astype(np.intp) % (len(self.column_names) + 1), [*self.column_names, ""]),
         }
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Verdict]") -> "Verdict":
+        """Put the verdicts of chunks behind each other."""
+        whole = cls(0)
+        names = list(dict.fromkeys(name for part in parts for name in part.column_names))
+        moved = [np.array([*map(names.index, part.column_names), -1], dtype=np.int16)[part.column] for part in parts]
+        whole.rank, whole.column = np.concatenate([part.rank for part in parts]), np.concatenate(moved)
+        whole.column_names = names
+        return whole
+
+    def part(self, first: int, last: int) -> "Verdict":
+        """Give the verdict over some rows; what is held against them there is held here."""
+        some = Verdict(0)
+        some.rank, some.column, some.column_names = self.rank[first:last], self.column[first:last], self.column_names
+        return some
 
     def extend(self, other: "Verdict") -> None:
         """Put the verdict of the chunk that follows behind this one."""

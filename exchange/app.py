@@ -19,8 +19,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
-from exchange import audit_api, consents_api, journal, lender_api, log_api
-from exchange.envelope import ClosedDoors, Envelope, Public
+from connectors.errors import StorageFull
+from exchange import agency_api, audit_api, consents_api, journal, lender_api, log_api, notices_api, sources_api
+from exchange.agency_api.uploads import UPLOAD_BYTES, UPLOADS_PATH
+from exchange.envelope import ClosedDoors, Envelope, Limits, Public
 from exchange.errors import ExchangeError, OutOfService
 from exchange.gate import Gate
 from exchange.home import Home, Mode
@@ -89,6 +91,9 @@ def create_app(home: Home) -> FastAPI:
         consents_api.build_router,
         audit_api.build_router,
         log_api.build_router,
+        sources_api.build_router,
+        agency_api.build_router,
+        notices_api.build_router,
     ):
         app.include_router(build_router(home))
     app.include_router(endpoints.build_router(profile, keys))
@@ -104,7 +109,7 @@ def create_app(home: Home) -> FastAPI:
         metrics=metrics,
         mode=mode,
         public=public_of(profile),
-        most_body_bytes=MAX_BODY_BYTES,
+        limits=Limits(MAX_BODY_BYTES, UPLOAD_BYTES, "PATCH", f"{UPLOADS_PATH}/"),
     )
     return app
 
@@ -182,6 +187,7 @@ def _handle_errors(app: FastAPI, issuer: str) -> None:
 
     @app.exception_handler(DatabaseUnavailable)
     @app.exception_handler(psycopg.OperationalError)
+    @app.exception_handler(StorageFull)
     async def unreachable(_: Request, __: Exception) -> Response:
         return response(tell(issuer, "out-of-service"))
 

@@ -93,6 +93,12 @@ def note_reading(tx: Transaction, actor: str, filters: Filters, count: int, *, a
     log.append(tx, [log.Entry(event=Event.AUDIT_READ, at=at, actor=actor, fields=fields)])
 
 
+def note_counting(tx: Transaction, actor: str, as_of: datetime, count: int, *, at: datetime) -> None:
+    """Write to the log that somebody read how many findings stood at a moment."""
+    fields: dict[str, Any] = {"as_of": rfc3339(as_of), "findings": count}
+    log.append(tx, [log.Entry(event=Event.FINDINGS_READ, at=at, actor=actor, fields=fields)])
+
+
 def _where(filters: Filters) -> tuple[list[str], list[Any]]:
     tests: Sequence[tuple[str, Any]] = (
         ("e.actor = %s", filters.actor),

@@ -1,4 +1,4 @@
-"""The regulators' door: read the trail. Read-only scope, read-only routes."""
+"""The regulators' door: read the trail, count findings. Read-only scope, read-only routes."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime, BaseModel, Field
 
-from exchange import audit, problems
+from exchange import audit, findings, problems
 from exchange.home import Home
 from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
@@ -39,6 +39,22 @@ class AuditPage(BaseModel):
     next_cursor: str | None = None
 
 
+class FindingCount(BaseModel):
+    """How many records of a class, from an agency, stood at fault under one consistency rule."""
+
+    rule: str = Field(examples=["X02"])
+    agency: str
+    class_code: str = Field(examples=["SUBSIDY"])
+    findings: int
+
+
+class FindingCounts(BaseModel):
+    """Findings that stood at a moment. What intake itself remarks on, by code, is in the entries of its batches."""
+
+    as_of: datetime
+    counts: list[FindingCount]
+
+
 def build_router(home: Home) -> APIRouter:
     """Build the regulators' routes over an installation."""
     router = APIRouter(prefix="/audit/v1", tags=["regulator"])
@@ -65,5 +81,18 @@ def build_router(home: Home) -> APIRouter:
             page = audit.read(tx, filters, limit=limit, cursor=cursor, policy=home.keyring.policy())
             audit.note_reading(tx, caller.client_id, filters, len(page.events), at=clock.now())
         return AuditPage.model_validate({"events": page.events, "next_cursor": page.next_cursor})
+
+    @router.get("/findings", summary="Count findings", responses=problems.responses(401, 403, 422))
+    def findings_at(
+        caller: Annotated[Caller, Depends(require(Scope.AUDIT_READ))], at: AwareDatetime | None = None
+    ) -> FindingCounts:
+        """Count what the consistency rules found, as it stood at a moment. That it was read is an entry as well."""
+        now = clock.now()
+        as_of = now if at is None else at
+        with home.database.transaction() as tx:
+            counted = findings.counts(tx, as_of)
+            audit.note_counting(tx, caller.client_id, as_of, len(counted), at=now)
+        rows = [FindingCount(rule=r, agency=a, class_code=c, findings=n) for r, a, c, n in counted]
+        return FindingCounts(as_of=as_of, counts=rows)
 
     return router

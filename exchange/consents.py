@@ -2,7 +2,8 @@
 
 `consent` never sees an identifier and never touches records; here the two are put together, in one transaction:
 
-  * a consent is recorded under the subject's random id, which is made if need be
+  * a consent is recorded under the subject's random id, which is made if need be, and with it the subject's
+    identifier, sealed, so that sources can be asked about those who consented and nobody else
   * a withdrawal freezes, in its own transaction, the records that no other consent of the subject covers any more;
     they are shown to nobody from that commit on, and shredded when the time for corrections is over (`jobs`)
   * what no consent covers is looked for among all subjects as well, in case a freezing was missed (`jobs`)
@@ -15,16 +16,17 @@ from datetime import date, datetime
 from uuid import UUID
 
 from connectors import quarantine, reading
-from consent import importing, ledger
+from consent import covering, importing, ledger
 from consent.errors import Fault, RegisterUnreadable, TermsRefused
 from consent.evidence import Channel
 from consent.importing import ImportReport
 from consent.record import Consent, NewConsent
 from consent.register import GUARDIAN_UNTIL_AGE
+from exchange import findings
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth import clients
-from registry import catalogue, clock, store
+from registry import catalogue, clock, identifying, store
 from registry.basis import Basis, BasisKind
 from registry.database import Transaction
 from registry.identifiers import Identifier, ResidentId, years_between
@@ -39,9 +41,12 @@ def import_register(home: Home, rows: Sequence[Mapping[str, str]], *, actor: str
     """Record a consent register (授权台账), row by row; the same register again changes nothing."""
     now = clock.now()
     with home.database.transaction() as tx:
+        people: dict[UUID, Identifier] = {}
 
         def subjects(identifiers: Sequence[Identifier]) -> Mapping[str, UUID]:
-            return store.ensure_subjects(tx, home.keyring, identifiers, now=now)
+            found = store.ensure_subjects(tx, home.keyring, identifiers, now=now)
+            people.update((found[identifier.text], identifier) for identifier in identifiers)
+            return found
 
         report = importing.import_register(
             tx,
@@ -53,6 +58,8 @@ def import_register(home: Home, rows: Sequence[Mapping[str, str]], *, actor: str
             registered=clients.organisations(tx),
         )
         _freeze_uncovered(tx, report.subjects, now=now)
+        agreed = {subject_id: people[subject_id] for subject_id in report.subjects}
+        identifying.remember(tx, home.sealing, agreed, now=now)
         return report
 
 
@@ -72,7 +79,9 @@ def grant(home: Home, identifier: Identifier, new: NewConsent, *, actor: str) ->
         store.hold_subjects(tx, [subject_id])
         mine = replace(new, subject_id=subject_id)
         ledger.refuse_replayed(tx, mine)
-        return ledger.create(tx, mine, home.keyring, now, actor=actor)
+        consent = ledger.create(tx, mine, home.keyring, now, actor=actor)
+        identifying.remember(tx, home.sealing, {subject_id: identifier}, now=now)
+        return consent
 
 
 def withdraw(home: Home, consent_id: str, channel: Channel, *, actor: str, recipient: str | None = None) -> Consent:
@@ -125,12 +134,13 @@ def _freeze_uncovered(tx: Transaction, subjects: Collection[UUID], *, now: datet
     if subjects:
         store.hold_subjects(tx, subjects)
     today = clock.beijing_day(now)
-    for kind in catalogue.current().kinds.values():
-        if kind.consent_required and subjects:
-            covered = ledger.covering(tx, subjects, kind.code, today)
-            bare = [one for one in subjects if one not in covered]
-            store.freeze(tx, bare, kind.code, now=now)
-            quarantine.forget(tx, bare, kind.code)
+    held = store.kinds_on_consent(tx, subjects) | quarantine.kinds_on_consent(tx, subjects) if subjects else set[str]()
+    for kind in sorted(held & catalogue.current().kinds.keys()):
+        covered = covering.covering(tx, subjects, kind, today)
+        bare = [one for one in subjects if one not in covered]
+        store.freeze(tx, bare, kind, now=now)
+        quarantine.forget(tx, bare, kind)
+    findings.forget_frozen(tx, subjects, now=now)
 
 
 def basis_of(home: Home, kind: str, identifiers: Sequence[str], at: date) -> list[Basis | None]:
@@ -146,7 +156,7 @@ def basis_of(home: Home, kind: str, identifiers: Sequence[str], at: date) -> lis
     with home.database.transaction() as tx:
         for first in range(0, len(people), _PEOPLE_AT_ONCE):
             subjects = store.lookup(tx, home.keyring, people[first : first + _PEOPLE_AT_ONCE])
-            covered = ledger.covering(tx, list(subjects.values()), kind, at)
+            covered = covering.covering(tx, list(subjects.values()), kind, at)
             fields = {items: _fields(items) for items in {cover.items for cover in covered.values()}}
             held |= {
                 text: Basis(BasisKind.CONSENT, cover.consent_id, fields[cover.items])

@@ -9,6 +9,7 @@ ExchangeError
 │   └── ScopeMissing        the token is good but does not reach this door
 ├── RequestRefused          the request cannot be taken as it stands; who calls must correct it
 ├── KeyRefused              a public key that a client may not register or use; whoever registers it must correct it
+├── RulesRefused            the declared consistency rules cannot be carried out; whoever wrote them must correct them
 └── OutOfService            a part this needs cannot be reached; the operator must act, who calls may come again
 
 Messages are fixed sentences. They never repeat what was sent: it may be somebody's identifier.
@@ -60,6 +61,10 @@ class RequestRefused(ExchangeError):
 
 class KeyRefused(ExchangeError):
     """A public key of a kind, size or form that is not accepted."""
+
+
+class RulesRefused(ExchangeError):
+    """Consistency rules that are not understood, or that name a kind, a field or a code which does not exist."""
 
 
 class OutOfService(ExchangeError):

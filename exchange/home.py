@@ -15,6 +15,7 @@ from pathlib import Path
 
 import orjson
 
+from connectors.executors import IN_PROCESS, Dask, Processes, Workers
 from exchange.settings import Settings
 from registry import clock, schema
 from registry.database import Database
@@ -84,6 +85,14 @@ class Home:
         }
 
     @property
+    def workers(self) -> Workers:
+        """Who seals the records of an intake of many rows, as the settings say."""
+        told = self.settings
+        if told.dask_scheduler and told.dask_ca and told.dask_certificate and told.dask_key:
+            return Dask(told.dask_scheduler, told.dask_ca, told.dask_certificate, told.dask_key)
+        return Processes(told.intake_processes) if told.intake_processes else IN_PROCESS
+
+    @property
     def sealing(self) -> Sealing:
         """What the store needs to seal with."""
         return Sealing(self.datakeys, self.keyring, intl)
@@ -92,6 +101,11 @@ class Home:
     def raw(self) -> Path:
         """Where sealed raw files lie while they are open for correction."""
         return self.settings.home / "raw"
+
+    @property
+    def uploads(self) -> Path:
+        """Where the sealed chunks of uploads lie until intake has them."""
+        return self.settings.home / "uploads"
 
 
 def make(settings: Settings, installation: Installation) -> None:

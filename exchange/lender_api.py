@@ -29,9 +29,11 @@ from exchange.oauth.scopes import Scope
 from exchange.release import Ask, AskAgain, Outcome, Permitted, Refused, response_bytes
 from registry import catalogue, profile
 from registry.canonical import canonical
+from registry.catalogue import Catalogue, DataClass, Kind
 from registry.errors import CanonicalError, CatalogueError, MalformedIdentifier
 from registry.identifiers import CreditCode, Identifier, ResidentId, SubjectKind, normalise, parse_identifier
 from registry.profile import Claim
+from registry.suites import sha256_hex
 
 RETRY_AFTER_SECONDS: Final = 1  # the log is sequenced within a second
 _IDEMPOTENCY_KEY: Final = "Idempotency-Key"
@@ -204,6 +206,57 @@ def read_ask(request: Request, query: QueryModel, identifier: Identifier, body: 
     )
 
 
+@lru_cache(maxsize=1)  # the catalogue is one as long as the process lives
+def _catalogue_page(known: Catalogue) -> tuple[bytes, str]:
+    """Write the catalogue as lenders see it, and the tag by which they ask whether it has changed."""
+    body = orjson.dumps(
+        {
+            "version": known.version,
+            "versions": list(catalogue.versions()),
+            "classes": [_class_shown(one) for one in known.classes.values()],
+            "kinds": [_kind_shown(one) for one in known.kinds.values()],
+        }
+    )
+    return body, f'"{sha256_hex(body)[:32]}"'
+
+
+def _class_shown(one: DataClass) -> dict[str, Any]:
+    return {
+        "class": one.code,
+        "since": one.since,
+        "title": dict(one.titles),
+        "provider": one.provider,
+        "update_frequency": one.frequency,
+        "quality": one.quality,
+        "sharing": one.sharing,
+        "platform_id": one.platform_id,
+        "exemption": one.exemption or None,
+        "charge": one.charge,
+    }
+
+
+def _kind_shown(kind: Kind) -> dict[str, Any]:
+    return {
+        "kind": kind.code,
+        "class": kind.class_code,
+        "title": dict(kind.titles),
+        "subject": sorted(kind.subject),
+        "sensitivity": kind.sensitivity,
+        "basis": kind.basis.value,
+        "legal_basis": kind.legal_basis,
+        "consent_required": kind.consent_required,
+        "purposes": sorted(kind.purposes),
+        "retention": kind.retention,
+        "freshness_days": kind.freshness_days,
+        "items": [
+            {"item": f"{kind.code}.{name}", "type": f.type, "unit": f.unit, "zh": f.zh, "en": f.en, "w": f.w}
+            | ({"values": list(f.values)} if f.values else {})
+            for name, f in kind.fields.items()
+            if f.lender_visible
+        ],
+    }
+
+
 @lru_cache(maxsize=256)  # lenders ask for the same again and again; the catalogue is one as long as the process lives
 def _expanded(codes: tuple[str, ...]) -> frozenset[str]:
     return catalogue.current().expand(codes)
@@ -295,32 +348,12 @@ def build_router(home: Home) -> APIRouter:
         return Response(found, 200, media_type=JSON)
 
     @router.get("/v1/catalogue", summary="Kinds and items", responses=problems.responses(401))
-    def show_catalogue(_: Annotated[Caller, Depends(require(Scope.QUERIES))]) -> dict[str, Any]:
-        """List every item a lender may ask for, with its type and unit."""
-        known = catalogue.current()
-        return {
-            "version": known.version,
-            "kinds": [
-                {
-                    "kind": kind.code,
-                    "class": kind.class_code,
-                    "title": dict(kind.titles),
-                    "items": [
-                        {
-                            "item": f"{kind.code}.{name}",
-                            "type": f.type,
-                            "unit": f.unit,
-                            "zh": f.zh,
-                            "en": f.en,
-                            "w": f.w,
-                        }
-                        for name, f in kind.fields.items()
-                        if f.lender_visible
-                    ],
-                }
-                for kind in known.kinds.values()
-            ],
-        }
+    def show_catalogue(request: Request, _: Annotated[Caller, Depends(require(Scope.QUERIES))]) -> Response:
+        """List every item a lender may ask for, and the terms of its kind and class; unchanged answers are 304."""
+        body, tag = _catalogue_page(catalogue.current())
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+        known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
+        return Response(status_code=304, headers=headers) if tag in known else Response(body, 200, headers, JSON)
 
     return router
 

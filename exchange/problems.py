@@ -86,6 +86,9 @@ _REFUSALS: Final = (
        "leave these items out, or obtain a consent with the acknowledgement"),
     _p(403, "uses-exhausted", "The consent's uses are exhausted", "授权使用次数已用完",
        "the consent's number of uses is reached", "obtain a new consent if you still need the data"),
+    _p(409, "recalled", "The agency has recalled what was answered", "数据已被提供单位撤回",
+       "a record of the earlier answer was recalled by its agency after you received it; see /v1/notices",
+       "ask again with a new Idempotency-Key; the evidence of the earlier answer can still be had"),
     _p(422, "nothing-asked", "Nothing was asked for", "未指定查询内容",
        "the query names no item", "name at least one item or class"),
     _p(422, "purpose-unknown", "Unknown purpose", "未知的查询目的",
@@ -126,6 +129,40 @@ _DOORS: Final = (
        "it expired, was replaced or withdrawn; no step leads out of that", "obtain a new consent if one is needed"),
     _p(404, "consent-unknown", "No such consent", "授权不存在",
        "no consent that names you has this id", "use the id that the consent was given under"),
+    _p(404, "batch-unknown", "No such batch", "批次不存在",
+       "no batch that your organisation delivered has this id", "use the id from your list of batches"),
+    _p(410, "bytes-destroyed", "The file's bytes have been destroyed", "原始文件已到期销毁",
+       "files are open for correction for 30 days", "send the corrected file as a new one; a recall is still possible"),
+    _p(409, "batch-ended", "The batch was recalled or replaced", "批次已撤回或已被替换",
+       "nothing more is decided of it", "send the data again as a new file"),
+    _p(404, "row-unknown", "No such row", "该行不存在",
+       "no row of data stands at this place of the batch", "use sheet and row as the annotated workbook shows them"),
+    _p(409, "row-not-quarantined", "The row is not in doubt", "该行不在待处理之列",
+       "only a quarantined row can be accepted", "correct a rejected row instead; nothing is to be done of others"),
+    _p(409, "row-withdrawn", "The row has been withdrawn", "该行已撤回",
+       "a withdrawal is not taken back", "send the row again in a new file"),
+    _p(409, "row-to-be-split", "Several people stand in the row", "该行含多个人",
+       "it cannot be said whose row it is", "correct it to one person, or withdraw it and send one row a person"),
+    _p(422, "heading-unknown", "No such heading", "没有该列",
+       "a heading that the row's sheet does not have", "write headings as they stand in the sheet"),
+    _p(422, "correction-fails", "The row would still not be right", "更正后仍未通过检查",
+       "with this correction the row, or the batch, is still refused; `detail` says why; nothing was changed",
+       "correct what is named"),
+    _p(404, "proposal-unknown", "No such proposal", "待批事项不存在",
+       "no proposal of your organisation has this id", "use the id from your list of proposals"),
+    _p(409, "proposal-settled", "The proposal is settled", "该事项已办结",
+       "it was approved, refused or taken back already", "make a new proposal if one is needed"),
+    _p(403, "four-eyes-needed", "Another person must do this", "须由另一人办理",
+       "who proposes does not approve or refuse, and only who proposes takes back; two persons stay wanted",
+       "let a colleague with a system or account of their own do it"),
+    _p(409, "batch-not-replaceable", "This batch cannot take that one's place", "不能以该批次替换",
+       "the two are the same or of different kinds, or the new one is not published", "mend the new batch first"),
+    _p(409, "column-mapped-already", "Another heading is mapped to this column", "已有其他表头对应该列",
+       "two headings are not put to one column silently", "say `also` if both are meant, or map another column"),
+    _p(422, "column-unknown", "No such column", "没有该数据列",
+       "no declared table of this kind has this column", "see the template of the kind"),
+    _p(404, "template-unknown", "No such template", "模板不存在",
+       "no source declares this class or kind", "see /v1/agency/templates"),
     _p(405, "method-not-allowed", "The method is not allowed here", "不支持的请求方法",
        "this address takes other methods", "see the Allow header"),
     _p(413, "body-too-large", "The body is too large", "请求体过大",
@@ -136,6 +173,35 @@ _DOORS: Final = (
        "the id is taken or malformed, or a scope is not of the role", "correct the registration"),
     _p(422, "key-unacceptable", "The public key is not acceptable", "公钥不符合要求",
        "the key's kind, size or form is not accepted", "use the public half of a P-256, Ed25519 or RSA-2048 key"),
+    _p(404, "upload-unknown", "No such upload", "上传不存在",
+       "no upload of your organisation has this id", "use the Location that creating it gave, or create another"),
+    _p(410, "upload-over", "The upload is over", "上传已结束",
+       "it was given up, expired, or was refused; GET on it says which", "create another upload"),
+    _p(409, "upload-offset", "The offset is not the upload's", "偏移量与已收到的字节数不符",
+       "bytes must follow those that have arrived", "ask by HEAD for Upload-Offset and go on from there"),
+    _p(423, "upload-busy", "Another connection is writing this upload", "该上传正由另一连接写入",
+       "one connection at a time may send its bytes", "wait, ask by HEAD for the offset, and go on from there"),
+    _p(408, "upload-too-slow", "The bytes came too slowly", "上传过慢",
+       "nothing arrived for a while; what had arrived is kept", "ask by HEAD for the offset and go on from there"),
+    _p(412, "tus-version-unsupported", "Only tus 1.0.0 is spoken here", "仅支持 tus 1.0.0 协议",
+       "the Tus-Resumable header is missing or names another version", "send Tus-Resumable: 1.0.0"),
+    _p(400, "upload-header-malformed", "A header of the upload is malformed", "上传请求头格式有误",
+       "Upload-Length, Upload-Offset, Upload-Metadata or Upload-Checksum cannot be read; `detail` says which",
+       "see docs/agencies.md"),
+    _p(415, "upload-media-type", "The bytes come under another type", "上传内容类型有误",
+       "bytes of an upload have the type application/offset+octet-stream", "set Content-Type so"),
+    _p(413, "upload-too-large", "The file is too large", "文件过大",
+       "it is longer than Tus-Max-Size, or more bytes came than Upload-Length stated", "split the file"),
+    _p(460, "upload-checksum", "The checksum does not match", "校验和不符",
+       "the bytes of this request were damaged on the way and have been discarded", "send them again"),
+    _p(429, "uploads-too-many", "Too many uploads are under way", "进行中的上传过多",
+       "an organisation has a limit of uploads and of bytes that are not finished",
+       "finish an upload or give it up by DELETE, then come again"),
+    _p(422, "manifest-refused", "The signed manifest does not count", "签名清单无效",
+       "its signature, key, agency, form or hashes do not hold; `detail` says which",
+       "sign another; see docs/agencies.md"),
+    _p(404, "batch-unknown", "No such batch", "批次不存在",
+       "no batch of your organisation has this id", "use an id from /agency/v1/batches"),
     _p(503, "out-of-service", "Temporarily out of service", "服务暂不可用",
        "a part that is needed cannot be reached; nothing was released or changed", "try again after Retry-After"),
     _p(500, "internal", "Something failed inside", "内部错误",
@@ -153,6 +219,7 @@ _CODES_OF_ERRORS: Final[tuple[tuple[type[ExchangeError], str], ...]] = (
     (KeyRefused, "key-unacceptable"),
     (OutOfService, "out-of-service"),
 )
+_COME_AGAIN: Final = frozenset({"out-of-service", "upload-busy", "uploads-too-many"})
 _CHALLENGES: Final = {
     "credentials-missing": "",
     "token-invalid": 'error="invalid_token", ',
@@ -160,6 +227,7 @@ _CHALLENGES: Final = {
     "scope-missing": 'error="insufficient_scope", ',
 }
 _RETRY_AFTER_SECONDS: Final = "5"
+_CHECKSUM_MISMATCH: Final = 460  # of tus 1.0; HTTP itself has no such status
 SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "description": "RFC 9457 problem",
@@ -209,7 +277,7 @@ def tell(issuer: str, code: str, *, detail: str | None = None, more: Mapping[str
     headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
     if code in _CHALLENGES:
         headers["WWW-Authenticate"] = f'DPoP {_CHALLENGES[code]}algs="{_ALGORITHMS}"'
-    if code == "out-of-service":
+    if code in _COME_AGAIN:
         headers["Retry-After"] = _RETRY_AFTER_SECONDS
     return Told(problem.status, orjson.dumps({**body, **(more or {})}), headers)
 
@@ -236,8 +304,12 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             if problem.status == status
         }
         content = {MEDIA_TYPE: {"schema": SCHEMA, "examples": examples}}
-        said[status] = {"description": HTTPStatus(status).phrase, "content": content}
+        said[status] = {"description": _phrase(status), "content": content}
     return said
+
+
+def _phrase(status: int) -> str:
+    return "Checksum Mismatch" if status == _CHECKSUM_MISMATCH else HTTPStatus(status).phrase
 
 
 def told_of(issuer: str, error: ExchangeError) -> Told:

@@ -49,6 +49,21 @@ class Settings(BaseSettings):
     listen_port: Annotated[int, Field(ge=1, le=65535)] = 8420
     """The port that `qingqiao serve` listens on."""
 
+    intake_processes: Annotated[int, Field(ge=0, le=256)] = 0
+    """How many processes of its own an intake of many rows may start to seal records; 0: none, the intake does it."""
+
+    dask_scheduler: Annotated[str | None, Field(pattern=r"^tls://")] = None
+    """`tls://host:port` of a Dask cluster that seals records instead; the three files below go with it."""
+
+    dask_ca: Path | None = None
+    """PEM file of the authority whose certificates the cluster has."""
+
+    dask_certificate: Path | None = None
+    """PEM file of the certificate with which an intake shows itself to the cluster."""
+
+    dask_key: Path | None = None
+    """PEM file of that certificate's key."""
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
@@ -63,6 +78,13 @@ class Settings(BaseSettings):
     def _both_databases_or_none(self) -> Self:
         if self.keystore_url is not None and self.database_url is None:
             raise ValueError("QINGQIAO_KEYSTORE_URL is given without QINGQIAO_DATABASE_URL")
+        return self
+
+    @model_validator(mode="after")
+    def _a_cluster_has_certificates(self) -> Self:
+        files = (self.dask_ca, self.dask_certificate, self.dask_key)
+        if self.dask_scheduler is not None and None in files:
+            raise ValueError("QINGQIAO_DASK_SCHEDULER needs QINGQIAO_DASK_CA, _CERTIFICATE and _KEY")
         return self
 
     @property

@@ -4,13 +4,17 @@ client      a lender's or regulator's system that may ask
 seen_proof  digests of assertions and DPoP proofs already used; unique, so a replay is refused in every process
 revoked_token  access tokens taken back before they expire
 query       a permitted query: what was asked, on which consent, which record versions. No answer is stored.
+lender_notice  a record that a lender was shown has been recalled by its agency; whose and what, is not said
+finding     what a consistency rule found about one record version, and until when: rule and ids, no value
+check_mark  keyed hashes of values that rules compare between subjects
+checked_publication  how far the rules have gone through each publication
 """
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -73,3 +77,76 @@ class Query(SQLModel, table=True):
     records: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     claims: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True), default=None)  # under the subject's key
     decided_at: datetime = moment()
+
+
+class Finding(SQLModel, table=True):
+    """A rule found fault with a record version. Only `cleared_at` is ever written later, once."""
+
+    __tablename__ = "finding"
+    __table_args__ = (
+        Index(
+            "finding_standing",
+            "subject_id",
+            "rule",
+            "record_id",
+            "version",
+            unique=True,
+            postgresql_where=text("cleared_at IS NULL"),
+        ),
+        Index("finding_by_agency", "agency", "batch_id"),
+        Index("finding_by_time", "found_at"),
+    )
+
+    finding_id: UUID = Field(primary_key=True)
+    rule: str
+    about: str
+    class_code: str
+    kind: str
+    subject_id: UUID
+    record_id: UUID
+    version: int
+    batch_id: UUID
+    agency: str
+    found_at: datetime = moment()
+    cleared_at: datetime | None = moment(nullable=True)
+
+
+class CheckMark(SQLModel, table=True):
+    """A subject's record carries the value that hashes to `token`, under a key that the database does not have."""
+
+    __tablename__ = "check_mark"
+    __table_args__ = (Index("check_mark_by_subject", "subject_id"),)
+
+    rule: str = Field(primary_key=True)
+    token: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    subject_id: UUID = Field(primary_key=True)
+
+
+class CheckedPublication(SQLModel, table=True):
+    """The rules went through this publication's subjects up to `after_subject`, or (`done_at`) through all."""
+
+    __tablename__ = "checked_publication"
+
+    publication_id: UUID = Field(primary_key=True)
+    after_subject: UUID
+    subjects: int = 0
+    found: int = 0
+    cleared: int = 0
+    started_at: datetime = moment()
+    done_at: datetime | None = moment(nullable=True)
+
+
+class LenderNotice(SQLModel, table=True):
+    """A record that a lender was shown has been recalled. It names the record's commitment and the lender's queries."""
+
+    __tablename__ = "lender_notice"
+    __table_args__ = (UniqueConstraint("organisation", "commitment"), UniqueConstraint("notice_id"))
+
+    position: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+    notice_id: UUID
+    organisation: str
+    commitment: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    queries: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    recalled_at: datetime = moment()
+    acknowledged_at: datetime | None = moment(nullable=True)
+    acknowledged_by: str | None = None

@@ -45,6 +45,22 @@ def canonical(value: JSON) -> bytes:
     return written
 
 
+def canonical_each(values: Sequence[str | int | bool | None]) -> list[bytes]:
+    """Write each of many scalars as `canonical` does; much faster than a call for each.
+
+    Raises:
+        CanonicalError: one of them is no string, integer, boolean or null, or is outside the profile.
+    """
+    foreign = set(map(type, values)) - _SCALARS
+    if foreign:
+        raise CanonicalError(f"a value of type {min(kind.__name__ for kind in foreign)} among scalars")
+    write = orjson.dumps
+    try:
+        return [write(value, None, _OPTIONS) for value in values]
+    except orjson.JSONEncodeError as error:
+        raise CanonicalError("the value cannot be written as canonical JSON") from error
+
+
 def canonical_object(members: Mapping[str, JSON], written: Mapping[str, bytes]) -> bytes:
     """Write an object of which some members are there already as `canonical` wrote them.
 

@@ -12,11 +12,11 @@ the seed nor another name's salt follows.
 Names are ASCII without a NUL byte. Pure: no key, no clock, no database.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from registry.canonical import JSON, canonical
-from registry.suites import random_bytes, sha256, sha256_each, sha256_hex
+from registry.suites import random_bytes, sha256, sha256_salted
 
 SEED_BYTES: Final = 16
 SALT_BYTES: Final = 16
@@ -53,11 +53,19 @@ def commit_fields(seed: bytes, values: Mapping[str, JSON]) -> dict[str, str]:
         UnicodeEncodeError: a name is not ASCII.
     """
     names = [name.encode("ascii") for name in values]
-    salts = sha256_each(_SALT + seed, names)
-    return {
-        name: sha256_hex(b"".join((_FIELD, long_salt[:SALT_BYTES], encoded, b"\x00", canonical(value))))
-        for (name, value), encoded, long_salt in zip(values.items(), names, salts, strict=True)
-    }
+    return dict(
+        zip(values, commit_written(seed, names, committing(names, map(canonical, values.values()))), strict=True)
+    )
+
+
+def committing(names: Iterable[bytes], written: Iterable[bytes]) -> list[bytes]:
+    """Give what of each field is hashed behind its salt: its name and its value as `canonical` wrote it."""
+    return [name + b"\x00" + value for name, value in zip(names, written, strict=True)]
+
+
+def commit_written(seed: bytes, names: Iterable[bytes], fields: Iterable[bytes]) -> list[str]:
+    """Commit to fields whose names are encoded and that `committing` has put together: 64 hexadecimal digits each."""
+    return sha256_salted(_SALT + seed, names, _FIELD, SALT_BYTES, fields)
 
 
 def record_commitment(header: Mapping[str, JSON], digests: Mapping[str, str]) -> bytes:
@@ -66,4 +74,9 @@ def record_commitment(header: Mapping[str, JSON], digests: Mapping[str, str]) ->
     Raises:
         CanonicalError: the header is outside the canonical profile.
     """
-    return sha256(_RECORD + canonical({"fields": dict(digests), "header": dict(header)}))
+    return commit_record(canonical({"fields": dict(digests), "header": dict(header)}))
+
+
+def commit_record(written: bytes) -> bytes:
+    """Commit to a whole record that `canonical` has written: `{"fields": {name: hex}, "header": {…}}`."""
+    return sha256(_RECORD + written)

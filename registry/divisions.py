@@ -146,6 +146,11 @@ def county_by_name(name: str) -> Division | None:
     return None
 
 
+def prefecture_by_name(name: str) -> Division | None:
+    """Return the prefecture or the province of this name (玉树州, 青海省), or None when unknown."""
+    return _wide_names().get(folded(name))
+
+
 def town_by_name(county: str, name: str) -> Division | None:
     """Return the town, township or subdistrict of this name in a county (its six-digit code), or None."""
     wanted = folded(name)
@@ -219,6 +224,12 @@ def _prefecture_names() -> tuple[str, ...]:
     names = [folded(place.name) for place in _table().values() if place.level == "prefecture"]
     short = [re.sub(f"(?:{_PEOPLES})+自治州$", "州", name) for name in names]
     return tuple(sorted({*names, *short}, key=len, reverse=True))
+
+
+@lru_cache(maxsize=1)
+def _wide_names() -> Mapping[str, Division]:
+    wide = [(folded(place.name), place) for place in _table().values() if place.level in {"prefecture", "province"}]
+    return _unique([*wide, *((re.sub(f"(?:{_PEOPLES})+自治州$", "州", name), place) for name, place in wide)])
 
 
 @lru_cache(maxsize=1)

@@ -18,9 +18,10 @@ The seed lies sealed with the fields: when a subject's data key is erased, the c
 stays and can be opened by nobody.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Self
 from uuid import UUID
 
 from registry.basis import Basis
@@ -56,6 +57,54 @@ class NewRecord:
     valid_to: date | None = None
     sheet: str = ""
     identity: tuple[Value, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordColumns:
+    """Many new records side by side, as `NewRecord` has them one by one; every column has a value for each record.
+
+    `fields` are the payloads by catalogue name; where a column has None, the record has no such field, unless
+    `present` says by name which records have it. `identity` are
+    the values of the identity fields of each record's kind. `bases` are written.
+    """
+
+    subjects: Sequence[UUID]
+    kinds: Sequence[str]
+    fields: Mapping[str, Sequence[Value]] = field(repr=False)
+    identity: Sequence[Sequence[Value]] = field(repr=False)
+    row_nos: Sequence[int]
+    sheets: Sequence[str]
+    bases: Sequence[str]
+    qualities: Sequence[str]
+    periods: Sequence[str]
+    remarks: Sequence[str | None]
+    valid_from: Sequence[date | None]
+    valid_to: Sequence[date | None]
+    present: Mapping[str, Sequence[bool]] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        """How many records."""
+        return len(self.subjects)
+
+    @classmethod
+    def of(cls, records: Sequence[NewRecord], kinds: Mapping[str, Kind]) -> Self:
+        """Put records side by side."""
+        names = dict.fromkeys(name for record in records for name in record.payload)
+        return cls(
+            subjects=[record.subject_id for record in records],
+            kinds=[record.kind for record in records],
+            fields={name: [record.payload.get(name) for record in records] for name in names},
+            identity=[identity_of(record, kinds[record.kind]) for record in records],
+            row_nos=[record.row_no for record in records],
+            sheets=[record.sheet for record in records],
+            bases=[record.basis.text for record in records],
+            qualities=[record.quality for record in records],
+            periods=[record.period for record in records],
+            remarks=[record.remark for record in records],
+            valid_from=[record.valid_from for record in records],
+            valid_to=[record.valid_to for record in records],
+            present={name: [name in record.payload for record in records] for name in names},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +150,7 @@ class VisibleRecord:
     frozen: bool
     basis: str
     provenance: Provenance
+    recalled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,5 +225,9 @@ def associated_data(
 def identity_bytes(record: NewRecord, kind: Kind) -> bytes:
     """Say what makes "the same record again": the kind's identity fields, and of a snapshot kind the period too."""
     period = record.period if kind.snapshot else None
-    told = record.identity if record.identity is not None else map(record.payload.get, kind.identity)
-    return canonical([str(record.subject_id), record.kind, period, list(told)])
+    return canonical([str(record.subject_id), record.kind, period, list(identity_of(record, kind))])
+
+
+def identity_of(record: NewRecord, kind: Kind) -> tuple[Value, ...]:
+    """Give the values of a record's identity fields: as told, else those of its payload."""
+    return record.identity if record.identity is not None else tuple(map(record.payload.get, kind.identity))

@@ -1,49 +1,275 @@
-"""Sealing many records: commit to each, seal each under its subject's key, write each as a row for COPY. Pure.
+"""Sealing many records: commit to each, seal each under its subject's key, lay each out as a row for COPY. Pure.
 
-This is where intake spends its time, so what records share is written once: the header of equal kind, period and
-quality; the canonical payload, which is the fields' part of the sealed plaintext; random bytes, a chunk's at a time.
-What comes out is byte for byte what `records` and `commitments` say of one record.
+This is where intake spends its time, so work is done column by column and what records share is written once: names and
+headers, dates and sheets, random bytes a chunk at a time. What comes out is byte for byte what `records` and
+`commitments` say of one record. A `Ready` can be handed to another process: it holds the data keys of its own records
+and no other key.
 
 Not here: what is sealed, under which version of which record (`store`); opening (`disclosure`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from struct import Struct
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from registry.canonical import b64url
-from registry.commitments import SEED_BYTES, commit_fields, record_commitment
-from registry.records import NewRecord, Provenance, RecordRef, associated_data, beside, committed, header
-from registry.suites import Suite, random_bytes, seal
+import numpy as np
+import numpy.typing as npt
+
+from registry.canonical import b64url, canonical, canonical_each
+from registry.commitments import SEED_BYTES, SUBJECT, commit_record, commit_written, committing
+from registry.records import Provenance, Value, beside, header
+from registry.suites import Suite, random_bytes, seal, suite_named
+
+Mask = npt.NDArray[np.bool_]
 
 _UUID_BYTES: Final = 16
+_ROW_MARK: Final = b'"row":0,'
+_BASIS_MARK: Final = b'"basis":"",'
+
+# ---- what is written of a record ------------------------------------------------------------------------------------
 
 
-class Ready(NamedTuple):
-    """A record to be sealed: where it goes, its data key, and its payload as `canonical` wrote it."""
+class _Pattern(NamedTuple):
+    """Records that have the same fields: which ones, and the written values of each field, in the order of names."""
 
-    record: NewRecord
-    ref: RecordRef
-    key: bytes
-    payload: bytes
+    names: tuple[str, ...]
+    members: list[int]
+    columns: list[list[bytes]]
 
 
-def seal_rows(suite: Suite, provenance: Provenance, rows: Sequence[Ready]) -> Iterator[tuple[bytes, bytes]]:
-    """Give, for each row, its sealed bytes and its commitment."""
-    heads: dict[tuple[str, str, str], dict[str, str | int]] = {}
-    seeds = random_bytes(SEED_BYTES * len(rows))
-    for number, (record, ref, key, payload) in enumerate(rows):
-        seed = seeds[number * SEED_BYTES : (number + 1) * SEED_BYTES]
-        shared = record.kind, record.period, record.quality
-        if shared not in heads:
-            heads[shared] = header(
-                record.kind, provenance, sheet="", row_no=0, period=record.period, quality=record.quality
+class Written:
+    """The fields of many records as `canonical` writes them.
+
+    Where a column has None, the record has no such field; `present` says it otherwise, by name.
+
+    Raises:
+        CanonicalError: a value outside the canonical profile.
+        ValueError: a field has the name that is kept for the subject.
+    """
+
+    def __init__(
+        self, fields: Mapping[str, Sequence[Value]], size: int, present: Mapping[str, Sequence[bool]] | None = None
+    ) -> None:
+        """Write the columns of `size` records."""
+        if SUBJECT in fields:
+            raise ValueError("no field of a record may be named like its subject")
+        self.patterns: list[_Pattern] = []
+        self.payloads: list[bytes] = [b"{}"] * size
+        names = sorted(fields)
+        written = [canonical_each(fields[name]) for name in names]
+        for members, held in _alike([_there(fields[name], (present or {}).get(name)) for name in names], size):
+            kept = [at for at, there in enumerate(held) if there]
+            whole = len(members) == size
+            columns = [written[at] if whole else [written[at][row] for row in members] for at in kept]
+            pattern = _Pattern(tuple(names[at] for at in kept), members, columns)
+            self.patterns.append(pattern)
+            if columns:
+                template = _object_of(pattern.names, b"%b")
+                for row, values in zip(members, zip(*columns, strict=True), strict=True):
+                    self.payloads[row] = template % values
+
+
+def _there(column: Sequence[Value], present: Sequence[bool] | None) -> Mask | None:
+    """Say which records have a field; None for all of them."""
+    if present is not None:
+        return None if all(present) else np.array(present, dtype=bool)
+    if None not in column:
+        return None
+    return np.fromiter((value is not None for value in column), dtype=bool, count=len(column))
+
+
+def _alike(lacking: Sequence[Mask | None], size: int) -> Iterator[tuple[list[int], list[bool]]]:
+    """Give records in groups that have the same fields, with whether each field is there."""
+    if all(one is None for one in lacking):
+        yield list(range(size)), [True] * len(lacking)
+        return
+    there = np.array([np.ones(size, bool) if one is None else one for one in lacking]).T
+    patterns, numbers = np.unique(there, axis=0, return_inverse=True)
+    for number, held in enumerate(patterns.tolist()):
+        yield np.flatnonzero(numbers.ravel() == number).tolist(), held
+
+
+def _object_of(names: Sequence[str], value: bytes) -> bytes:
+    """Write a canonical object of these names, `value` standing where each value goes."""
+    return b"{" + b",".join(canonical(name) + b":" + value for name in names) + b"}"
+
+
+# ---- records, ready to be sealed ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Records that have their place: all columns have a value for each. `keys` are their subjects' data keys."""
+
+    suite: str
+    provenance: Provenance
+    chunk_id: UUID
+    subjects: Sequence[UUID]
+    record_ids: Sequence[UUID]
+    versions: Sequence[int]
+    identity_macs: Sequence[bytes]
+    payload_macs: Sequence[bytes]
+    kinds: Sequence[str]
+    row_nos: Sequence[int]
+    sheets: Sequence[str]
+    bases: Sequence[str]
+    qualities: Sequence[str]
+    periods: Sequence[str]
+    remarks: Sequence[str | None]
+    valid_from: Sequence[date | None]
+    valid_to: Sequence[date | None]
+    written: Written = field(repr=False)
+    keys: Sequence[bytes] = field(repr=False)
+
+    def __len__(self) -> int:
+        """How many records."""
+        return len(self.subjects)
+
+
+class Sealed(NamedTuple):
+    """Sealed records: rows for COPY without its frame, the sealed bytes and the commitments of each."""
+
+    rows: bytes
+    sealed: list[bytes]
+    commitments: list[bytes]
+
+
+def seal_records(ready: Ready) -> Sealed:
+    """Commit to records, seal them and lay them out as rows for COPY in the order of `COLUMNS`."""
+    commitments, sealed = _sealed(ready, suite_named(ready.suite))
+    return Sealed(_rows(ready, sealed, commitments), sealed, commitments)
+
+
+def _sealed(ready: Ready, suite: Suite) -> tuple[list[bytes], list[bytes]]:
+    size, written = len(ready), ready.written
+    owners = [_hyphenated(one) for one in ready.subjects]
+    seeds = random_bytes(SEED_BYTES * size)
+    heads = _Heads(ready)
+    commitments, sealed = [b""] * size, [b""] * size
+    for names, members, columns in written.patterns:
+        all_names = sorted((*names, SUBJECT))
+        encoded = [name.encode("ascii") for name in all_names]
+        template = _object_of(all_names, b'"%s"').decode()
+        at = all_names.index(SUBJECT)
+        whose = canonical_each([owners[row] for row in members])
+        beside_whose = [*columns[:at], whose, *columns[at:]]
+        behind = [committing([name] * len(members), one) for name, one in zip(encoded, beside_whose, strict=True)]
+        for row, fields in zip(members, zip(*behind, strict=True), strict=True):
+            seed = seeds[row * SEED_BYTES : (row + 1) * SEED_BYTES]
+            digests = template % tuple(commit_written(seed, encoded, fields))
+            said, place = heads.of(row)
+            commitment = commit_record(b'{"fields":' + digests.encode() + b',"header":' + said + b"}")
+            plaintext = b'{"fields":%b,"seed":"%b"}' % (written.payloads[row], b64url(seed).encode())
+            sealed[row] = seal(suite, ready.keys[row], plaintext, place[0] + commitment + place[1])
+            commitments[row] = commitment
+    return commitments, sealed
+
+
+class _Heads:
+    """What each record's commitment and seal bind beside its fields; what many share is written once."""
+
+    def __init__(self, ready: Ready) -> None:
+        self._ready = ready
+        self._shared: dict[tuple[object, ...], tuple[bytes, bytes, bytes, bytes, bytes]] = {}
+        self._bases = canonical_each(ready.bases)
+
+    def of(self, row: int) -> tuple[bytes, tuple[bytes, bytes]]:
+        """Give a record's header, and what its seal binds before and after the commitment."""
+        ready = self._ready
+        key = (
+            ready.kinds[row], ready.periods[row], ready.qualities[row], ready.sheets[row], ready.remarks[row],
+            ready.valid_from[row], ready.valid_to[row],
+        )  # fmt: skip
+        shared = self._shared.get(key)
+        if shared is None:
+            shared = self._shared[key] = self._written(row)
+        start, end, before, between, after = shared
+        number = b'"row":%d,' % ready.row_nos[row]
+        place = b"".join(
+            (
+                b"record\x00", ready.subjects[row].bytes, ready.record_ids[row].bytes, ready.versions[row].to_bytes(4),
             )
-        said = heads[shared] | {"row": record.row_no, "sheet": record.sheet}
-        commitment = record_commitment(said, commit_fields(seed, committed(record.payload, ref.subject_id)))
-        plaintext = b'{"fields":%b,"seed":"%b"}' % (payload, b64url(seed).encode())  # canonical, as its members are
-        stated = beside(record.basis.text, record.remark, record.valid_from, record.valid_to)
-        yield seal(suite, key, plaintext, associated_data(ref, said, commitment, stated)), commitment
+        )  # fmt: skip
+        beyond = b"".join((before, b'"basis":', self._bases[row], b",", between, number, after))
+        return start + number + end, (place, beyond)
+
+    def _written(self, row: int) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+        """Write what is shared, cut where a row number and a basis go: no text can hold such a mark unescaped."""
+        ready = self._ready
+        said = header(
+            ready.kinds[row],
+            ready.provenance,
+            sheet=ready.sheets[row],
+            row_no=0,
+            period=ready.periods[row],
+            quality=ready.qualities[row],
+        )
+        stated = beside("", ready.remarks[row], ready.valid_from[row], ready.valid_to[row])
+        start, _, end = canonical(said).partition(_ROW_MARK)
+        before, _, rest = canonical({**said, **stated}).partition(_BASIS_MARK)
+        between, _, after = rest.partition(_ROW_MARK)
+        return start, end, before, between, after
+
+
+def _hyphenated(one: UUID) -> str:
+    text = one.hex
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+# ---- rows for COPY --------------------------------------------------------------------------------------------------
+
+COLUMNS: Final = (
+    "kind, quality, publication_id, chunk_id, sheet, period, remark, valid_from, valid_to, subject_id, record_id,"
+    " version, chunk_position, row_no, identity_mac, payload_mac, commitment, sealed, basis"
+)
+COPY_START: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)  # no flags, no extension
+COPY_END: Final = b"\xff\xff"
+_COLUMN_COUNT: Final = (len(COLUMNS.split(", "))).to_bytes(2)
+_FIXED: Final = Struct(">i16si16siiiiii i32si32si32si".replace(" ", ""))
+_LENGTH: Final = Struct(">i")
+_NULL: Final = b"\xff\xff\xff\xff"
+_EPOCH: Final = date(2000, 1, 1).toordinal()
+
+
+def _rows(ready: Ready, sealed: Sequence[bytes], commitments: Sequence[bytes]) -> bytes:
+    """Lay records out in the binary format of COPY, without its beginning and end."""
+    bases = {text: _varying(text.encode()) for text in set(ready.bases)}
+    publication, chunk = _varying(ready.provenance.publication_id.bytes), _varying(ready.chunk_id.bytes)
+    shared: dict[tuple[object, ...], bytes] = {}
+    pieces: list[bytes] = []
+    stated = zip(
+        ready.kinds, ready.qualities, ready.sheets, ready.periods, ready.remarks, ready.valid_from, ready.valid_to,
+        strict=True,
+    )  # fmt: skip
+    for row, (key, bytes_, commitment) in enumerate(zip(stated, sealed, commitments, strict=True)):
+        head = shared.get(key)
+        if head is None:
+            kind, quality, sheet, period, remark, start, end = key
+            texts = [_text(sheet), _text(period), _text(remark), _day(start), _day(end)]
+            head = b"".join((_COLUMN_COUNT, _text(kind), _text(quality), publication, chunk, *texts))
+            shared[key] = head
+        fixed = _FIXED.pack(
+            16, ready.subjects[row].bytes, 16, ready.record_ids[row].bytes, 4, ready.versions[row], 4, row,
+            4, ready.row_nos[row], 32, ready.identity_macs[row], 32, ready.payload_macs[row], 32, commitment,
+            len(bytes_),
+        )  # fmt: skip
+        pieces += (head, fixed, bytes_, bases[ready.bases[row]])
+    return b"".join(pieces)
+
+
+def _varying(value: bytes) -> bytes:
+    return _LENGTH.pack(len(value)) + value
+
+
+def _text(value: str | None) -> bytes:
+    return _NULL if value is None else _varying(value.encode())
+
+
+def _day(value: date | None) -> bytes:
+    return _NULL if value is None else _varying(_LENGTH.pack(value.toordinal() - _EPOCH))
 
 
 def new_ids(count: int) -> list[UUID]:

@@ -5,6 +5,7 @@ the keyring and the key store. Columns that the query path reads are plain; what
 in `sealed`.
 
   subject, subject_lookup   who is known, found by a keyed hash of an identifier
+  subject_identifier        the identifiers of people who have consented, each sealed under its subject's data key
   publication               one publishing of one batch; its records are visible once it is published
   record                    append-only versions, hash-partitioned by subject (architecture.md, section 6)
   record_chunk              one leaf of the log for many records
@@ -27,6 +28,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -58,6 +60,16 @@ class SubjectLookup(SQLModel, table=True):
     since: datetime = moment()
 
 
+class SubjectIdentifier(SQLModel, table=True):
+    """The identifier of a subject who has consented, sealed under the subject's data key; erased with that key."""
+
+    __tablename__ = "subject_identifier"
+
+    subject_id: UUID = Field(primary_key=True, foreign_key="subject.subject_id")
+    sealed: bytes = bytes_()
+    since: datetime = moment()
+
+
 class Publication(SQLModel, table=True):
     """One publishing of one batch. `published_at` empty: staged, seen by nobody."""
 
@@ -83,6 +95,7 @@ class Record(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("subject_id", "identity_mac", "version"),
         Index("record_by_publication", "publication_id"),
+        Index("record_recalled", "recalled_at", postgresql_where=text("recalled_at IS NOT NULL")),
         {"postgresql_partition_by": "HASH (subject_id)"},
     )
 
@@ -106,6 +119,7 @@ class Record(SQLModel, table=True):
     quality: str
     remark: str | None = None
     frozen_at: datetime | None = moment(nullable=True)
+    recalled_at: datetime | None = moment(nullable=True)
 
 
 class RecordChunk(SQLModel, table=True):

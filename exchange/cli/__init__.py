@@ -13,7 +13,7 @@ from rich.console import Console
 from connectors.errors import ConnectorError
 from consent.errors import ConsentError
 from exchange import journal
-from exchange.cli import consents, demo, home, intake, keys, lender, running
+from exchange.cli import agency, consents, demo, feed, home, intake, jobs, keys, lender, running, sandbox
 from exchange.cli.context import read_mode
 from exchange.errors import ExchangeError
 from exchange.home import HomeExists, Mode
@@ -27,11 +27,15 @@ def build() -> typer.Typer:
     said = "青桥 Qingqiao: consented, provable exchange of credit data."
     app = typer.Typer(name="qingqiao", help=said, no_args_is_help=True)
     home.add_to(app)
+    feed.add_to(app)
     intake.add_to(app, with_as_of=read_mode() is not Mode.PRODUCTION)
     consents.add_to(app)
     lender.add_to(app)
+    agency.add_to(app)
     running.add_to(app)
+    jobs.add_to(app)
     keys.add_to(app)
+    sandbox.add_to(app)
     demo.add_to(app)
     return app
 

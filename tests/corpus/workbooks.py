@@ -73,9 +73,9 @@ def cases() -> Iterator[Callable[[], Case]]:
 # ---- rows and files -------------------------------------------------------------------------------------------------
 
 
-def row(number: int, **change: Cell) -> list[Cell]:
+def row(number: int, **change: Cell) -> list[Any]:
     """One good row; `change` names columns of HEADER by a word of their heading."""
-    good: list[Cell] = [
+    good: list[Any] = [
         number,
         f"李有{'一二三四五六七八九十'[number % 10]}",
         person(number),
@@ -91,11 +91,11 @@ def row(number: int, **change: Cell) -> list[Cell]:
     return good
 
 
-def rows(count: int = 3, first: int = 1) -> list[list[Cell]]:
+def rows(count: int = 3, first: int = 1) -> list[list[Any]]:
     return [row(number) for number in range(first, first + count)]
 
 
-def total(count: int, label: str = "合计", amount: Cell = None) -> list[Cell]:
+def total(count: int, label: str = "合计", amount: Cell = None) -> list[Any]:
     return [label, None, None, None, 10 * count, None, 786 * count if amount is None else amount, None]
 
 

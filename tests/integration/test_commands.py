@@ -64,7 +64,7 @@ def test_the_demo_holds_at_every_step_and_its_evidence_verifies_afterwards(short
     assert told.returncode == 0, told.stdout + told.stderr
     report = orjson.loads((short_path / "demo" / "report.json").read_bytes())
     assert report["held"]
-    assert [step["step"] for step in report["steps"]] == list(range(1, 11))
+    assert [step["step"] for step in report["steps"]] == list(range(1, 13))
     assert all(step["held"] for step in report["steps"])
     evidence = (short_path / "demo" / "evidence.json").read_bytes()
     policy = TrustPolicy.parse((short_path / "demo" / "trust.json").read_bytes())

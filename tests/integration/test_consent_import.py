@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from consent import ledger
+from consent import covering, ledger
 from consent.decision import Permit, Reason, Refusal, Request, decide
 from consent.errors import Fault, RegisterUnreadable
 from consent.evidence import Channel
@@ -121,7 +121,7 @@ def test_the_sample_register_is_taken_in_quickly_and_the_same_again_changes_noth
     assert entries(database) == written
     with database.transaction() as tx:
         page, _ = ledger.listing(tx, limit=300)
-        covered = ledger.covering(tx, list(people.ids.values()), "SUBSIDY", date(2026, 6, 15))
+        covered = covering.covering(tx, list(people.ids.values()), "SUBSIDY", date(2026, 6, 15))
     states = [consent.state for consent in page]
     assert {state: states.count(state) for state in set(states)} == {
         State.ACTIVE: 271,
@@ -295,7 +295,7 @@ def test_a_consent_over_nothing_is_kept_and_permits_nothing(database: Database, 
     send(row(数据项=""))
     assert outcome_for(database, people) == Refusal(Reason.ITEMS_NOT_COVERED)
     with database.transaction() as tx:
-        assert ledger.covering(tx, list(people.ids.values()), "RATING", date(2026, 6, 15)) == {}
+        assert covering.covering(tx, list(people.ids.values()), "RATING", date(2026, 6, 15)) == {}
 
 
 def test_the_last_day_of_a_row_permits_until_midnight_in_beijing(

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from consent import ledger, receipt
+from consent import covering, ledger, receipt
 from consent.decision import Permit, Reason, Refusal, Request, decide
 from consent.errors import Fault, TermsRefused, TransitionRefused, UnknownConsent, UsesExhausted
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
@@ -315,7 +315,7 @@ def test_rows_are_covered_from_the_first_day_through_the_last(
 ) -> None:
     consent = make(new())
     with database.transaction() as tx:
-        found = ledger.covering(tx, [consent.terms.subject_id, uuid4()], "SUBSIDY", day)
+        found = covering.covering(tx, [consent.terms.subject_id, uuid4()], "SUBSIDY", day)
     assert [(one, cover.consent_id) for one, cover in found.items()] == [
         (consent.terms.subject_id, consent.consent_id)
     ][:covered]
@@ -327,7 +327,7 @@ def test_only_kinds_that_were_agreed_to_are_covered(database: Database, make: Ma
     told = make(replace(new(), w_acknowledged=False))
     subjects = [each.terms.subject_id for each in (rating, nothing, told)]
     with database.transaction() as tx:
-        covered = {kind: ledger.covering(tx, subjects, kind, date(2026, 6, 15)) for kind in catalogue.current().kinds}
+        covered = {kind: covering.covering(tx, subjects, kind, date(2026, 6, 15)) for kind in catalogue.current().kinds}
     assert set(covered["RATING"]) == {subjects[0], subjects[2]}
     assert set(covered["SUBSIDY"]) == {subjects[2]}
     assert covered["SANZI_CONTRACT"] == {}
@@ -337,13 +337,13 @@ def test_consents_cover_together_what_each_names_and_w_items_only_where_told(dat
     told = make(replace(new(), items=("SUBSIDY.amount_due", "SUBSIDY.project"), w_acknowledged=True))
     day = date(2026, 6, 15)
     with database.transaction() as tx:
-        alone = ledger.covering(tx, [told.terms.subject_id], "SUBSIDY", day)[told.terms.subject_id]
-    assert alone == ledger.Cover(told.consent_id, frozenset({"SUBSIDY.amount_due", "SUBSIDY.project"}))
+        alone = covering.covering(tx, [told.terms.subject_id], "SUBSIDY", day)[told.terms.subject_id]
+    assert alone == covering.Cover(told.consent_id, frozenset({"SUBSIDY.amount_due", "SUBSIDY.project"}))
     untold = make(replace(new(), items=("SUBSIDY.amount_due", "SUBSIDY.area"), w_acknowledged=False))
     only_w = make(replace(new(), items=("SUBSIDY.amount_due",), w_acknowledged=False))
     subjects = [each.terms.subject_id for each in (untold, only_w)]
     with database.transaction() as tx:
-        found = ledger.covering(tx, subjects, "SUBSIDY", day)
+        found = covering.covering(tx, subjects, "SUBSIDY", day)
     assert {one: cover.items for one, cover in found.items()} == {subjects[0]: frozenset({"SUBSIDY.area"})}
 
 
@@ -352,15 +352,15 @@ def test_a_consent_that_is_not_in_force_covers_nothing(database: Database, make:
     consent = make(new())
     with database.transaction() as tx:
         ledger.transition(tx, consent.consent_id, state, channel=Channel.H5, now=NOW)
-        assert ledger.covering(tx, [consent.terms.subject_id], "RATING", date(2026, 6, 15)) == {}
+        assert covering.covering(tx, [consent.terms.subject_id], "RATING", date(2026, 6, 15)) == {}
 
 
 def test_a_consent_that_ran_out_still_covers_the_days_before(database: Database, make: Make) -> None:
     consent = make(new())
     with database.transaction() as tx:
         ledger.expire_due(tx, consent.terms.scope.valid_until)
-        assert ledger.covering(tx, [consent.terms.subject_id], "RATING", date(2026, 6, 15)) != {}
-        assert ledger.covering(tx, [consent.terms.subject_id], "RATING", date(2027, 1, 1)) == {}
+        assert covering.covering(tx, [consent.terms.subject_id], "RATING", date(2026, 6, 15)) != {}
+        assert covering.covering(tx, [consent.terms.subject_id], "RATING", date(2027, 1, 1)) == {}
 
 
 def test_pages_list_everything_once_in_the_order_of_change(database: Database, keyring: Keyring) -> None:

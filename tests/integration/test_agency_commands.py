@@ -1,0 +1,70 @@
+"""`qingqiao agency`: keys and signing need no installation; what was signed there counts here."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from connectors import manifests
+from connectors.errors import ManifestRefused
+from exchange.cli import build
+from exchange.oauth import clients
+from exchange.oauth.scopes import OF_AN_AGENCY_SYSTEM, SCOPES_OF, Role, Scope
+from registry import clock
+from registry.canonical import unb64url
+from registry.database import Database
+from registry.jws import Public
+from registry.suites import Es256Key
+from tests.integration.test_clients_and_used_proofs import JWKS
+
+AGENCY = "平安区财政局"
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(build(), arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("algorithm", ["Ed25519", "SM2"])
+def test_what_is_signed_offline_is_received(tmp_path: Path, database: Database, algorithm: str) -> None:
+    key, file, out = tmp_path / "seal.key", tmp_path / "roster.csv", tmp_path / "roster.jws"
+    file.write_bytes(b"a,b\n1,2\n")
+    public = run("agency", "key", "new", str(key), "--algorithm", algorithm).split()[-1]
+    assert key.stat().st_mode & 0o077 == 0
+    stated = ("--rows", "1", "--amount", "2.5")
+    run("agency", "sign", str(file), "--key", str(key), "--organisation", f"{AGENCY} ", "--out", str(out), *stated)
+    now = clock.now()
+    with database.transaction() as tx:
+        added = manifests.add_key(tx, AGENCY, Public(algorithm, unb64url(public)), now=now - timedelta(seconds=1))
+        text = out.read_text(encoding="ascii")
+        received = manifests.receive(tx, text, agency=AGENCY, client_id="x", now=clock.now())
+        assert received.key_id == added.key_id
+        assert re.fullmatch(r"[0-9a-f]{22}", added.key_id)
+        rows = tx.execute("SELECT size_bytes, rows, amount_fen FROM manifest_file").fetchall()
+    assert rows == [(8, 1, 250)]
+
+
+def test_a_key_is_registered_once_and_is_a_key(database: Database) -> None:
+    public = Public("SM2", Es256Key(b"\x02" * 32).public)
+    with database.transaction() as tx:
+        manifests.add_key(tx, AGENCY, public, now=clock.now())
+        for bad in (public, Public("Ed25519", public.raw), Public("RSA", b"1")):
+            with pytest.raises(ManifestRefused):
+                manifests.add_key(tx, AGENCY, bad, now=clock.now())
+
+
+def test_an_organisation_has_several_agency_clients_and_programs_decide_nothing(database: Database) -> None:
+    with database.transaction() as tx:
+        for client_id, scopes in (("one", OF_AN_AGENCY_SYSTEM), ("two", None)):
+            granted = clients.register(
+                tx, client_id, role=Role.AGENCY, organisation=AGENCY, jwks=JWKS, scopes=scopes, now=clock.now()
+            )
+            assert (Scope.AGENCY_DECIDE in granted) == (scopes is None)
+
+
+def test_no_two_roles_share_a_scope() -> None:
+    held = [scope for scopes in SCOPES_OF.values() for scope in scopes]
+    assert len(held) == len(set(held))
