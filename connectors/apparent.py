@@ -18,11 +18,10 @@ from connectors.codes import Outcome
 from connectors.delivery import Delivery
 from connectors.layout import Layout
 from connectors.mends import Mends
-from connectors.normalise import TableOutcome
+from connectors.normalise import FEWEST_PEOPLE, TableOutcome
 from connectors.reading import Grid
 from registry.basis import Basis, BasisKind
 
-FEWEST_PEOPLE: Final = 10  # of fewer the total would speak of persons
 _NO_CONSENT: Final = "NO_CONSENT"
 _EVERYBODY: Final = Basis(BasisKind.CONSENT, "everybody")
 
@@ -88,9 +87,4 @@ def told_without(outcome: TableOutcome, codes: Mapping[str, Mapping[str, int]]) 
         outcome: the table as if everybody had consented.
         codes: what really became of it, by outcome and code.
     """
-    if outcome.frame.empty:
-        return None
-    frame = outcome.frame
-    held = (frame["subject_kind"] == "person") & (frame["outcome"] != Outcome.REJECTED.value)
-    people = int(frame.loc[held, "subject_id"].nunique())
-    return codes.get(Outcome.REJECTED.value, {}).get(_NO_CONSENT, 0) if people >= FEWEST_PEOPLE else None
+    return codes.get(Outcome.REJECTED.value, {}).get(_NO_CONSENT, 0) if outcome.people >= FEWEST_PEOPLE else None

@@ -4,7 +4,7 @@ A batch keeps counts, codes and totals; remarks keep row, column and code, never
 is a keyed digest of what an evaluation decided: the same again changes nothing.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -28,7 +28,6 @@ RECALLED: Final = "recalled"  # by its agency, whole: it is not weighed again
 REPLACED: Final = "replaced"  # by another batch of the same agency: neither
 _RECEIVED: Final = "received"
 _SIGNED: Final = "A"
-FEWEST_COVERED: Final = 20  # rows under a total whose figure is kept
 _REMARKS = 'COPY batch_remark (batch_id, row_no, sheet, outcome, code, "column") FROM STDIN'
 
 
@@ -95,7 +94,15 @@ def settle(tx: Transaction, batch: Batch, outcome: TableOutcome, mark: str, *, n
             counts["rejected"],
             Jsonb(_codes(outcome)),
             outcome.amount_fen,
-            Jsonb({"mark": mark, "controls": _controls(outcome), "unread": list(outcome.unread)}),
+            Jsonb(
+                {
+                    "mark": mark,
+                    "controls": _controls(outcome),
+                    "unread": list(outcome.unread),
+                    "apparent": outcome.apparent,
+                    "people": outcome.people,
+                }
+            ),
             now,
             outcome.blocked is None,
             now,
@@ -117,6 +124,17 @@ def end(tx: Transaction, batch_id: UUID, state: str) -> None:
     tx.execute("UPDATE batch SET state = %s WHERE batch_id = %s", (state, batch_id))
     tx.execute("DELETE FROM batch_remark WHERE batch_id = %s", (batch_id,))
     tx.execute("DELETE FROM quarantine_row WHERE batch_id = %s", (batch_id,))
+
+
+def end_absorbed(tx: Transaction, raw_id: UUID, labels: Sequence[str]) -> None:
+    """Take blocked batches out that a later weighing of their file no longer has: their rows stand in another one.
+
+    So it is where a sender has said of a heading what it is, and two sheets became one table.
+    """
+    tx.execute(
+        "UPDATE batch SET state = %s WHERE raw_id = %s AND state = %s AND label <> ALL(%s)",
+        (REPLACED, raw_id, BLOCKED, list(labels)),
+    )
 
 
 def newest(tx: Transaction) -> dict[str, tuple[datetime | None, str | None]]:
@@ -171,20 +189,31 @@ def agencies(tx: Transaction, batch_ids: Collection[UUID]) -> dict[UUID, str]:
 
 
 def codes_of_agency(tx: Transaction, agency: str) -> dict[UUID, dict[str, int]]:
-    """Count rows by code for each batch that an agency delivered, whatever the outcome; a blocked batch counts once."""
+    """Count rows by code for each batch that an agency delivered, as the file alone gives them; a blocked one once."""
     rows = tx.execute(
-        "SELECT b.batch_id, b.codes, b.blocked_code FROM batch b JOIN raw_file f USING (raw_id)"
+        "SELECT b.batch_id, b.totals->'apparent', b.blocked_code FROM batch b JOIN raw_file f USING (raw_id)"
         " WHERE f.agency = %s AND b.evaluated_at IS NOT NULL ORDER BY f.received_at, b.label",
         (agency,),
     )
     found: dict[UUID, dict[str, int]] = {}
     for batch_id, codes, blocked in rows:
         counted: dict[str, int] = {blocked: 1} if blocked else {}
-        for by_code in codes.values():
+        for by_code in (codes or {}).values():
             for code, count in by_code.items():
-                counted[code] = counted.get(code, 0) + count
+                if code:
+                    counted[code] = counted.get(code, 0) + count
         found[batch_id] = counted
     return found
+
+
+def _totals(outcome: TableOutcome, mark: str) -> dict[str, object]:
+    return {
+        "mark": mark,
+        "controls": _controls(outcome),
+        "unread": list(outcome.unread),
+        "apparent": outcome.apparent,
+        "people": outcome.people,
+    }
 
 
 def _codes(outcome: TableOutcome) -> dict[str, dict[str, int]]:
@@ -211,4 +240,4 @@ def _controls(outcome: TableOutcome) -> list[dict[str, object]]:
 
 
 def _tells_of_nobody(control: Control, outcome: TableOutcome) -> bool:
-    return control.covers == outcome.rows >= FEWEST_COVERED
+    return control.covers == outcome.rows and outcome.tells_of_nobody

@@ -8,10 +8,14 @@ Beyond these a file is refused as unreadable, with the bound it broke. The bound
 million rows of forty columns are within them.
 """
 
-import io
 import re
 import zipfile
-from typing import IO, Final
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import IO, BinaryIO, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from connectors.errors import FileUnreadable
 
@@ -25,17 +29,32 @@ _MARKUP: Final = (".xml", ".rels", ".vml")
 _HEAD_BYTES: Final = 64 << 10
 _DOCTYPE: Final = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _PIECE_BYTES: Final = 4 << 20
-_OVERLAP_BYTES: Final = 64  # longer than any cell reference, so that none is lost between two pieces
 _REFERENCE: Final = re.compile(rb'\sr="([A-Z]{1,3})([0-9]{1,7})"')
+_MERGED: Final = re.compile(rb'mergeCell\s[^>]*?\bref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"[^>]*>')
+_MERGED_BYTES: Final = 512  # no longer is what says of some cells that they are merged
+MERGES: Final = 1_100_000  # a merge for each row there can be
 
 
-def check_file(raw: bytes) -> None:
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How far a sheet's cells reach, as its markup says, and how large that is.
+
+    `merged` has a row for each merge: first row, first column, last row, last column, from 0.
+    """
+
+    rows: int
+    columns: int
+    unpacked: int
+    merged: npt.NDArray[np.int32] = field(repr=False)
+
+
+def check_file(size: int) -> None:
     """Refuse a file of too many bytes.
 
     Raises:
         FileUnreadable: it has more than `FILE_BYTES`.
     """
-    if len(raw) > FILE_BYTES:
+    if size > FILE_BYTES:
         raise FileUnreadable(f"the file has more than {FILE_BYTES >> 20} MB; split it")
 
 
@@ -49,14 +68,18 @@ def check_text(size: int) -> None:
         raise FileUnreadable(f"the text has more than {TEXT_BYTES >> 20} MB; split it")
 
 
-def check_package(raw: bytes) -> None:
+def check_package(file: BinaryIO) -> dict[str, Span]:
     """Refuse an .xlsx whose parts unpack to too much, or whose cells span too large a rectangle.
+
+    Returns:
+        how far the cells of each sheet reach, by the name of its part.
 
     Raises:
         FileUnreadable: a bound is broken, or the package is broken.
         zipfile.BadZipFile: it is no zip package.
     """
-    with zipfile.ZipFile(io.BytesIO(raw)) as package:
+    spans = {}
+    with zipfile.ZipFile(file) as package:
         parts = package.infolist()
         if sum(part.file_size for part in parts) > UNPACKED_BYTES:
             raise FileUnreadable("the workbook unpacks to too much; send it as text or in parts")
@@ -68,7 +91,8 @@ def check_package(raw: bytes) -> None:
                     _check_markup(markup.read(_HEAD_BYTES))
             if part.filename.startswith("xl/worksheets/") and part.filename.endswith(".xml"):
                 with package.open(part) as sheet:
-                    _check_span(sheet)
+                    spans[part.filename] = _check_span(sheet)
+    return spans
 
 
 def _check_markup(head: bytes) -> None:
@@ -77,18 +101,30 @@ def _check_markup(head: bytes) -> None:
         raise FileUnreadable("the workbook defines entities of its own; save it anew")
 
 
-def _check_span(sheet: IO[bytes]) -> None:
+def _check_span(sheet: IO[bytes]) -> Span:
     """Read a sheet piece by piece; its declared size may lie, so what is unpacked is counted too."""
     unpacked, rows, columns, rest = 0, 0, 0, b""
+    merged: dict[tuple[bytes, ...], None] = {}
     while piece := sheet.read(_PIECE_BYTES):
         unpacked += len(piece)
         if unpacked > UNPACKED_BYTES:
             raise FileUnreadable("the workbook unpacks to too much; send it as text or in parts")
-        for letters, row in set(_REFERENCE.findall(rest + piece)):
+        whole = rest + piece
+        for letters, row in set(_REFERENCE.findall(whole)):
             rows, columns = max(rows, int(row)), max(columns, _column(letters))
         if rows * columns > SPANNED_CELLS:
             raise FileUnreadable("a cell stands far outside the table; delete what lies beyond it")
-        rest = piece[-_OVERLAP_BYTES:]
+        if b"mergeCell" in whole:
+            merged |= dict.fromkeys(_MERGED.findall(whole))
+        if len(merged) > MERGES:
+            raise FileUnreadable("the workbook merges more cells than a sheet has rows")
+        rest = piece[-_MERGED_BYTES:]
+    return Span(rows, columns, unpacked, _places(merged))
+
+
+def _places(merged: Iterable[tuple[bytes, ...]]) -> npt.NDArray[np.int32]:
+    found = [(int(top) - 1, _column(left) - 1, int(end) - 1, _column(right) - 1) for left, top, right, end in merged]
+    return np.array(found, dtype=np.int32).reshape(-1, 4)
 
 
 def _column(letters: bytes) -> int:

@@ -1,11 +1,18 @@
 """The circuit breaker of a feed: when a source that fails is left alone, and when it is tried again. Pure.
 
-  closed      it answers, or has failed fewer than `TRIPS_AFTER` times in a row: asked at its times
-  open        it failed again and again: not asked before `open_until`, twice as long each time, a day at most
+  closed      it answers, or has failed fewer than `TRIPS_AFTER` times in a row: asked at its times, and after each
+              failure once more besides, when a rest is over
+  open        it failed again and again, or said when to come back (Retry-After): not asked before `open_until`
   half-open   the time is over: asked once; an answer closes it, a failure opens it again
 
-A source that answers wrongly (SourceRefused) counts as failing: asking again at once mends nothing. What a source says
-itself of when to come back (Retry-After) is honoured from the first time on.
+A rest is FIRST_REST after the first failure and twice as long after each further one, LONGEST_REST at most; what the
+source asks for counts if it is longer, LONGEST_WAIT at most. A failure that somebody must mend counts as any other:
+asking again at once mends nothing. A clock that was set back leaves moments behind that lie further ahead than any
+rest: they are not kept to.
+
+Whoever runs a feed by hand asks at once, whatever the breaker says: that run is its trial.
+
+The state lies with the feed (`runs`), and scheduled runs and runs by hand have one between them.
 """
 
 from dataclasses import dataclass
@@ -15,7 +22,8 @@ from typing import Final
 
 TRIPS_AFTER: Final = 5
 FIRST_REST: Final = timedelta(minutes=5)
-LONGEST_REST: Final = timedelta(days=1)
+LONGEST_REST: Final = timedelta(hours=6)
+LONGEST_WAIT: Final = timedelta(hours=24)  # what a source may ask for
 
 
 class State(StrEnum):
@@ -37,18 +45,24 @@ class Breaker:
         """Say whether the source may be asked."""
         if self.open_until is None:
             return State.CLOSED
-        return State.OPEN if now < self.open_until else State.HALF_OPEN
+        return State.OPEN if timedelta() < self.open_until - now <= LONGEST_WAIT else State.HALF_OPEN
 
-    def failed(self, now: datetime, *, retry_after: float | None = None) -> "Breaker":
-        """Count a failure. `retry_after`: what the source said, in seconds."""
+    def failed(self, now: datetime, *, wait: timedelta | None = None) -> "Breaker":
+        """Count a failure. `wait`: for how long the source asked to be left alone."""
         failures = self.failures + 1
-        rest = timedelta()
-        if failures >= TRIPS_AFTER:
-            rest = min(FIRST_REST * 2 ** min(failures - TRIPS_AFTER, 16), LONGEST_REST)
-        if retry_after is not None:
-            rest = max(rest, min(timedelta(seconds=max(retry_after, 0.0)), LONGEST_REST))
-        return Breaker(failures, now + rest if rest else None)
+        opens = failures >= TRIPS_AFTER or _asked(wait) > timedelta()
+        return Breaker(failures, now + rest(failures, wait=wait) if opens else None)
 
     def succeeded(self) -> "Breaker":
         """Forget all failures."""
         return Breaker()
+
+
+def rest(failures: int, *, wait: timedelta | None = None) -> timedelta:
+    """Return how long after the n-th failure in a row it is tried again; `wait` is what the source asked for."""
+    doublings: int = min(failures - 1, 16)
+    return max(min(FIRST_REST * (1 << doublings), LONGEST_REST), _asked(wait))
+
+
+def _asked(wait: timedelta | None) -> timedelta:
+    return max(timedelta(), min(wait or timedelta(), LONGEST_WAIT))

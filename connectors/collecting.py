@@ -1,7 +1,7 @@
 """One run of one feed: from an agency's system to published records.
 
 Steps (the numbers are used in the code; `at_step` is told of each, so that tests can break off there):
-  1. hold the feed: one run at a time; leave a source alone that its breaker keeps closed
+  1. hold the feed: one run at a time
   2. fetch one document, into a sealed spool (transports)
   3. hand it to the intake, which keeps, reads, checks and publishes it
   4. write down how far the feed has been read, in one transaction: position, file, whom it was asked about
@@ -14,7 +14,9 @@ the same is asked for again when the agency has mended it. A file that is blocke
 Whom a filtered feed was asked about is kept as keyed hashes only. Somebody new is asked about from the beginning,
 everybody else since the watermark; who is not asked about any more is forgotten, and so is new on coming back.
 
-What fails is raised as SourceUnavailable, SourceRefused or LimitExceeded, and counted by the breaker.
+What fails is raised as SourceUnavailable, SourceRefused or LimitExceeded.
+
+Not here: when a run begins, and when a source that fails is left alone (`schedule`, `breaker`; `runs` counts).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,10 +30,9 @@ from typing import Final
 from psycopg.types.json import Jsonb
 
 from connectors import transports
-from connectors.breaker import Breaker, State
 from connectors.credentials import Credentials
 from connectors.delivery import Channel, Delivery
-from connectors.errors import IntakeBusy, SourceError, SourceRefused, SourceUnavailable
+from connectors.errors import IntakeBusy, SourceRefused
 from connectors.feed import Feed, RestTransport, SqlTransport, kinds_of
 from connectors.intake import Intake, Taken
 from connectors.transports.line import Arrival, Asked, FileMark, Line, Meter, Position, Settled, Sight
@@ -98,23 +99,14 @@ def collect(  # what it rests on is handed in
     """Run a feed once.
 
     Raises:
-        SourceUnavailable: it does not answer, or is left alone for a while; `retry_after` says for how long.
+        SourceUnavailable: it does not answer; `retry_after` says for how long it asks to be left alone.
         SourceRefused: what it answers cannot be taken.
         LimitExceeded: it gives more than the feed allows.
         IntakeBusy: the feed is being collected by another process, or another takes in the same file.
     """
     with _held(intake, feed):  # 1
         patience.at_step(Step.HELD)
-        _admitted(intake, feed, now)
-        run = _Run(intake, feed, credentials, people, now, as_of, patience)
-        try:
-            done = run.run()
-        except SourceError as failure:
-            after = failure.retry_after if isinstance(failure, SourceUnavailable) else None
-            _judged(intake, feed, lambda breaker: breaker.failed(patience.now(), retry_after=after))
-            raise
-        _judged(intake, feed, Breaker.succeeded)
-        return done
+        return _Run(intake, feed, credentials, people, now, as_of, patience).run()
 
 
 def check(intake: Intake, feed: Feed, *, credentials: Credentials, now: datetime) -> Sight:
@@ -127,12 +119,6 @@ def check(intake: Intake, feed: Feed, *, credentials: Credentials, now: datetime
     once = feed.model_copy(update={"retry": feed.retry.model_copy(update={"attempts": 1})})
     sight = transports.look(_line(intake, once, credentials, now, Patience(), noted))
     return replace(sight, faults=tuple(one.fault for one in noted))
-
-
-def breaker_of(tx: Transaction, feed: str) -> Breaker:
-    """Give the breaker of a feed."""
-    found = tx.execute("SELECT failures, open_until FROM feed_breaker WHERE feed = %s", (feed,)).fetchone()
-    return Breaker(*found) if found else Breaker()
 
 
 def position_of(tx: Transaction, feed: str) -> tuple[Position, datetime] | None:
@@ -347,20 +333,3 @@ def _held(intake: Intake, feed: Feed) -> Iterator[None]:
         if held != (True,):
             raise IntakeBusy("another process is collecting from this feed; try again when it has ended")
         yield
-
-
-def _admitted(intake: Intake, feed: Feed, now: datetime) -> None:
-    with intake.database.transaction() as tx:
-        breaker = breaker_of(tx, feed.feed)
-    if breaker.state(now) is State.OPEN and breaker.open_until is not None:
-        raise SourceUnavailable("PAUSED_BY_BREAKER", (breaker.open_until - now).total_seconds())
-
-
-def _judged(intake: Intake, feed: Feed, judge: Callable[[Breaker], Breaker]) -> None:
-    with intake.database.transaction() as tx:
-        after = judge(breaker_of(tx, feed.feed))
-        tx.execute(
-            "INSERT INTO feed_breaker (feed, failures, open_until) VALUES (%s, %s, %s)"
-            " ON CONFLICT (feed) DO UPDATE SET failures = excluded.failures, open_until = excluded.open_until",
-            (feed.feed, after.failures, after.open_until),
-        )

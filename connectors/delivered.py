@@ -1,8 +1,7 @@
 """What an agency may see of its own deliveries: states, counts, codes, control totals, places. Never a value of a row.
 
-People without a consent are a total, and not even that where a table has few rows: one row sent alone would otherwise
-tell its sender whether that person seeks credit. Where `many` says no, the numbers of accepted rows and of rows without
-a consent are withheld together; what the sender can mend (other codes, places) is told all the same.
+Counts and codes are those that the file alone gives, as if everybody had consented: comparing them with the rows
+tells nothing of anybody. How many rows were without a consent is one total, told where the table speaks of many people.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from connectors.batches import FEWEST_COVERED
+from connectors.normalise import FEWEST_PEOPLE
 from registry.database import Transaction
 
 UNTOLD: Final = "NO_CONSENT"  # by row never; as a count only of many
@@ -27,7 +26,7 @@ _SELECT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """One batch as its agency sees it. `counts` and `codes` have no member for what is withheld."""
+    """One batch as its agency sees it. `without_consent` is None where the number would speak of persons."""
 
     batch_id: UUID
     raw_id: UUID
@@ -49,14 +48,10 @@ class Delivered:
     codes: Mapping[str, Mapping[str, int]]
     controls: Sequence[Mapping[str, Any]]
     unread: Sequence[str]
+    without_consent: int | None
 
 
 _FACTS: Final = tuple(one.name for one in fields(Delivered))[:16]  # in the order of _SELECT, up to `rows`
-
-
-def many(rows: int) -> bool:
-    """Say whether a table has so many rows that its totals tell of nobody."""
-    return rows >= FEWEST_COVERED
 
 
 def page(  # one parameter a filter
@@ -86,6 +81,56 @@ def one(tx: Transaction, batch_id: UUID, *, agency: str) -> Delivered | None:
     return None if row is None else _delivered(row)
 
 
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A batch whose rows can still be decided of: it is published, and its bytes exist."""
+
+    batch_id: UUID
+    raw_id: UUID
+    label: str
+    class_code: str
+    kind: str
+    received_at: datetime
+
+
+def open_files(
+    tx: Transaction,
+    agency: str,
+    *,
+    class_code: str | None = None,
+    kind: str | None = None,
+    since: tuple[datetime, UUID] | None = None,
+    limit: int,
+) -> list[list[Open]]:
+    """Give an agency's files with open batches, the newest first, each with its batches in the order of their labels.
+
+    Args:
+        tx: a transaction.
+        agency: whose.
+        class_code: only batches of this class.
+        kind: only batches of this kind.
+        since: time and id of a file to begin with, itself included.
+        limit: of how many files.
+
+    None of what is asked here depends on who has consented.
+    """
+    at, raw_id = since or (None, None)
+    rows = tx.execute(
+        "WITH open AS (SELECT b.batch_id, b.raw_id, b.label, b.class_code, b.kind, f.received_at,"
+        " dense_rank() OVER (ORDER BY f.received_at DESC, b.raw_id DESC) AS file"
+        " FROM batch b JOIN raw_file f USING (raw_id) WHERE f.agency = %s AND f.agency <> '' AND b.state = 'published'"
+        " AND f.destroyed_at IS NULL AND (%s::text IS NULL OR b.class_code = %s) AND (%s::text IS NULL OR b.kind = %s)"
+        " AND (%s::timestamptz IS NULL OR (f.received_at, b.raw_id) <= (%s, %s::uuid)))"
+        " SELECT batch_id, raw_id, label, class_code, kind, received_at FROM open WHERE file <= %s"
+        ' ORDER BY received_at DESC, raw_id DESC, label COLLATE "C"',
+        (agency, class_code, class_code, kind, kind, at, at, raw_id, limit),
+    ).fetchall()
+    files: dict[UUID, list[Open]] = {}
+    for row in rows:
+        files.setdefault(row[1], []).append(Open(*row))
+    return list(files.values())
+
+
 def batches_of_file(tx: Transaction, raw_id: UUID, *, agency: str) -> list[UUID]:
     """Give the batches of a raw file, if it was this agency that delivered it first."""
     rows = tx.execute(
@@ -109,13 +154,17 @@ def remarks(
 
 
 def _delivered(row: Sequence[Any]) -> Delivered:
-    rows, totals = row[15], row[21]
-    counts = dict(zip(("accepted", "warned", "quarantined", "rejected"), row[16:20], strict=True))
-    codes = {end: dict(found) for end, found in row[20].items()}
-    if not many(rows):
-        counts.pop("accepted")
-        counts["rejected"] -= sum(found.pop(UNTOLD, 0) for found in codes.values())
-        codes = {end: found for end, found in codes.items() if found}
+    totals = row[21]
+    apparent: Mapping[str, Mapping[str, int]] = totals.get("apparent", {})
+    counts = {end: sum(apparent.get(end, {}).values()) for end in ("accepted", "warned", "quarantined", "rejected")}
+    codes = {end: {code: n for code, n in found.items() if code} for end, found in apparent.items()}
+    many = totals.get("people", 0) >= FEWEST_PEOPLE
     facts = dict(zip(_FACTS, row, strict=False))
-    controls, unread = totals.get("controls", []), totals.get("unread", [])
-    return Delivered(**facts, counts=counts, codes=codes, controls=controls, unread=unread)
+    return Delivered(
+        **facts,
+        counts=counts,
+        codes={end: found for end, found in codes.items() if found},
+        controls=totals.get("controls", []),
+        unread=totals.get("unread", []),
+        without_consent=sum(found.get(UNTOLD, 0) for found in row[20].values()) if many else None,
+    )

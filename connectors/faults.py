@@ -34,7 +34,6 @@ REGISTER: tuple[Fault, ...] = (
     _fault("TOO_MANY_REQUESTS", ("数据源要求放慢请求", "The source asks to be asked less often"), _LATER),
     _fault("CUT_OFF", ("传输中途断开，内容不完整", "The answer broke off before its end"), _LATER),
     _fault("CHANGED_WHILE_READ", ("读取期间文件有变动", "The file changed while it was read"), _LATER),
-    _fault("PAUSED_BY_BREAKER", ("连续失败，暂停访问该数据源", "Paused after failing several times"), _LATER),
     # the source answers wrongly
     _fault(
         "CREDENTIAL_MISSING",

@@ -134,7 +134,8 @@ class Intake:
 
     `folder` is where sealed raw files lie; `basis_of` says which basis persons' rows have on a day; `now` is the clock.
     `mended` gives what people decided of single rows of a raw file, by table label; `progress` is told how far it is;
-    `recalled` is told, in the transaction that does it, which records are no longer what was published of them.
+    `recalled` is told, in the transaction that does it, which records are no longer what was published of them, and
+    `corrected` which have a later version that says something else.
     """
 
     database: Database
@@ -148,6 +149,7 @@ class Intake:
     mended: Callable[[UUID], Mapping[str, Mends]] = field(default=_unmended, repr=False)
     progress: Callable[[Progress], None] = field(default=_nothing, repr=False)
     recalled: Callable[[Transaction, Sequence[Recalled]], object] = field(default=_untold, repr=False)
+    corrected: Callable[[Transaction, Sequence[Recalled]], object] = field(default=_untold, repr=False)
 
     def run(self, paths: Iterable[Path], *, as_of: date) -> list[Taken]:
         """Take in files, and all files of folders; files that hold no table of an agency are left alone.
@@ -308,7 +310,11 @@ class Intake:
         if not outcomes and not file.destroyed:
             with self.database.transaction() as tx:
                 rawfiles.destroy(tx, self.folder, self.sealing, file, now=self.now())
-        return [self._settle(file, outcome, came_on, as_of, acts) for outcome in outcomes]
+        taken = [self._settle(file, outcome, came_on, as_of, acts) for outcome in outcomes]
+        if outcomes and file.delivery.mapping:
+            with self.database.transaction() as tx:
+                batches.end_absorbed(tx, file.raw_id, [one.label for one in outcomes])
+        return taken
 
     def _held_to_manifest(self, file: RawFile, outcomes: list[TableOutcome]) -> list[TableOutcome]:
         """Hold a file to what its signed manifest says it adds up to, unless rows of it have been mended since."""
@@ -431,10 +437,12 @@ class Intake:
                 tx,
                 recalling.recall_former(tx, self.sealing, batch.batch_id, act.places, kept, now=now, actor=act.actor),
             )
+            self.corrected(tx, recalling.corrected(tx, batch.batch_id, act.places))
         if act.replaced != NOBODY:
             if outcome.blocked:
                 raise MendingRefused("batch-not-replaceable", "the batch that should take its place is blocked")
             self.recalled(tx, recalling.recall_remainder(tx, act.replaced, now=now, actor=act.actor))
+            self.corrected(tx, recalling.corrected(tx, act.replaced))
             batches.end(tx, act.replaced, batches.REPLACED)
         mending.weighed(tx, act.decided, now=now)
         act.finish(tx)

@@ -24,20 +24,21 @@ from registry.canonical import JSON
 from registry.database import Transaction
 
 _COLUMNS: Final = (
-    'mapping_id, organisation, kind, heading, "column", state, proposer, proposed_at, approver, decided_at'
+    'mapping_id, organisation, kind, heading, "column", batch_id, state, proposer, proposed_at, approver, decided_at'
 )
 LONGEST_HEADING: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnMapping:
-    """One heading of one organisation, and the column it is."""
+    """One heading of one organisation, and the column it is; `batch_id` is the batch that it was said of, if one."""
 
     mapping_id: UUID
     organisation: str
     kind: str
     heading: str
     column: str
+    batch_id: UUID | None
     state: State
     proposer: str
     proposed_at: datetime
@@ -64,6 +65,7 @@ def propose(  # noqa: PLR0913  # what a mapping is made of
     column: str,
     *,
     also: bool,
+    batch_id: UUID | None = None,
     state: State,
     proposer: str,
     now: datetime,
@@ -82,12 +84,12 @@ def propose(  # noqa: PLR0913  # what a mapping is made of
         raise MendingRefused("column-mapped-already")
     decided = state is State.DECIDED
     row = tx.execute(
-        f"INSERT INTO column_mapping ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608  # a constant
+        f"INSERT INTO column_mapping ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608  # a constant
         ' ON CONFLICT (organisation, kind, heading) DO UPDATE SET mapping_id = EXCLUDED.mapping_id, "column" ='
-        ' EXCLUDED."column", state = EXCLUDED.state, proposer = EXCLUDED.proposer, proposed_at = EXCLUDED.proposed_at,'
+        ' EXCLUDED."column", batch_id = EXCLUDED.batch_id, state = EXCLUDED.state, proposer = EXCLUDED.proposer, proposed_at = EXCLUDED.proposed_at,'
         f" approver = EXCLUDED.approver, decided_at = EXCLUDED.decided_at RETURNING {_COLUMNS}",
         (
-            *(uuid4(), organisation, kind, heading, column, state.value, proposer, now),
+            *(uuid4(), organisation, kind, heading, column, batch_id, state.value, proposer, now),
             *(proposer if decided else None, now if decided else None),
         ),
     ).fetchone()
@@ -98,8 +100,10 @@ def propose(  # noqa: PLR0913  # what a mapping is made of
     return made
 
 
-def settle(tx: Transaction, organisation: str, mapping_id: UUID, *, approve: bool, person: str, now: datetime) -> bool:
-    """Approve or refuse a mapping that another person proposed; False if there is none.
+def settle(
+    tx: Transaction, organisation: str, mapping_id: UUID, *, approve: bool, person: str, now: datetime
+) -> ColumnMapping | None:
+    """Approve or refuse a mapping that another person proposed; None if there is none.
 
     Raises:
         MendingRefused: it is settled, or this person proposed it.
@@ -109,7 +113,7 @@ def settle(tx: Transaction, organisation: str, mapping_id: UUID, *, approve: boo
         (mapping_id, organisation),
     ).fetchone()
     if row is None:
-        return False
+        return None
     found = _mapping(row)
     if found.state is not State.PROPOSED:
         raise MendingRefused("proposal-settled")
@@ -121,7 +125,7 @@ def settle(tx: Transaction, organisation: str, mapping_id: UUID, *, approve: boo
         (state.value, person, now, mapping_id),
     )
     _tell(tx, found, person, now)
-    return True
+    return replace(found, state=state, approver=person, decided_at=now)
 
 
 def listed(tx: Transaction, organisation: str) -> list[ColumnMapping]:
@@ -160,8 +164,8 @@ def apply_to(tx: Transaction, raw_id: UUID, organisation: str) -> None:
 
 
 def _mapping(row: Sequence[Any]) -> ColumnMapping:
-    mapping_id, organisation, kind, heading, column, state, *rest = row
-    return ColumnMapping(mapping_id, organisation, kind, heading, column, State(state), *rest)
+    mapping_id, organisation, kind, heading, column, batch_id, state, *rest = row
+    return ColumnMapping(mapping_id, organisation, kind, heading, column, batch_id, State(state), *rest)
 
 
 def _tell(tx: Transaction, one: ColumnMapping, person: str, now: datetime) -> None:

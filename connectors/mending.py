@@ -338,6 +338,19 @@ def files_unweighed(tx: Transaction) -> list[UUID]:
     return [raw_id for (raw_id,) in rows.fetchall()]
 
 
+def corrected_since(tx: Transaction, since: datetime) -> list[tuple[UUID, list[Place] | None]]:
+    """Give what was corrected lately: batch and rows, None for all rows of a batch that another has replaced."""
+    rows = tx.execute(
+        "SELECT batch_id, places, act FROM mending WHERE state = 'decided' AND ((act = 'correct' AND weighed_at >= %s)"
+        " OR (act = 'replace' AND decided_at >= %s))",
+        (since, since),
+    ).fetchall()
+    return [
+        (batch_id, None if act == What.REPLACE else [(str(sheet), int(row_no)) for sheet, row_no in places])
+        for batch_id, places, act in rows
+    ]
+
+
 def weighed(tx: Transaction, proposals: Sequence[Proposal], *, now: datetime) -> None:
     """Note that a weighing has taken these decisions in."""
     ids = [one.mending_id for one in proposals]

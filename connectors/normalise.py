@@ -33,12 +33,19 @@ from connectors.verdict import Mask, Verdict
 from connectors.weighed import QuarantinedRow, Rows, bare, joined, taken
 from registry.basis import Basis, BasisKind, BasisOf
 from registry.catalogue import Kind
+from registry.identifiers import SubjectKind
 from registry.suites import random_bytes
 
 CHUNK_ROWS: Final = 100_000
 NOTHING_MENDED: Final[Mapping[str, Mends]] = {}
+FEWEST_PEOPLE: Final = 10  # of fewer a figure would speak of persons
 _INSTALMENT: Final = "instalment"
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)  # tells the columns of a key apart
+
+
+def tells_of_nobody(people: int) -> bool:
+    """Say whether a figure over the rows of so many persons is about none of them."""
+    return people == 0 or people >= FEWEST_PEOPLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,10 @@ class TableOutcome:
     if they tell its identity they stand beside it (`frames.TOLD`), which is not stored. Of a blocked table it is
     empty. `uncovered` are persons without a basis: to be forgotten by the caller once what was held of them is
     frozen. `stated_fen` is what the amounts of all data rows add up to, held or not; None without such a column.
+
+    `apparent` is how rows would end by code had everybody consented: it follows from the file alone, and is what its
+    sender may be told. `people` is of how many persons it speaks, `FEWEST_PEOPLE` standing
+    for any number beyond.
     """
 
     label: str
@@ -72,6 +83,8 @@ class TableOutcome:
     stated_fen: int | None = None
     controls: tuple[Control, ...] = ()
     furniture: Mapping[str, int] = field(default_factory=dict)
+    apparent: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    people: int = 0
     held: "Rows | None" = field(default=None, repr=False)
 
     @property
@@ -88,6 +101,11 @@ class TableOutcome:
     def uncovered(self) -> tuple[str, ...]:
         """All persons without a basis, each once."""
         return tuple(dict.fromkeys(text for texts in self.without() for text in texts))
+
+    @property
+    def tells_of_nobody(self) -> bool:
+        """Whether figures over the whole table are about no person: it speaks of none, or of many."""
+        return tells_of_nobody(self.people)
 
     @property
     def kept(self) -> int:
@@ -161,11 +179,11 @@ def evaluate(  # noqa: PLR0913  # what it rests on is handed in
         return []
     sheets, strangers = _recognise(ours, known, name, delivery.mapping)
     tables = _grouped(sheets)
-    several = len(tables) + (0 if tables else len(strangers)) > 1
-    outcomes = [_table(members, f"{name}#{members[0].part.grid.sheet}" if several else name, how) for members in tables]
+    plain = _recognise(ours, known, name, layout.NOTHING_MAPPED) if delivery.mapping else (sheets, strangers)
+    labels = _labels(_grouped(plain[0]), plain[1], name)
+    outcomes = [_table(members, _label(members, labels, name), how) for members in tables]
     for grid in strangers:
-        label = f"{name}#{grid.sheet}" if several or tables else name
-        outcomes.append(TableOutcome(label, 0, blocked="HEADER_UNKNOWN"))
+        outcomes.append(TableOutcome(labels.get(grid.place, f"{name}#{grid.sheet}"), 0, blocked="HEADER_UNKNOWN"))
     return outcomes or [TableOutcome(name, 0, blocked="HEADER_UNKNOWN")]
 
 
@@ -243,6 +261,24 @@ def _grouped(sheets: Sequence[_Sheet]) -> list[list[_Sheet]]:
     return [list(members) for _, members in groupby(ordered, key=header)]
 
 
+def _labels(tables: Sequence[Sequence[_Sheet]], strangers: Sequence[reading.Grid], name: str) -> dict[str, str]:
+    """Label tables, by the place of the sheet they begin on, and sheets that nobody knows.
+
+    Labels come from what headings say by themselves. What a sender says of its headings later makes tables out of
+    strangers; it must not give another table another label, for a batch is known by its label.
+    """
+    several = len(tables) + (0 if tables else len(strangers)) > 1
+    first = [members[0].part.grid for members in tables]
+    labels = {grid.place: f"{name}#{grid.sheet}" if several else name for grid in first}
+    return labels | {grid.place: f"{name}#{grid.sheet}" if several or tables else name for grid in strangers}
+
+
+def _label(members: Sequence[_Sheet], labels: Mapping[str, str], name: str) -> str:
+    """Give the label of the first sheet of a table that has one; tables by themselves go before strangers."""
+    found = [labels[one.part.grid.place] for one in members if one.part.grid.place in labels]
+    return name if name in found else found[0] if found else f"{name}#{members[0].part.grid.sheet}"
+
+
 def _table(members: Sequence[_Sheet], label: str, how: _How) -> TableOutcome:
     total = sum(len(one.part.data) for one in members)
     gathering = _Gathering(members[0].part, label, how, InMemory())
@@ -279,7 +315,8 @@ class _Gathering:
         self._filled: Counter[str] = Counter()
         self._furniture: Counter[str] = Counter()
         self._projects: set[str] = set()
-        self._rows = 0
+        self._rows = self._good = 0
+        self._met: set[int] = set()
 
     def begin(self, part: Part | None = None) -> SheetFigures:
         """Begin a sheet."""
@@ -310,12 +347,14 @@ class _Gathering:
         if "project" in frame and len(self._projects) < 2:  # noqa: PLR2004  # one, or not one
             self._projects.update(str(one) for one in frame["project"].dropna().unique() if one)
         self._keys.append(self._key_of(frame))
+        self._meet(frame, chunk.verdict)
         self._laid_out.add(frame)
         uses = {use.index for use in part.layout.uses.values()}
         self._cells.add(pd.DataFrame({str(at): taken(part.grid.columns[at], chunk.rows) for at in sorted(uses)}))
         self._places.append(bare(part))
         self._rows += len(chunk)
-        how.progress(Progress(Stage.CHECKING, read=read, checked=self._rows))
+        self._good += int(chunk.verdict.held.sum())
+        how.progress(Progress(Stage.CHECKING, read=read, checked=self._rows, accepted=self._good))
 
     def ended(self) -> TableOutcome:
         """Say what becomes of the table, all chunks added."""
@@ -327,14 +366,16 @@ class _Gathering:
         )  # fmt: skip
         blocked = _blocked(self._layouts, controls, self._filled, self._rows, self._table)  # 5
         if blocked or not self._rows:
-            return _outcome(said, blocked)
+            return replace(_outcome(said, blocked), people=self._people)
         judged, starts = self._laid_out.fresh(), [0]
+        unheld = list[Mask]()
         for number in range(len(self._laid_out)):
             frame = self._laid_out.get(number)
-            _basis(  # 4
+            bare_ = _basis(  # 4
                 self._verdicts[number], frame, self._several[number], self._kind, self._how.as_of, self._how.basis_of,
                 self._declared,
             )  # fmt: skip
+            unheld.append(bare_)
             judged.add(frame)
             starts.append(starts[-1] + len(frame))
         verdict = Verdict.joined(self._verdicts)
@@ -344,7 +385,21 @@ class _Gathering:
         held = Rows(judged, self._cells, self._places, verdict, starts, self._kind, ordinals)
         if self._mends:
             held.decide(self._mends)
-        return _decided(said, verdict, held, self._table)
+        apparent = {end: dict(codes) for end, codes in verdict.tally().items() if codes}
+        verdict.mark("NO_CONSENT", np.concatenate(unheld), "")
+        decided = _decided(said, verdict, held, self._table)
+        return replace(decided, apparent=apparent, people=self._people)
+
+    def _meet(self, frame: pd.DataFrame, verdict: Verdict) -> None:
+        """Note of whom a chunk speaks; nothing changes any more once they are many."""
+        if len(self._met) < FEWEST_PEOPLE:
+            persons = (frame["subject_kind"] == SubjectKind.PERSON.value).to_numpy(dtype=bool) & ~verdict.rejected
+            self._met.update(self._hashed(frame.loc[persons, "subject_id"].dropna(), few=False).tolist())
+
+    @property
+    def _people(self) -> int:
+        """How many persons the table speaks of, or as many as make it many."""
+        return min(len(self._met), FEWEST_PEOPLE)
 
     def _only_project(self) -> str | None:
         return next(iter(self._projects)) if len(self._projects) == 1 else None
@@ -502,8 +557,12 @@ def _basis(  # what it rests on is handed in
     as_of: date,
     basis_of: BasisOf,
     declared: source.Source,
-) -> None:
-    """Step 4: ask, once for each person, whether the rows may be held; organisations' data needs no consent."""
+) -> Mask:
+    """Step 4: ask, once for each person, whether the rows may be held; say which may not.
+
+    Organisations' data needs no consent. What may not be held is marked last (NO_CONSENT), so that what becomes of the
+    other rows, and what the sender may be told of all of them, rests on the file alone.
+    """
     person = (frame["subject_kind"] == "person").to_numpy(dtype=bool)
     asked = person & ~verdict.rejected
     basis = np.full(len(frame), Basis(BasisKind.ORGANISATION, declared.legal_basis).text, dtype=object)
@@ -529,9 +588,10 @@ def _basis(  # what it rests on is handed in
             basis[row] = None if None in agreed else basis[row]
             for one in agreed:
                 covers.narrow(row, one.fields if one else None)
-        verdict.mark("NO_CONSENT", asked & pd.isna(basis), "")
     frame["basis"] = pd.Series(basis, dtype="str")
     frame["covered"] = covers.column()
+    without: Mask = asked & pd.isna(basis)
+    return without
 
 
 def _texts(bases: Sequence[Basis | None]) -> list[str | None]:

@@ -4,6 +4,9 @@ Containers are told apart by their first bytes, never by their name: workbooks (
 form) by calamine, everything else as delimited text in UTF-8 (with or without BOM) or GB18030, decoded strictly in
 this order. A byte that fits neither stops the file; nothing is ever replaced.
 
+A short file is laid out whole (`read`); a long text or a large .xlsx is given block by block (`streams`). An old
+workbook has at most 65,536 rows a sheet and is laid out whole.
+
 A grid keeps, for each column, the text of every cell, and which cells were numbers in a workbook: a number cell of
 more than 15 digits has lost some. Rows with more cells than others widen the grid; hidden rows and sheets are read
 like any other; formula errors are kept as their text (`#REF!`).
@@ -19,9 +22,11 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
+from functools import partial
 from typing import BinaryIO, Final, TypeAlias
 
 import numpy as np
@@ -31,13 +36,15 @@ import pyarrow as pa
 import pyarrow.csv
 from python_calamine import CalamineError, CalamineWorkbook
 
-from connectors import bounds, legacy, ndjson
+from connectors import bounds, legacy, ndjson, workbooks
 from connectors.errors import FileUnreadable
 from connectors.spool import Spool
 
 Mask = npt.NDArray[np.bool_]
 Source: TypeAlias = bytes | Spool
+Merged: TypeAlias = tuple[tuple[int, int, int, int], ...]
 LONG_BYTES: Final = 24 << 20  # of a text; a longer one is read and judged block by block
+LARGE_BYTES: Final = 32 << 20  # of a workbook's sheets and texts, unpacked; a larger one is read block by block
 
 _HEAD_BYTES = 64 << 10
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -50,6 +57,7 @@ _BROKEN = (
 _OTHER_KINDS = (b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"{", b"<", b"Rar!", b"7z\xbc\xaf")
 _TABLE_SUFFIXES = (".xls", ".xlsx", ".csv", ".et", ndjson.SUFFIX)
 _BLOCK_BYTES = 8 << 20
+_NUMBERS: Final[set[type]] = {int, float}
 _WIDEST_ROW_CELLS = 512
 _PROBE_CHARACTERS = 20_000
 
@@ -65,7 +73,7 @@ class Grid:
     sheet: str
     columns: tuple[pd.Series, ...]
     numbers: tuple[Mask | None, ...]
-    merged: tuple[tuple[int, int, int, int], ...] = ()
+    merged: Merged = ()
     number: int = 1
     first_row: int = 1
 
@@ -106,27 +114,88 @@ def read(raw: bytes, name: str = "") -> list[Grid]:
         FileUnreadable: a workbook that is broken or locked, text that is neither UTF-8 nor GB18030, or no table at all.
     """
     if ndjson.is_ndjson(name):
-        bounds.check_file(raw)
+        bounds.check_file(len(raw))
         columns = ndjson.columns(io.BytesIO(raw))
         return [Grid("", columns, (None,) * len(columns))] if columns else []
     if raw.strip() and not is_table(raw):
         raise FileUnreadable("a picture, PDF, JSON or markup under a table's name")
-    bounds.check_file(raw)
+    bounds.check_file(len(raw))
     grids = _workbook(raw) if raw[:4] == _ZIP or raw[:8] == _OLE else [_text(raw)]
     return [replace(grid, number=number) for number, grid in enumerate(grids, start=1) if grid.height]
 
 
-# ---- text -----------------------------------------------------------------------------------------------------------
+# ---- block by block -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One sheet, or the one table of a text, to be read block by block: `blocks` begins anew whenever it is called.
+
+    Each block is a grid of some ten thousand rows that knows its first row; its `merged` are those of the sheet that
+    reach into it, counted from the sheet's first row. Blocks may raise FileUnreadable after some have been given: then
+    none of them count.
+    """
+
+    blocks: Callable[[], Iterator[Grid]] = field(repr=False)
+    sheet: str = ""
+    number: int = 1
 
 
 def is_long(raw: Source, name: str = "") -> bool:
-    """Say whether a file is a text too long to be laid out whole: read it block by block (`blocks`)."""
-    if isinstance(raw, bytes) and len(raw) <= LONG_BYTES:
-        return False
+    """Say whether a file is too long to be laid out whole: a text, or an .xlsx by what its sheets unpack to."""
     head = _head(raw)
-    return not (
-        ndjson.is_ndjson(name) or head[:4] == _ZIP or head[:8] == _OLE or head.lstrip().startswith(_OTHER_KINDS)
-    )
+    if ndjson.is_ndjson(name):
+        return False
+    if head[:4] == _ZIP:
+        return _unpacked(raw) > LARGE_BYTES
+    long = _size(raw) > LONG_BYTES or not isinstance(raw, bytes)
+    return long and not (head[:8] == _OLE or head.lstrip().startswith(_OTHER_KINDS))
+
+
+def streams(raw: Source) -> list[Stream]:
+    """Give the sheets of a long file, to be read block by block.
+
+    Raises:
+        FileUnreadable: as `read`; blocks may raise it too.
+    """
+    if _head(raw)[:4] != _ZIP:
+        return [Stream(lambda: blocks(raw))]
+    bounds.check_file(_size(raw))
+    with _readable(), _opened(raw) as file:
+        book = workbooks.LargeWorkbook(lambda: _opened(raw), bounds.check_package(file))
+    return [Stream(partial(_sheet_blocks, book, sheet), sheet.name, sheet.number) for sheet in book.sheets]
+
+
+def _unpacked(raw: Source) -> int:
+    """Add up what sheets and texts of a package say that they unpack to; 0 for one that is broken."""
+    try:
+        with _opened(raw) as file, zipfile.ZipFile(file) as package:
+            return sum(
+                part.file_size
+                for part in package.infolist()
+                if part.filename.lower().startswith(("xl/worksheets/", "xl/sharedstrings"))
+            )
+    except _BROKEN:
+        return 0
+
+
+def _sheet_blocks(book: workbooks.LargeWorkbook, sheet: workbooks.Sheet) -> Iterator[Grid]:
+    """Give a sheet's blocks; those behind the first have at least its columns, and it has all that markup speaks of."""
+    span = sheet.span
+    width, merged = 0, span.merged if span else np.zeros((0, 4), dtype=np.int32)
+    with _readable():
+        for block in book.blocks(sheet):
+            first, last = block.first_row - 1, block.first_row + len(block.rows) - 1
+            here = merged[(merged[:, 0] < last) & (merged[:, 2] >= first)] if len(merged) else merged
+            if not width and span:
+                width = min(span.columns, _WIDEST_ROW_CELLS)
+            grid = _grid(sheet.name, block.rows, _merged(here), block.errors, width)
+            width = max(width, len(grid.columns))
+            yield replace(grid, number=sheet.number, first_row=block.first_row)
+
+
+def _merged(places: npt.NDArray[np.int32]) -> Merged:
+    return tuple((top, left, bottom, right) for top, left, bottom, right in places.tolist())
 
 
 def blocks(raw: Source) -> Iterator[Grid]:
@@ -146,6 +215,9 @@ def blocks(raw: Source) -> Iterator[Grid]:
                 yield from _split(_utf8(text, encoding), delimiter, width)
     except (UnicodeError, csv.Error) as error:
         raise FileUnreadable("the text is neither UTF-8 nor GB18030, or no table") from error
+
+
+# ---- text -----------------------------------------------------------------------------------------------------------
 
 
 def _head(raw: Source) -> bytes:
@@ -281,7 +353,8 @@ def _split(text: "BinaryIO | _Recoded", delimiter: str, width: int) -> Iterator[
                 columns = [_series(pa.chunked_array([block.column(name)])) for name in how.names]
                 grid = _laid_out(columns, odd, delimiter, above)
                 above += grid.height
-                yield grid
+                if grid.height:
+                    yield grid
     except (pa.ArrowException, MemoryError) as error:
         raise FileUnreadable("the delimited text cannot be split into rows") from error
     if how.odd:
@@ -327,9 +400,9 @@ def _series(column: pa.ChunkedArray) -> pd.Series:
 
 
 def _workbook(raw: bytes) -> list[Grid]:
-    try:
+    with _readable():
         if raw[:4] == _ZIP:
-            bounds.check_package(raw)
+            bounds.check_package(io.BytesIO(raw))
         book = CalamineWorkbook.from_filelike(io.BytesIO(raw))
         errors = _error_cells(raw) if raw[:4] == _ZIP else legacy.error_cells(raw)
         grids = []
@@ -338,31 +411,45 @@ def _workbook(raw: bytes) -> list[Grid]:
             rows = sheet.to_python(skip_empty_area=False)
             merged = tuple((*first, *last) for first, last in (sheet.merged_cell_ranges or ()))
             grids.append(_grid(name, rows, merged, errors.get(name, {})))
+    return grids
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Say of whatever a broken workbook makes its readers raise that the file cannot be read."""
+    try:
+        yield
+    except FileUnreadable:
+        raise
     except (CalamineError, *_BROKEN) as error:
         raise FileUnreadable("the workbook is broken, locked or of a kind that no reader knows") from error
     except BaseException as error:
         if type(error).__name__ == "PanicException":  # what the reader's own language calls a broken index
             raise FileUnreadable("the workbook is broken in a way that its reader gives up on") from error
         raise
-    return grids
 
 
 def _grid(
     name: str,
     rows: Sequence[Sequence[object]],
-    merged: tuple[tuple[int, int, int, int], ...],
-    errors: dict[tuple[int, int], str],
+    merged: Merged,
+    errors: Mapping[tuple[int, int], str],
+    width: int = 0,
 ) -> Grid:
-    width = max([len(row) for row in rows], default=0)
-    columns, numbers = [], []
+    """Turn rows into columns of texts, at least `width` of them."""
+    width = max([width, *map(len, rows)])
+    columns, numbers = list[pd.Series](), list[Mask | None]()
     for index in range(width):
         cells = [row[index] if index < len(row) else "" for row in rows]
         for (at_row, at_column), text in errors.items():
             if at_column == index and at_row < len(cells):
                 cells[at_row] = text
-        columns.append(pd.Series([_cell(cell) for cell in cells], dtype="str"))
-        mask = np.fromiter((type(cell) in {int, float} for cell in cells), dtype=bool, count=len(cells))
-        numbers.append(mask if mask.any() else None)
+        kinds = set(map(type, cells))
+        columns.append(pd.Series(cells if kinds <= {str} else [_cell(cell) for cell in cells], dtype="str"))
+        if kinds & _NUMBERS:
+            numbers.append(np.fromiter((type(cell) in _NUMBERS for cell in cells), dtype=bool, count=len(cells)))
+        else:
+            numbers.append(None)
     return Grid(name, tuple(columns), tuple(numbers), merged)
 
 
@@ -393,9 +480,6 @@ def _number(value: float) -> str:
 _SHEET_ENTRY = re.compile(rb'<sheet\b[^>]*?\bname="([^"]*)"[^>]*?\br:id="([^"]*)"')
 _RELATION = re.compile(rb"<Relationship\b[^>]*>")
 _ATTRIBUTE = re.compile(rb'\b(Id|Target)="([^"]*)"')
-_ERROR_CELL = re.compile(
-    rb'<c\b(?=[^>]*\bt="e")[^>]*\br="([A-Z]+)([0-9]+)"[^>]*>(?:<f\b[^>]*(?:/>|>[^<]*</f>))?<v>([^<]*)</v>'
-)
 _ENTITIES = ((b"&lt;", b"<"), (b"&gt;", b">"), (b"&quot;", b'"'), (b"&apos;", b"'"), (b"&amp;", b"&"))
 
 
@@ -413,11 +497,8 @@ def _error_cells(raw: bytes) -> dict[str, dict[tuple[int, int], str]]:
         for name, relation_id in _SHEET_ENTRY.findall(package.read("xl/workbook.xml")):
             path = f"xl/{targets.get(relation_id, '')}"
             body = package.read(path) if path in names else b""
-            if b't="e"' in body:
-                found[_unescaped(name)] = {
-                    (int(row) - 1, _column_index(letters)): text.decode()
-                    for letters, row, text in _ERROR_CELL.findall(body)
-                }
+            if errors := workbooks.error_cells(body, 0):
+                found[_unescaped(name)] = errors
     return found
 
 
@@ -425,10 +506,3 @@ def _unescaped(name: bytes) -> str:
     for entity, character in _ENTITIES:
         name = name.replace(entity, character)
     return name.decode()
-
-
-def _column_index(letters: bytes) -> int:
-    index = 0
-    for letter in letters:
-        index = index * 26 + letter - 64
-    return index - 1

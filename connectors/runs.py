@@ -20,8 +20,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from connectors.breaker import Breaker, rest
 from connectors.health import Health, RunError, RunState, standing
-from connectors.schedule import FAILURES_TO_BREAK, LONGEST_WAIT, Due, Occasion, Past, Timetable, retry_after
+from connectors.schedule import Due, Occasion, Past, Timetable
 from registry.database import Transaction
 
 SETTLING: Final = timedelta(seconds=2)
@@ -83,7 +84,12 @@ class Standing:
     @property
     def past(self) -> Past:
         """What decides when it runs next."""
-        return Past(self.known_since, self.last_time, self.retry_at, self.not_before)
+        return Past(self.known_since, self.last_time, self.retry_at, self.breaker)
+
+    @property
+    def breaker(self) -> Breaker:
+        """Whether its source may be asked."""
+        return Breaker(self.failures, self.not_before)
 
     @property
     def health(self) -> Health:
@@ -269,18 +275,16 @@ def lose(tx: Transaction, run: Run, *, now: datetime) -> bool:
 
 
 def _failed(tx: Transaction, feed: str, ended: Ended, *, now: datetime, at_once: bool = False) -> None:
-    row = tx.execute(
-        "UPDATE feed_state SET failures = failures + 1, error = %s, needs_somebody = %s WHERE feed = %s"
-        " RETURNING failures",
-        (ended.error, ended.needs_somebody, feed),
-    ).fetchone()
-    failures = int(row[0]) if row else 1
-    asked = min(ended.wait or timedelta(), LONGEST_WAIT)
-    retry = now if at_once else now + max(retry_after(failures), asked)
-    not_before = retry if failures >= FAILURES_TO_BREAK or asked else None
+    row = tx.execute("SELECT failures FROM feed_state WHERE feed = %s FOR UPDATE", (feed,)).fetchone()
+    breaker = Breaker(row[0] if row else 0).failed(now, wait=ended.wait)
+    retry = now if at_once else now + rest(breaker.failures, wait=ended.wait)
     tx.execute(
-        "UPDATE feed_state SET retry_at = %s, not_before = %s WHERE feed = %s",
-        (None if ended.needs_somebody else retry, not_before, feed),
+        "UPDATE feed_state SET failures = %s, error = %s, needs_somebody = %s, retry_at = %s, not_before = %s"
+        " WHERE feed = %s",
+        (
+            *(breaker.failures, ended.error, ended.needs_somebody),
+            *(None if ended.needs_somebody else retry, breaker.open_until, feed),
+        ),
     )
     _note(tx, feed, now=now)
 

@@ -4,22 +4,22 @@ Rules (the numbers are used in the code and the tests):
   1. a feed is due at the times of its cron line, in Beijing time, which knows no summer time
   2. no run starts in quiet hours; what is due in them is due at their end instead, once however often it fell in them
   3. what was missed is caught up once: of all times that passed, only the newest is run, unless `catch_up` is off
-  4. what failed is tried again after 5 minutes, 10, 20 … up to 6 hours, or when the source said, whichever is later
-  5. after FAILURES_TO_BREAK failures in a row nothing is asked of the source before that next try, not even what is due
+  4. what failed is tried again after a rest (`breaker`)
+  5. nothing is asked of a source whose breaker is open, not even what is due
   6. a source is late when `deadline` has passed since a time that it was due at and no run since has succeeded
 
 A clock that was set back does not bring a time round again: times that were run count, and those that lie ahead of
-now do not decide what is due. Waits that lie further ahead than any rule sets them are its leftovers, and not kept.
+now do not decide what is due.
 
 A cron line names weekdays (`mon-fri`), since libraries count them differently, and not both weekday and day of month,
 since they combine them differently. Seconds, years and `@daily` are not read.
 
-Not here: who runs (`exchange.feeds`), what was run (`runs`).
+Not here: when a source that fails is left alone (`breaker`), who runs (`exchange.feeds`), what was run (`runs`).
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -27,14 +27,11 @@ from typing import Final
 
 from apscheduler.triggers.cron import CronTrigger
 
+from connectors.breaker import Breaker, State
 from connectors.errors import ScheduleInvalid
 from registry.instants import BEIJING
 
 ON_TIME: Final = timedelta(minutes=5)  # a run that begins later than this after its time was missed
-FIRST_RETRY: Final = timedelta(minutes=5)
-LONGEST_RETRY: Final = timedelta(hours=6)
-LONGEST_WAIT: Final = timedelta(hours=24)  # what a source may ask for
-FAILURES_TO_BREAK: Final = 5
 _DAY: Final = 24 * 60
 _WINDOW: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-(?:(24):(00)|([01][0-9]|2[0-3]):([0-5][0-9]))")
 _WEEKDAY: Final = re.compile(r"\*(/[0-9]+)?|(mon|tue|wed|thu|fri|sat|sun)([,-](mon|tue|wed|thu|fri|sat|sun))*")
@@ -145,13 +142,13 @@ class Past:
         known_since: when this installation first saw the feed.
         last_time: the newest time that was run, of those that are not after now.
         retry_at: when it is tried again, if the last run failed.
-        not_before: before this nothing is asked of the source.
+        breaker: whether the source may be asked.
     """
 
     known_since: datetime
     last_time: datetime | None = None
     retry_at: datetime | None = None
-    not_before: datetime | None = None
+    breaker: Breaker = field(default_factory=Breaker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +161,7 @@ class Due:
 
 def due(timetable: Timetable, past: Past, *, now: datetime) -> Due | None:
     """Say which run is to begin now, or None."""
-    if timetable.is_quiet(now) or _waits(past.not_before, now):  # 2, 5
+    if timetable.is_quiet(now) or past.breaker.state(now) is State.OPEN:  # 2, 5
         return None
     newest = timetable.newest(past.last_time or past.known_since, now)
     if newest is not None and now - newest <= ON_TIME:
@@ -186,19 +183,9 @@ def next_due(timetable: Timetable, past: Past, *, now: datetime) -> datetime:
     if past.retry_at is not None:
         times.append(max(past.retry_at, now))
     soonest = min(times)
-    if past.not_before is not None and _waits(past.not_before, now):
-        soonest = max(soonest, past.not_before)
+    if past.breaker.open_until is not None and past.breaker.state(now) is State.OPEN:
+        soonest = max(soonest, past.breaker.open_until)
     return timetable.out_of_quiet(soonest)
-
-
-def retry_after(failures: int) -> timedelta:
-    """Return how long after the n-th failure in a row it is tried again (rule 4)."""
-    doublings: int = min(failures - 1, 16)
-    return min(FIRST_RETRY * (1 << doublings), LONGEST_RETRY)
-
-
-def _waits(not_before: datetime | None, now: datetime) -> bool:
-    return not_before is not None and timedelta() < not_before - now <= LONGEST_WAIT
 
 
 def _read_cron(text: str) -> CronTrigger:

@@ -173,8 +173,12 @@ def _run(intake: Intake, upload: Upload, raw: bytes, found: Hashes, manifest: st
 def _told(intake: Intake, upload: Upload) -> Callable[[Progress], None]:
     """Write progress into the upload's row, not oftener than twice a second."""
     last: list[datetime] = []
+    good = [0]
 
     def told(progress: Progress) -> None:
+        if progress.stage is Stage.STORING:  # how many are really stored would tell who has consented
+            progress = replace(progress, accepted=good[0])
+        good[0] = progress.accepted
         now = intake.now()
         if last and now - last[0] < PROGRESS_EVERY:
             return
@@ -188,7 +192,8 @@ def _told(intake: Intake, upload: Upload) -> Callable[[Progress], None]:
 def _in_the_end(taken: list[Taken]) -> Progress:
     outcomes = [one.outcome for one in taken]
     rows = sum(one.rows for one in outcomes)
-    accepted = sum(one.counts.get("accepted", 0) + one.counts.get("warned", 0) for one in outcomes)
+    ends = ("accepted", "warned")
+    accepted = sum(sum(one.apparent.get(end, {}).values()) for one in outcomes for end in ends)
     return Progress(Stage.DONE, rows, rows, accepted)
 
 

@@ -25,7 +25,7 @@ from consent.evidence import EvidenceKind
 from consent.grant import State
 from consent.purposes import Purpose
 from consent.record import SubjectType, Terms
-from registry import jws
+from registry import catalogue, jws
 from registry.canonical import JSON, canonical
 from registry.clock import rfc3339
 from registry.errors import RegistryError
@@ -154,9 +154,16 @@ def _document(
     }
 
 
+def _shown(terms: Terms) -> notices.Notice | None:
+    """Find the text of ours that was agreed to: one that names every item, else it was an agency's own."""
+    capture = terms.capture
+    notice = notices.find(terms.scope.purpose, capture.text_version, capture.text_language)
+    return None if notice is None or notice.unnamed(terms.scope.items, catalogue.current()) else notice
+
+
 def _processing(terms: Terms, purpose: Purpose, issuer: Issuer) -> dict[str, JSON]:
     scope, capture = terms.scope, terms.capture
-    notice = notices.find(scope.purpose, capture.text_version, capture.text_language)
+    notice = _shown(terms)
     evidence = capture.evidence
     return {
         "privacy_notice": {

@@ -8,6 +8,8 @@
   4. dates in order; the period within the ceiling
   5. whoever agreed has left evidence, a collective the resolution of its meeting, and acknowledged adverse
      consequences in writing or not at all (R-05, R-73)
+  6. a person agrees on a text of ours, where there is one for the purpose, and to nothing that it does not name
+     (R-25); an agency's own register (`register_no`) rests on the agency's own paper
 
 A period of n months ends with the day that has the same number n months on, that day included (民法典 §201–202), or
 with the last day of a shorter month. Days are days in Beijing (+08:00).
@@ -21,6 +23,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+from consent import notices
 from consent.errors import Fault, TermsRefused
 from consent.evidence import Capture, EvidenceKind
 from consent.grant import Grant, State
@@ -140,6 +143,7 @@ def settle(new: NewConsent, *, purposes: Purposes, catalogue: Catalogue) -> Term
         w_acknowledged=new.w_acknowledged,
     )
     _require_evidence(new)
+    _require_named(new, items, catalogue)
     return Terms(
         register_no=new.register_no,
         subject_id=new.subject_id,
@@ -215,3 +219,16 @@ def _require_evidence(new: NewConsent) -> None:
         raise TermsRefused(Fault.RESOLUTION_MISSING, "a collective consents by resolution")
     if new.w_acknowledged and not new.capture.evidence.written:
         raise TermsRefused(Fault.ACKNOWLEDGEMENT_NOT_WRITTEN, "adverse consequences are acknowledged in writing")
+
+
+def _require_named(new: NewConsent, items: Collection[str], catalogue: Catalogue) -> None:
+    if new.subject_type is SubjectType.ORGANISATION or new.register_no is not None:
+        return
+    if not notices.published(new.purpose):
+        return
+    notice = notices.find(new.purpose, new.capture.text_version, new.capture.text_language)
+    if notice is None:
+        raise TermsRefused(Fault.TEXT_UNKNOWN, "no text of this version in this language")
+    unnamed = sorted({item.partition(".")[0] for item in notice.unnamed(items, catalogue)})
+    if unnamed:
+        raise TermsRefused(Fault.ITEM_NOT_IN_TEXT, f"the text does not name {', '.join(unnamed)}")

@@ -338,7 +338,14 @@ MEANINGS: Final[Mapping[Fault | Remark, tuple[str, str]]] = MappingProxyType(
             "不良后果告知须以书面或可靠电子签名确认",
             "adverse consequences have to be acknowledged in writing or by a reliable electronic signature",
         ),
-        Fault.TEXT_UNKNOWN: ("缺少授权文本版本", "the version of the text agreed to is missing"),
+        Fault.TEXT_UNKNOWN: (
+            "缺少授权文本版本，或没有该版本、该语言的授权文本",
+            "the version of the text agreed to is missing, or there is no such text in this language",
+        ),
+        Fault.ITEM_NOT_IN_TEXT: (
+            "数据项未列入所用授权文本，请改用列明该项的文本版本，重新征得同意",
+            "an item that the text agreed to does not name; take a consent on a text that names it",
+        ),
         Fault.LANGUAGE_UNKNOWN: ("语言无法识别", "the language is not known"),
         Fault.CHANNEL_UNKNOWN: ("渠道无法识别", "the channel is not known"),
         Fault.EVIDENCE_MISSING: ("生效的授权须有证据文件哈希", "a consent in force needs the hash of its evidence"),

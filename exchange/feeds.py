@@ -29,6 +29,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from connectors import feed, runs, schedule, source
+from connectors.breaker import State
 from connectors.collecting import Collected
 from connectors.errors import (
     DeclarationInvalid,
@@ -63,6 +64,7 @@ _SECONDS: Final = (1, 5, 15, 60, 300, 900, 3600, 14400)
 _journal = structlog.get_logger("qingqiao.feeds")
 
 Collect = Callable[[Home, Feed, datetime], Collected]
+OnTrial = Callable[[int, datetime], None]
 
 
 class NotRun(Exception):  # a statement, as the other errors are
@@ -167,8 +169,11 @@ class FeedRuns:
             self._lag.labels(one.feed).set(_lag(one, now))
             self._begin_if_due(one, now)  # 3
 
-    def run_now(self, name: str) -> Ended:
+    def run_now(self, name: str, *, on_trial: OnTrial = lambda *_: None) -> Ended:
         """Run a feed now, in this thread, through the same fence; say how it ended.
+
+        A source that its breaker leaves alone is asked all the same, for whoever runs it by hand may know that it is
+        mended: `on_trial` is told how often it failed and until when it was to be left alone, before it begins.
 
         Raises:
             NotRun: no such feed, or its file is refused; it is paused, or runs already; or these are its quiet hours.
@@ -190,6 +195,9 @@ class FeedRuns:
                 raise NotRun(f"{name} 正处于静默时段，{until:%H:%M} 以后再试 (quiet hours)")
             fields = {"feed": name}
             log.append(tx, [log.Entry(event=Event.FEED_RUN, at=now, actor="operator", fields=fields)])
+        breaker = standing.breaker
+        if breaker.open_until is not None and breaker.state(now) is State.OPEN:
+            on_trial(breaker.failures, breaker.open_until)
         ended = self._run(standing, Due(now, Occasion.BY_HAND))
         if ended is None:
             raise NotRun(f"{name} 正在运行 (it runs already)")

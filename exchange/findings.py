@@ -28,6 +28,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from connectors import batches
+from connectors.normalise import FEWEST_PEOPLE
 from consent.scope import recipient_name
 from exchange.consistency import declared
 from exchange.consistency.evaluating import Flag
@@ -38,7 +39,7 @@ from registry.database import Transaction
 from registry.errors import RegistryError
 from registry.records import NOBODY, RecordRef
 
-TOLD_FROM: Final = 10  # persons of one batch at fault under one rule, before an agency is told how many
+TOLD_FROM: Final = FEWEST_PEOPLE  # persons of one batch at fault under one rule, before an agency is told how many
 SUBJECTS_AT_ONCE: Final = 500  # of a publication, in one transaction
 ROWS_MOST: Final = 1000  # findings told by row at once
 _LOOKED_UP_AT_ONCE: Final = 20_000  # ids of a publication's subjects, so that its index is not read for each page
@@ -241,7 +242,7 @@ class OfAgency:
 def of_agency(tx: Transaction, agency: str, batch_id: UUID | None = None) -> OfAgency:
     """Say what stands now in the batches that an agency answers for, or in one of them.
 
-    Persons are counted, only from TOLD_FROM of them on, and only in tables of many rows; rows are named of
+    Persons are counted, only from TOLD_FROM of them on, and only in tables of many persons; rows are named of
     organisations alone.
     """
     name = recipient_name(agency)
@@ -249,10 +250,10 @@ def of_agency(tx: Transaction, agency: str, batch_id: UUID | None = None) -> OfA
         Counted(*row)
         for row in tx.execute(
             "SELECT f.batch_id, f.rule, count(*) FROM finding f JOIN batch b USING (batch_id)"
-            " WHERE f.agency = %s AND f.about = 'person' AND f.cleared_at IS NULL AND b.rows >= %s"
+            " WHERE f.agency = %s AND f.about = 'person' AND f.cleared_at IS NULL AND (b.totals->>'people')::int >= %s"
             " AND (%s::uuid IS NULL OR f.batch_id = %s)"
             " GROUP BY f.batch_id, f.rule HAVING count(DISTINCT f.subject_id) >= %s ORDER BY f.batch_id, f.rule",
-            (name, batches.FEWEST_COVERED, batch_id, batch_id, TOLD_FROM),
+            (name, FEWEST_PEOPLE, batch_id, batch_id, TOLD_FROM),
         )
     ]
     rows = tx.execute(

@@ -56,6 +56,7 @@ def intake_of(home: Home) -> Intake:
         partial(consents.basis_of, home),
         mended=mending.mended_of(home.database, home.sealing),
         recalled=notices.notify,
+        corrected=notices.notify_corrected,
         workers=home.workers,
     )
 
@@ -189,13 +190,38 @@ def say_heading(
     with _translated(), home.database.transaction() as tx:
         state = mending.first_state(What.CORRECT, four_eyes=mending.four_eyes(tx, caller.org_code))
         said = mappings.propose(
-            tx, caller.org_code, kind, key, column, also=also, state=state, proposer=caller.client_id, now=clock.now()
-        )
+            tx, caller.org_code, kind, key, column, also=also, batch_id=batch_id, state=state,
+            proposer=caller.client_id, now=clock.now(),
+        )  # fmt: skip
         if batch is not None and state is State.DECIDED:
             mappings.apply_to(tx, batch.raw_id, caller.org_code)
     if batch is not None and state is State.DECIDED:
         _weigh(home, batch)
     return said
+
+
+def settle_heading(home: Home, caller: Caller, mapping_id: UUID, *, approve: bool) -> None:
+    """Approve or refuse what another person has said of a heading; weigh the batch that it was said of with it.
+
+    A batch that has been recalled or replaced since, or whose bytes are gone, stays as it is: the mapping counts for
+    what comes.
+
+    Raises:
+        RequestRefused: `proposal-unknown`, `proposal-settled` or `four-eyes-needed`.
+    """
+    batch = None
+    with _translated(), home.database.transaction() as tx:
+        settled = mappings.settle(
+            tx, caller.org_code, mapping_id, approve=approve, person=caller.client_id, now=clock.now()
+        )
+        if settled is None:
+            raise RequestRefused("proposal-unknown")
+        if approve and settled.batch_id is not None:
+            batch = mending.own_batch(tx, settled.batch_id, caller.org_code)
+            if batch is not None:
+                mappings.apply_to(tx, batch.raw_id, caller.org_code)
+    if batch is not None:
+        _weigh(home, batch)
 
 
 # ---- what follows ---------------------------------------------------------------------------------------------------

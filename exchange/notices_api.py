@@ -1,4 +1,4 @@
-"""The lenders' door for notices: which records that a lender was shown have been recalled since.
+"""The lenders' door for notices: which records that a lender was shown have been recalled or corrected since.
 
 A lender sees its own organisation's notices only. They carry its own query ids and the record's commitment, by which
 the evidence that it keeps names the record; no person, no value.
@@ -23,12 +23,15 @@ _PAGE: Final = 200
 
 
 class NoticeModel(BaseModel):
-    """One recalled record that the calling lender was shown."""
+    """One record that the calling lender was shown, and that is no longer what it was."""
 
     notice_id: str
+    event: str = Field(
+        examples=["corrected"], description="recalled: it stands no more; corrected: a later version says something else"
+    )
     commitment: str = Field(description="hexadecimal; as in the evidence of these queries")
     queries: list[str] = Field(description="the lender's own queries whose answers showed it")
-    recalled_at: str
+    recalled_at: str = Field(description="when it was recalled or corrected")
     acknowledged_at: str | None
 
 
@@ -44,7 +47,7 @@ def build_router(home: Home) -> APIRouter:
     router = APIRouter(prefix="/v1/notices", tags=["lender"])
     calling = Annotated[Caller, Depends(require(Scope.QUERIES))]
 
-    @router.get("", summary="Recalled records that you were shown", responses=problems.responses(401, 403, 422))
+    @router.get("", summary="Recalled and corrected records that you were shown", responses=problems.responses(401, 403, 422))
     def see(
         caller: calling,
         after: Annotated[int, Query(ge=0, le=2**62)] = 0,
@@ -69,6 +72,7 @@ def build_router(home: Home) -> APIRouter:
 def _shown(one: notices.Notice) -> NoticeModel:
     return NoticeModel(
         notice_id=str(one.notice_id),
+        event=one.event.value,
         commitment=one.commitment.hex(),
         queries=list(one.queries),
         recalled_at=rfc3339(one.recalled_at),

@@ -4,7 +4,7 @@ client      a lender's or regulator's system that may ask
 seen_proof  digests of assertions and DPoP proofs already used; unique, so a replay is refused in every process
 revoked_token  access tokens taken back before they expire
 query       a permitted query: what was asked, on which consent, which record versions. No answer is stored.
-lender_notice  a record that a lender was shown has been recalled by its agency; whose and what, is not said
+lender_notice  a record that a lender was shown was recalled or corrected by its agency; whose and what, is not said
 finding     what a consistency rule found about one record version, and until when: rule and ids, no value
 check_mark  keyed hashes of values that rules compare between subjects
 checked_publication  how far the rules have gone through each publication
@@ -137,15 +137,19 @@ class CheckedPublication(SQLModel, table=True):
 
 
 class LenderNotice(SQLModel, table=True):
-    """A record that a lender was shown has been recalled. It names the record's commitment and the lender's queries."""
+    """A record that a lender was shown was recalled or corrected (`event`): its commitment, the lender's queries.
+
+    `recalled_at` is the moment of either.
+    """
 
     __tablename__ = "lender_notice"
-    __table_args__ = (UniqueConstraint("organisation", "commitment"), UniqueConstraint("notice_id"))
+    __table_args__ = (UniqueConstraint("organisation", "commitment", "event"), UniqueConstraint("notice_id"))
 
     position: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
     notice_id: UUID
     organisation: str
     commitment: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    event: str
     queries: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     recalled_at: datetime = moment()
     acknowledged_at: datetime | None = moment(nullable=True)

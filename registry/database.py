@@ -5,20 +5,23 @@ No function further down commits. See docs/adr/0003.
 
 `transaction` gives the driver's own connection (psycopg 3): the query path and bulk work speak plain
 SQL. `session` gives an ORM session for administration; `driver` reaches the same transaction from it.
-Both draw on one pool.
+Both draw on one pool. A connection that the server dropped while it lay there is noticed when it is taken out, by what
+its socket says and without asking the server; with it go all others of its age. So the first transaction after a
+restart works as any other does; those that were on when the server went away fail.
 
 Not here: the schema (`schema`), the private server (`embedded`), retries. A transaction that fails is
 reported; whether it may be tried again is known to the use case alone.
 """
 
+import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar, cast
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import URL, Engine, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
 
@@ -55,6 +58,7 @@ class Database:
             connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "qingqiao"},
             hide_parameters=True,  # error texts carry no values
         )
+        event.listen(self.engine, "checkout", _refuse_dropped)
 
     def __repr__(self) -> str:
         return f"Database({self.engine.url.database!r})"
@@ -113,6 +117,18 @@ class Database:
 def driver(session: Session) -> Transaction:
     """The driver's connection under `session`: the same transaction, in plain SQL."""
     return cast("Transaction", session.connection().connection.driver_connection)
+
+
+def _refuse_dropped(connection: object, _record: object, _proxy: object) -> None:
+    """Let the pool replace a connection that the server has dropped: its socket is at its end. No round trip."""
+    pgconn = cast("Transaction", connection).pgconn
+    waiting = select.poll()
+    try:
+        waiting.register(pgconn.socket, select.POLLIN)
+        while waiting.poll(0):  # the server said something unasked: a notice, a farewell, or that it is gone
+            pgconn.consume_input()
+    except psycopg.OperationalError as error:
+        raise InvalidatePoolError from error
 
 
 def _refuse_failed(raw: Transaction) -> None:

@@ -1,5 +1,7 @@
 """Recalling: records that their agency takes back are shown no more. Nothing is deleted, nothing overwritten.
 
+What is corrected is not recalled: the next version stands in its place, and `corrected` finds the one before.
+
 A recalled version stays with its commitment, so that an answer that was given before stays provable; `store.visible`
 leaves it out, and nothing older comes back in its place. What is recalled is found by batch, sheet and row, which every
 record carries: it works after the raw file's bytes are gone.
@@ -41,6 +43,14 @@ _RECALL: Final = (
 _RETURNING: Final = " RETURNING r.subject_id, r.record_id, r.version, r.commitment"
 _HERE: Final = " AND (r.sheet, r.row_no) IN (SELECT * FROM unnest(%b::text[], %b::int[]))"
 _NOT_KEPT: Final = " AND NOT r.identity_mac = ANY(%b)"
+_CORRECTED: Final = (
+    "SELECT r.subject_id, r.record_id, r.version, r.commitment FROM record r JOIN publication p USING (publication_id)"
+    " WHERE p.batch_id = %b AND p.published_at IS NOT NULL AND r.recalled_at IS NULL AND r.frozen_at IS NULL"
+    " AND r.payload_mac <> (SELECT later.payload_mac FROM record later"
+    " JOIN publication q ON q.publication_id = later.publication_id WHERE later.subject_id = r.subject_id"
+    " AND later.record_id = r.record_id AND later.version > r.version AND q.published_at IS NOT NULL"
+    " ORDER BY later.version DESC LIMIT 1)"
+)
 _STANDING: Final = (
     " AND NOT EXISTS (SELECT FROM record later JOIN publication q ON q.publication_id = later.publication_id"
     " WHERE later.subject_id = r.subject_id AND later.record_id = r.record_id AND later.version > r.version"
@@ -95,6 +105,25 @@ def recall_former(
     values = (now, batch_id, sheets, rows, kept_identities)
     found = tx.execute(_RECALL + _HERE + _NOT_KEPT + _RETURNING, values).fetchall()
     return _told(tx, batch_id, found, now, actor)
+
+
+def corrected(tx: Transaction, batch_id: UUID, places: Collection[Place] | None = None) -> list[Recalled]:
+    """Find what a batch has published that a later version of the same record has corrected; nothing is changed here.
+
+    Args:
+        tx: the transaction that publishes the later versions, or one after it.
+        batch_id: the batch that published the earlier ones.
+        places: of which rows (sheet, row); None for all.
+
+    A version counts whose latest successor says something else, or has another quality. What is recalled or frozen
+    does not.
+    """
+    if places is None:
+        rows = tx.execute(_CORRECTED, (batch_id,)).fetchall()
+    else:
+        sheets, numbers = [place[0] for place in places], [place[1] for place in places]
+        rows = tx.execute(_CORRECTED + _HERE, (batch_id, sheets, numbers)).fetchall()
+    return sorted((Recalled(RecordRef(*row[:3]), row[3]) for row in rows), key=lambda one: one.commitment)
 
 
 def _told(

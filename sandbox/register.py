@@ -44,7 +44,7 @@ def register(households: Sequence[Household], *, as_of: date, seed: int, offices
                 f"{until:%Y-%m-%d}",
                 _STATUS.get(household.answer, "active"),
                 "是",
-                "2026-01",
+                "2026-02" if offices else "2026-01",  # the text that names the other offices' classes, too
                 household.language,
                 "村点",
                 rng.bytes(32).hex(),

@@ -3,7 +3,6 @@
 feed_position    how far a feed has been read, and when it was begun from the beginning
 feed_file        files that were taken from a feed, by a keyed mark: names stay with the raw file
 feed_asked       whom a filtered feed has been asked about, by keyed marks, so that new people are asked about in full
-feed_breaker     how often a feed has failed in a row, and until when it is left alone
 feed_credential  the sealed credential of a feed
 """
 
@@ -47,16 +46,6 @@ class FeedAsked(SQLModel, table=True):
     feed: str = Field(primary_key=True)
     mark: bytes = bytes_(primary_key=True)
     asked_at: datetime = moment()
-
-
-class FeedBreaker(SQLModel, table=True):
-    """Failures in a row. No row: none."""
-
-    __tablename__ = "feed_breaker"
-
-    feed: str = Field(primary_key=True)
-    failures: int = 0
-    open_until: datetime | None = moment(nullable=True)
 
 
 class FeedCredential(SQLModel, table=True):

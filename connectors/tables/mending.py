@@ -55,7 +55,7 @@ class AgencySetting(SQLModel, table=True):
 
 
 class ColumnMapping(SQLModel, table=True):
-    """One heading of an organisation's tables of one kind, and the column it is."""
+    """One heading of an organisation's tables of one kind, and the column it is; said of which batch, if of one."""
 
     __tablename__ = "column_mapping"
     __table_args__ = (UniqueConstraint("organisation", "kind", "heading"),)
@@ -65,6 +65,7 @@ class ColumnMapping(SQLModel, table=True):
     kind: str
     heading: str
     column: str
+    batch_id: UUID | None = None
     state: str
     proposer: str
     proposed_at: datetime = moment()

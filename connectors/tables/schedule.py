@@ -19,7 +19,8 @@ class FeedState(SQLModel, table=True):
     """One feed. `number` is what its advisory lock is taken on; `timetable` is what its times were reckoned from.
 
     `error` is why the last run did not succeed; if `needs_somebody` is set, trying again does not help by itself.
-    `retry_at` is when it is tried again before its next time; nothing is asked of the source before `not_before`.
+    `retry_at` is when it is tried again before its next time; `failures` in a row and `not_before` are its breaker
+    (`connectors.breaker`): nothing is asked of the source before, except by hand.
     `late_from` is when it is late unless a run succeeds first. `retired_at`: its file is gone.
     """
 

@@ -6,14 +6,17 @@ Steps (the numbers are used in the code):
   3. read the file that was opened, not the one that its name means a moment later
   4. once what became of it is durable: move it to `done/`, or to `refused/`, with a receipt beside it
 
-A receipt holds hash, counts and codes; no row, and NO_CONSENT as a count only. The folder belongs to the agency's
-side: what lies in it is theirs and not sealed, so it should be emptied by them; what we keep is sealed elsewhere.
+A receipt says what follows from the file alone: hash, number of rows, whether it was taken and if not, why. Counts by
+outcome would tell whoever drops a file of one person whether that person has consented; they are at the agency's door,
+as if everybody had. The folder belongs to the agency's side: what lies in it is theirs and not sealed, so it should be
+emptied by them; what we keep is sealed elsewhere. And whatever lies in it may be a trap: folders are entered by handle,
+never through a link, and a receipt is only ever written into a file that was not there before.
 """
 
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -132,8 +135,6 @@ def _copy(line: Line, file: BinaryIO, body: Spool) -> None:
 
 def _put_away(folder: Path, mark: FileMark, sha256: str, settled: Settled) -> None:
     """Step 4. The receipt is written first, so that no moved file lacks one; a crash before the move repeats both."""
-    there = folder / (REFUSED if settled.fault else DONE)
-    there.mkdir(exist_ok=True)
     stem = f"{sha256[:12]}-{mark.name}"
     receipt = {
         "file": mark.name,
@@ -142,12 +143,42 @@ def _put_away(folder: Path, mark: FileMark, sha256: str, settled: Settled) -> No
         "fault": settled.fault,
         "tables": settled.taken,
         "rows": settled.rows,
-        "counts": dict(settled.counts),
-        "codes": dict(settled.codes),
     }
-    draft = there / f".{stem}.json.part"
-    draft.write_bytes(orjson.dumps(receipt, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
-    draft.replace(there / f"{stem}.json")
+    with _entered(folder) as here, _entered(Path(REFUSED if settled.fault else DONE), here) as there:
+        _write_new(there, f"{stem}.json", orjson.dumps(receipt, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+        with suppress(FileNotFoundError):
+            os.replace(mark.name, stem, src_dir_fd=here, dst_dir_fd=there)
+        with suppress(FileNotFoundError):
+            os.unlink(f"{mark.name}.done", dir_fd=here)
+
+
+@contextmanager
+def _entered(folder: Path, above: int | None = None) -> Iterator[int]:
+    """Give a handle on a folder, or on one inside another, made if it is not there; a link is not entered.
+
+    Raises:
+        SourceRefused: what lies there is no folder of its own.
+    """
+    if above is not None:
+        with suppress(FileExistsError):
+            os.mkdir(folder, dir_fd=above)
+    handle = None
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+    if handle is None:
+        raise SourceRefused("NO_PLAIN_FILE", str(folder))
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _write_new(folder: int, name: str, text: bytes) -> None:
+    """Put a file into a folder in place of one of its name. What lies there, a link to anywhere too, is not written."""
+    draft = f".{name}.part"
     with suppress(FileNotFoundError):
-        (folder / mark.name).replace(there / stem)
-    (folder / f"{mark.name}.done").unlink(missing_ok=True)
+        os.unlink(draft, dir_fd=folder)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(draft, flags, 0o644, dir_fd=folder), "wb") as file:
+        file.write(text)
+    os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)

@@ -84,7 +84,8 @@ def _new(line: Line) -> list[FileMark]:
     with _opened(line) as sftp:
         before = _listed(sftp, line)
         if transport.complete == "done":
-            marks = [mark for mark in before.values() if files.is_announced(mark.name, _names(sftp, transport))]
+            names = _names(sftp, transport) if before else frozenset()
+            marks = [mark for mark in before.values() if files.is_announced(mark.name, names)]
         elif transport.complete == "stable" and before:
             line.sleep(transport.settle)
             after = _listed(sftp, line, quietly=True)
@@ -97,9 +98,7 @@ def _new(line: Line) -> list[FileMark]:
 def _listed(sftp: SFTPClient, line: Line, *, quietly: bool = False) -> dict[str, FileMark]:
     """Step 2."""
     transport, found = _transport(line), {}
-    for number, entry in enumerate(sftp.listdir_iter(transport.folder), start=1):
-        if number > _MOST_FILES:
-            raise SourceRefused("TOO_MANY_ROWS", f"{transport.folder}: > {_MOST_FILES}")
+    for number, entry in _entries(sftp, transport):
         name = entry.filename
         if not files.is_wanted(name, transport.pattern) or stat.S_ISDIR(entry.st_mode or 0):
             continue
@@ -115,8 +114,20 @@ def _listed(sftp: SFTPClient, line: Line, *, quietly: bool = False) -> dict[str,
     return found
 
 
+def _entries(sftp: SFTPClient, transport: SftpTransport) -> Iterator[tuple[int, SFTPAttributes]]:
+    """Give the folder's entries with their numbers, as the server sends them.
+
+    Raises:
+        SourceRefused: they are more than any folder of ours has; a server could go on for ever.
+    """
+    for number, entry in enumerate(sftp.listdir_iter(transport.folder), start=1):
+        if number > _MOST_FILES:
+            raise SourceRefused("TOO_MANY_ROWS", f"{transport.folder}: > {_MOST_FILES}")
+        yield number, entry
+
+
 def _names(sftp: SFTPClient, transport: SftpTransport) -> frozenset[str]:
-    return frozenset(sftp.listdir(transport.folder))
+    return frozenset(entry.filename for _, entry in _entries(sftp, transport))
 
 
 def _mark(name: str, entry: SFTPAttributes) -> FileMark:

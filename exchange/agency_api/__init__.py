@@ -7,14 +7,14 @@ without a consent a count at most: whoever delivers must not learn who seeks cre
 
 from fastapi import APIRouter
 
-from exchange.agency_api import batches, findings, manifests, mending, progress, uploads
+from exchange.agency_api import batches, findings, manifests, mending, progress, quarantine, uploads
 from exchange.home import Home
 
 
 def build_router(home: Home) -> APIRouter:
     """Build the agencies' routes over an installation."""
     router = APIRouter()  # each door states its whole address, which whoever walks the doors reads
-    doors = (uploads, progress, manifests, batches, mending, findings)
+    doors = (uploads, progress, manifests, batches, mending, quarantine, findings)
     for build in (door.build_router for door in doors):
         router.include_router(build(home))
     return router

@@ -62,7 +62,7 @@ class ControlTotal(BaseModel):
 
 
 class BatchSummary(BaseModel):
-    """One table of a file. Of a table of few rows `accepted`, and those without a consent, are not told."""
+    """One table of a file. Counts are those of the file alone, as if everybody had consented."""
 
     batch_id: UUID
     label: str
@@ -75,10 +75,13 @@ class BatchSummary(BaseModel):
     published_at: datetime | None
     signed: bool
     rows: int
-    accepted: int | None
+    accepted: int
     warned: int
     quarantined: int
     rejected: int
+    without_consent: int | None = Field(
+        description="rows of which nothing is held for want of a consent, in all; not told where few people are named"
+    )
     blocked: CodeCount | None
 
 
@@ -196,8 +199,8 @@ def _summary(one: Delivered) -> dict[str, Any]:
         "published_at": one.published_at,
         "signed": bool(one.manifest),
         "rows": one.rows,
-        "accepted": one.counts.get("accepted"),
-        **{name: one.counts[name] for name in ("warned", "quarantined", "rejected")},
+        **one.counts,
+        "without_consent": one.without_consent,
         "blocked": _code("blocked", one.blocked_code, one.rows) if one.blocked_code else None,
     }
 

@@ -1,4 +1,4 @@
-"""The agencies' door for mending: the annotated workbook, rows to be decided, proposals, templates, headings.
+"""The agencies' door for mending: the annotated workbook, decisions, proposals, templates, headings.
 
 An agency sees and decides of what its own organisation delivered. Whatever shows a cell comes through the provider's
 entrance of the gate (`release.providing`); whatever is decided goes to `exchange.mending`. No answer here depends on
@@ -16,11 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from connectors import annotate, apparent, mappings, templates
 from connectors import mending as decisions
-from connectors.codes import BY_NAME
-from connectors.errors import MendingRefused
 from connectors.mending import Proposal, State, Verb, What
 from connectors.source import current as declarations
-from connectors.weighed import QuarantinedRow
 from exchange import mending, problems
 from exchange.errors import RequestRefused
 from exchange.home import Home
@@ -135,28 +132,6 @@ def _add_looking(router: APIRouter, home: Home) -> None:
         headers = {**_NO_STORE, "Content-Disposition": f'attachment; filename="{batch_id}.xlsx"'}
         return Response(written, 200, headers, XLSX)
 
-    @router.get("/batches/{batch_id}/quarantine", summary="Rows to be decided", responses=problems.responses(401, 404))
-    def quarantine(
-        batch_id: UUID,
-        caller: _Reading,
-        code: Annotated[str | None, Query(max_length=60, pattern=r"^[A-Z0-9_]+$")] = None,
-        after: Annotated[int, Query(ge=0, le=20_000_000)] = 0,
-        limit: Annotated[int, Query(ge=1, le=_PAGE)] = 50,
-        mask: Annotated[bool, Query()] = True,  # noqa: FBT002  # a switch in the address
-    ) -> dict[str, Any]:
-        """List a batch's quarantined rows with their cells, the same whoever has consented; those behind `after`."""
-        provided = provide(home, caller, batch_id, purpose=For.LOOKING)
-        found = [
-            row
-            for one in provided.weighed()
-            if one.label == provided.batch.label
-            for row in one.quarantined
-            if code is None or row.code == code
-        ]
-        page = found[after : after + limit]
-        more = after + len(page) if after + len(page) < len(found) else None
-        return {"rows": [_quarantined(row, mask=mask) for row in page], "total": len(found), "next": more}
-
 
 def _sent(provided: Provided) -> annotate.Sent:
     outcomes = provided.weighed()
@@ -166,20 +141,6 @@ def _sent(provided: Provided) -> annotate.Sent:
         if one.label == provided.batch.label and (told := apparent.told_without(one, provided.batch.codes)) is not None
     }
     return annotate.Sent(provided.raw, provided.file.label, provided.file.delivery, outcomes, without)
-
-
-def _quarantined(row: QuarantinedRow, *, mask: bool) -> dict[str, Any]:
-    found = BY_NAME[row.code]
-    cells = {name: annotate.masked_text(text) if mask else text for name, text in row.cells.items()}
-    return {
-        "sheet": int(row.sheet or 0),
-        "row": row.row_no,
-        "code": row.code,
-        "heading": row.column,
-        "cause": {"zh": found.cause.zh, "en": found.cause.en},
-        "mend": {"zh": found.mend.zh, "en": found.mend.en},
-        "cells": cells,
-    }
 
 
 # ---- deciding -------------------------------------------------------------------------------------------------------
@@ -337,15 +298,8 @@ def _add_mappings(router: APIRouter, home: Home) -> None:
 
     @router.post("/mappings/{mapping_id}/{verb}", status_code=204, responses=problems.responses(401, 403, 404, 409))
     def settle(mapping_id: UUID, verb: Literal["approve", "refuse"], caller: _Deciding) -> None:
-        """Approve or refuse what another person has said of a heading."""
-        try:
-            with home.database.transaction() as tx:
-                if not mappings.settle(
-                    tx, caller.org_code, mapping_id, approve=verb == "approve", person=caller.client_id, now=now_()
-                ):
-                    raise RequestRefused("proposal-unknown")
-        except MendingRefused as refused:
-            raise RequestRefused(refused.code) from refused
+        """Approve or refuse what another person has said of a heading; the batch it was said of is weighed with it."""
+        mending.settle_heading(home, caller, mapping_id, approve=verb == "approve")
 
 
 def _mapping(one: mappings.ColumnMapping) -> dict[str, str | None]:
@@ -354,6 +308,7 @@ def _mapping(one: mappings.ColumnMapping) -> dict[str, str | None]:
         "kind": one.kind,
         "heading": one.heading,
         "column": one.column,
+        "batch_id": str(one.batch_id) if one.batch_id else None,
         "state": one.state.value,
         "proposer": one.proposer,
         "approver": one.approver,

@@ -48,9 +48,7 @@ class UploadStatus(BaseModel):
     stage: str = Field(examples=["checking"], description="reading, checking, storing or done; empty before intake")
     rows_read: int = Field(examples=[100_000])
     rows_checked: int = Field(examples=[40_000])
-    rows_accepted: int | None = Field(
-        examples=[39_000], description="empty for a file of few rows: it would tell who has consented"
-    )
+    rows_accepted: int = Field(examples=[39_000], description="by the file alone, as if everybody had consented")
     signed: bool = Field(description="whether its sender named a manifest that covers it")
     batches: list[UUID] = Field(description="once it is done: one for each table")
     why: Why | None = Field(description="once it was refused, or has ended")
@@ -118,7 +116,7 @@ def _status(tx: Transaction, upload: Upload) -> UploadStatus:
         stage=upload.stage,
         rows_read=upload.rows_read,
         rows_checked=upload.rows_checked,
-        rows_accepted=upload.rows_accepted if delivered.many(upload.rows_read) else None,
+        rows_accepted=upload.rows_accepted,
         signed=bool(upload.manifest),
         batches=delivered.batches_of_file(tx, upload.raw_id, agency=upload.agency) if upload.raw_id else [],
         why=why,

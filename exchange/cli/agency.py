@@ -14,11 +14,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from connectors import manifests
+from connectors import manifests, mending
 from connectors.manifests import SigningKey
 from consent.scope import recipient_name
 from exchange.cli.context import console, opened
 from exchange.cli.lender import register, save_key
+from exchange.oauth import clients
 from exchange.oauth.scopes import OF_AN_AGENCY_SYSTEM, Role
 from registry import clock
 from registry.canonical import JSON, b64url, unb64url
@@ -70,6 +71,29 @@ def add(
         elif jwks is not None:
             register(home, client_id, organisation, Role.AGENCY, orjson.loads(jwks.read_bytes()), scopes=scopes)
     console.print(f"[green]✓[/green] {escape(client_id)} is registered as {'staff' if staff else 'a system'}")
+
+
+class Switch(StrEnum):
+    """Whether something is wanted."""
+
+    ON = "on"
+    OFF = "off"
+
+
+@_AGENCY.command("four-eyes")
+def four_eyes(
+    organisation: Annotated[str, typer.Argument(help="机构全称 / full name of the agency")],
+    wanted: Annotated[Switch, typer.Argument(help="on：每项决定须两人办理；off：一人即可")],
+) -> None:
+    """设置一个机构的决定是否须两人办理 / have each decision of an agency made by two persons, or by one again."""
+    now = clock.now()
+    with opened() as home, home.database.transaction() as tx:
+        name = recipient_name(organisation)
+        if not clients.knows(tx, name, Role.AGENCY):
+            raise typer.BadParameter("没有登记这个机构 / no agency of this name is registered", param_hint="ORGANISATION")
+        mending.set_four_eyes(tx, name, wanted=wanted is Switch.ON, by="operator", now=now)
+    said = "每项决定须两人办理 / two persons for each decision" if wanted is Switch.ON else "一人即可 / one person"
+    console.print(f"[green]✓[/green] {escape(name)}：{said}")
 
 
 @_KEY.command("new")

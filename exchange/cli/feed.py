@@ -1,24 +1,25 @@
 """`qingqiao feed`: what this installation is connected to, seen, tried and run by hand.
 
-A credential is read from standard input and shown nowhere. `check` takes nothing in and asks about nobody. What a run
-brings is told as counts and codes.
+A credential is read from standard input and shown nowhere. `check` takes nothing in and asks about nobody. A run goes
+through the same fence as the scheduled ones (`exchange.feeds`), and what it brings is told as counts and codes. By hand
+a source is asked even if it is being left alone because it failed, and it is said that this is its trial.
 """
 
 import sys
-from functools import partial
+from datetime import datetime
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from connectors import collecting
-from connectors.collecting import PeopleOf
+from connectors import collecting, health, runs
+from connectors.breaker import Breaker
 from connectors.credentials import LONGEST_BYTES, Credentials
 from connectors.feed import Feed, feeds
 from exchange.cli.context import console, opened
+from exchange.feeds import FeedRuns, NotRun
 from exchange.home import Home
-from exchange.jobs import intake_of
-from exchange.release.collecting import people_for
+from exchange.jobs import collect_feed, intake_of
 from registry import clock
 
 _Name = Annotated[str, typer.Argument(help="The feed's code, which is its file's name in <home>/feeds/.")]
@@ -39,11 +40,13 @@ def list_() -> None:
     """List the feeds, with how far each has been read."""
     with opened() as home:
         kept = Credentials(home.database, home.sealing)
-        found = _feeds(home)
+        found, now = _feeds(home), clock.now()
+        with home.database.transaction() as tx:
+            standing = runs.all_standing(tx, now=now)
+            positions = {name: collecting.position_of(tx, name) for name in found}
         for name, feed in found.items():
-            with home.database.transaction() as tx:
-                position = collecting.position_of(tx, name)
-                state = collecting.breaker_of(tx, name).state(clock.now())
+            position = positions[name]
+            state = (standing[name].breaker if name in standing else Breaker()).state(now)
             secret = "-" if not feed.transport.needs_secret else "set" if kept.set_at(name) else "missing"
             files = feed.transport.kind in {"sftp", "folder"}  # read file by file: they have no watermark
             read = "-" if files else "never read" if position is None else f"read since {position[1]:%Y-%m-%d}"
@@ -71,18 +74,17 @@ def check(name: _Name) -> None:
 
 
 def run(name: _Name) -> None:
-    """Run a feed once, now."""
+    """Run a feed once, now, in this process: never twice at once, and not in its quiet hours."""
     with opened() as home:
-        feed = _feed(home, name)
-        now = clock.now()
-        kept = Credentials(home.database, home.sealing)
-        done = collecting.collect(
-            intake_of(home), feed, credentials=kept, people=people_of(home, feed), now=now, as_of=clock.beijing_day(now)
-        )
-        console.print(f"{done.files} documents, {done.rows} rows, {done.bytes} bytes, {done.taken} tables")
-        if done.error:
-            console.print(f"[yellow]{done.error}[/yellow]: it is asked for again, or see qingqiao intake's report")
-            raise typer.Exit(1)
+        try:
+            ended = FeedRuns(home, collect_feed).run_now(name, on_trial=_say_trial)
+        except NotRun as error:
+            raise typer.BadParameter(str(error)) from None
+    if ended.error is not None:
+        said = health.words(ended.error)
+        console.print(f"[red]✗[/red] {escape(f'{name}: {ended.error} {said.zh} / {said.en}')}")
+        raise typer.Exit(1)
+    console.print(f"[green]✓[/green] {escape(name)}: {ended.files} files, {ended.rows} rows, {ended.bytes} bytes")
 
 
 def credential(
@@ -113,9 +115,11 @@ def forget(name: _Name) -> None:
             collecting.forget(tx, name)
 
 
-def people_of(home: Home, feed: Feed) -> PeopleOf:
-    """Give the function that tells a feed whom it may ask about, logged as told to its agency."""
-    return partial(people_for, home, actor=feed.agency, at=clock.beijing_day(clock.now()))
+def _say_trial(failures: int, until: datetime) -> None:
+    console.print(
+        f"[yellow]![/yellow] 已失败 {failures} 次，原定 {until.astimezone(clock.BEIJING):%Y-%m-%d %H:%M} 前不再访问；"
+        "本次手动运行为试探，成功即恢复 (left alone until then; this run is its trial, and a success ends the rest)"
+    )
 
 
 def _feeds(home: Home) -> dict[str, Feed]:

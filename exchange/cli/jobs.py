@@ -7,11 +7,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from connectors import health
 from exchange import feeds, journal, sources
+from exchange.cli import feed
 from exchange.cli.context import console, opened
-from exchange.feeds import FeedFiles, FeedRuns, NotRun
-from exchange.jobs import Jobs, collect_feed
+from exchange.feeds import FeedFiles, NotRun
+from exchange.jobs import Jobs
 from registry import clock
 
 _JOBS = typer.Typer(help="Run the scheduled jobs until Ctrl-C; or look after feeds (数据接入).")
@@ -54,19 +54,7 @@ def list_() -> None:
         console.print(f"[red]✗[/red] {escape(text)}")
 
 
-@_JOBS.command()
-def run(name: str = typer.Argument(help="Which feed.")) -> None:
-    """Run a feed now, in this process; never twice at once, and not in its quiet hours."""
-    with opened() as home:
-        try:
-            ended = FeedRuns(home, collect_feed).run_now(name)
-        except NotRun as error:
-            raise typer.BadParameter(str(error)) from None
-    if ended.error is not None:
-        said = health.words(ended.error)
-        console.print(f"[red]✗[/red] {escape(f'{name}: {ended.error} {said.zh} / {said.en}')}")
-        raise typer.Exit(1)
-    console.print(f"[green]✓[/green] {escape(name)}: {ended.files} files, {ended.rows} rows, {ended.bytes} bytes")
+_JOBS.command("run")(feed.run)
 
 
 @_JOBS.command()

@@ -109,6 +109,12 @@ def read(tx: Transaction, client_id: str) -> Registration | None:
     return Registration(client_id, role, organisation, frozenset(scopes), keys, jwks_text)
 
 
+def knows(tx: Transaction, organisation: str, role: Role) -> bool:
+    """Say whether an organisation has a client in this role, active or not."""
+    row = tx.execute("SELECT FROM client WHERE organisation = %s AND role = %s LIMIT 1", (organisation, role.value))
+    return row.fetchone() is not None
+
+
 def register(
     tx: Transaction,
     client_id: str,

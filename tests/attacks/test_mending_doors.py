@@ -87,7 +87,7 @@ def test_a_row_is_mended_over_the_door_and_its_lender_hears_of_it(
     assert shown(exchange_home, ZHANG) == []
 
     (notice,) = bank.call("GET", "/v1/notices").json()["notices"]
-    assert set(notice) == {"notice_id", "commitment", "queries", "recalled_at", "acknowledged_at"}
+    assert set(notice) == {"notice_id", "event", "commitment", "queries", "recalled_at", "acknowledged_at"}
     assert bank.call("POST", f"/v1/notices/{notice['notice_id']}/acknowledge").status_code == 204
     assert bank.call("GET", "/v1/notices?open_only=true").json()["notices"] == []
     assert bank.call("POST", f"/v1/notices/{uuid4()}/acknowledge").status_code == 404

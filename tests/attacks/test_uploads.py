@@ -7,10 +7,12 @@ import time
 import zipfile
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha1, sha256  # noqa: TID251  # an agency's own tool, not our cipher room
 from pathlib import Path
 from threading import Barrier, Thread
+from typing import Any
 from uuid import UUID, uuid4
 
 import openpyxl
@@ -26,7 +28,7 @@ from registry import clock
 from registry.suites import sm3
 from tests.attacks.bent_client import ISSUER, Caller, Door, registered
 from tests.attacks.uploading import UPLOADS, Agency, patch_head, served
-from tests.unit.connectors.consent_register import SAMPLES, basis_of_register
+from tests.unit.connectors.consent_register import SAMPLES, basis_of_register, everybody, nobody
 
 ROSTER = SAMPLES / "玉树市2025年草原生态保护补助奖励资金发放花名册.xlsx"
 OURS, THEIRS = "玉树市财政局", "平安区农业农村局"
@@ -134,11 +136,37 @@ def test_a_small_table_tells_nobody_who_has_consented(agency: Agency, intake: In
     uploading.take_all(intake, exchange_home.uploads)
     status = agency.json(url)
     assert status["state"] == "done"
-    assert status["rows_accepted"] is None
     for batch_id in status["batches"]:
         batch = agency.json(f"{ISSUER}/agency/v1/batches/{batch_id}")
-        assert batch["accepted"] is None
+        assert batch["without_consent"] is None
+        assert batch["rows"] == sum(batch[end] for end in ("accepted", "warned", "quarantined", "rejected"))
         assert "NO_CONSENT" not in {one["code"] for one in batch["codes"]}
+
+
+def test_who_has_consented_changes_one_total_and_nothing_else(
+    agency: Agency, intake: Intake, exchange_home: Home
+) -> None:
+    url = agency.upload(ROSTER.read_bytes(), filename=ROSTER.name)
+    uploading.take_all(replace(intake, basis_of=nobody), exchange_home.uploads)
+    status = agency.json(url)
+    (batch_id,) = status["batches"]
+    address = f"{ISSUER}/agency/v1/batches/{batch_id}"
+
+    def seen() -> tuple[dict[str, Any], object]:
+        batch = agency.json(address)
+        told = {name: said for name, said in batch.items() if not name.endswith("_at")}
+        return told, agency.json(f"{address}/remarks")
+
+    before, remarks = seen()
+    replace(intake, basis_of=everybody).reevaluate()
+    after, remarks_then = seen()
+    assert before.pop("without_consent") == before["rows"] - sum(
+        one["rows"] for one in before["codes"] if one["outcome"] == "rejected"
+    )
+    assert after.pop("without_consent") == 0
+    assert before == after
+    assert remarks == remarks_then
+    assert status["rows_accepted"] == after["accepted"] + after["warned"]
 
 
 def test_nothing_of_an_upload_lies_open_on_disk(agency: Agency, exchange_home: Home) -> None:

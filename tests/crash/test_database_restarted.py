@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,11 +11,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from connectors.breaker import FIRST_REST
 from connectors.collecting import Collected
 from connectors.feed import Feed
 from connectors.health import Health
 from connectors.intake import Intake, Step
-from connectors.schedule import FIRST_RETRY
 from exchange.feeds import LOCK_SPACE
 from exchange.holding import Held
 from exchange.home import SANDBOX, Home
@@ -98,8 +98,6 @@ def test_intake_breaks_off_and_the_next_one_finishes_what_it_began(installation:
     raw = ROSTER.read_bytes()
     with pytest.raises((psycopg.OperationalError, DatabaseUnavailable)):
         installation.intake(installation.at(step)).take(raw, ROSTER.name, as_of=AS_OF)
-    with suppress(psycopg.OperationalError):  # a pool that has not noticed yet notices by failing once
-        installation.intake().take(raw, ROSTER.name, as_of=AS_OF)
     installation.intake().take(raw, ROSTER.name, as_of=AS_OF)
     once = installation.counts()
     assert once["record"] == HELD
@@ -121,7 +119,7 @@ def test_a_run_that_the_restart_broke_off_is_tried_again_and_nothing_is_there_tw
     found = runs_over(installation, collect)
     found.look(NIGHT)
     assert [row[1:] for row in found.rows()] == [("scheduled", "failed", "OUT_OF_SERVICE")]
-    found.look(NIGHT + FIRST_RETRY)
+    found.look(NIGHT + FIRST_REST)
     assert [row[1:3] for row in found.rows()] == [("scheduled", "failed"), ("retried", "succeeded")]
     assert found.standing().health is Health.HEALTHY
     assert installation.counts()["record"] == HELD

@@ -12,12 +12,12 @@ from uuid import uuid4
 import pandas as pd
 import pytest
 
+from connectors.breaker import FIRST_REST
 from connectors.collecting import Collected
 from connectors.errors import StorageFull
 from connectors.feed import Feed
 from connectors.health import Health, RunError
 from connectors.intake import Intake
-from connectors.schedule import FIRST_RETRY
 from connectors.sheaves import Sealed
 from connectors.spool import Spool
 from connectors.uploadfiles import UploadFiles
@@ -126,6 +126,6 @@ def test_a_run_that_finds_no_space_is_told_as_such_and_is_tried_again(exchange_h
         found.look(NIGHT)
     assert found.standing().error == RunError.NO_SPACE
     assert found.standing().health is Health.FAILING
-    found.look(NIGHT + FIRST_RETRY)
+    found.look(NIGHT + FIRST_REST)
     assert found.standing().health is Health.HEALTHY
     assert counts(exchange_home)["record"] == 70

@@ -53,15 +53,15 @@ def run(exchange_home: Home, folder: Path) -> Callable[..., Collected]:
     return run
 
 
-def test_a_file_is_taken_in_and_put_away_with_a_receipt_of_counts(run: Callable[..., Collected], folder: Path) -> None:
+def test_a_file_is_taken_in_and_put_away_with_a_receipt(run: Callable[..., Collected], folder: Path) -> None:
     (folder / "名册.xlsx").write_bytes(ROSTER.read_bytes())
     done = run()
     assert (done.files, done.taken, done.error) == (1, 1, None)
     (receipt,) = (folder / "done").glob("*.json")
     said = json.loads(receipt.read_text("utf-8"))
     assert said["fault"] == ""
-    assert sum(said["counts"].values()) == said["rows"] == done.rows
-    assert set(said) == {"file", "sha256", "size_bytes", "fault", "tables", "rows", "counts", "codes"}
+    assert said["rows"] == done.rows > 0
+    assert set(said) == {"file", "sha256", "size_bytes", "fault", "tables", "rows"}
     assert receipt.with_suffix("").read_bytes() == ROSTER.read_bytes()
     assert [path.name for path in folder.iterdir()] == ["done"]
     assert run().files == 0

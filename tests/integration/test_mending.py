@@ -22,6 +22,7 @@ from exchange.release.providing import For, provide
 from registry import clock
 from tests.agencies import (
     AGENCY,
+    HEADER,
     OTHER_AGENCY,
     delivered,
     events,
@@ -418,3 +419,111 @@ def test_two_headings_are_not_mapped_to_one_column_silently(exchange_home: Home)
     with pytest.raises(RequestRefused) as unknown:
         mending.say_heading(exchange_home, staff(), "SUBSIDY", "x", "no_such", also=False, batch_id=None)
     assert code_of(unknown) == "column-unknown"
+
+
+def test_a_heading_that_two_persons_agree_on_has_its_batch_weighed_again(exchange_home: Home) -> None:
+    consented(exchange_home)
+    with_four_eyes(exchange_home)
+    batch_id = delivered(exchange_home, roster(line(ZHANG), header=("领款凭证码", *HEADER[1:])))
+    said = mending.say_heading(
+        exchange_home, staff("wang"), "SUBSIDY", "领款凭证码", "payee_id", also=False, batch_id=batch_id
+    )
+    assert shown(exchange_home, ZHANG) == []
+    with pytest.raises(RequestRefused) as refused:
+        mending.settle_heading(exchange_home, staff("wang"), said.mapping_id, approve=True)
+    assert code_of(refused) == "four-eyes-needed"
+    mending.settle_heading(exchange_home, staff("li"), said.mapping_id, approve=True)
+    assert shown(exchange_home, ZHANG) == [("", 2)]
+    with pytest.raises(RequestRefused) as unknown:
+        mending.settle_heading(exchange_home, staff("li", OTHER_AGENCY), said.mapping_id, approve=True)
+    assert code_of(unknown) == "proposal-unknown"
+
+
+def test_a_heading_explained_later_leaves_the_other_tables_of_its_file_where_they_were(exchange_home: Home) -> None:
+    for who in (ZHANG, LI):
+        consented(exchange_home, who)
+    book = openpyxl.Workbook()
+    known, strange = book.worksheets[0], book.create_sheet("二组")
+    for sheet, header, who in ((known, HEADER, ZHANG), (strange, ("领款凭证码", *HEADER[1:]), LI)):
+        sheet.append(header)
+        sheet.append(line(who))
+    saved = BytesIO()
+    book.save(saved)
+    name = "民和县_粮食直补发放明细_2026.xlsx"
+    taken = mending.intake_of(exchange_home).take(
+        saved.getvalue(), name, as_of=clock.beijing_day(clock.now()), delivery=Delivery(Channel.UPLOAD, AGENCY)
+    )
+    assert [one.outcome.label for one in taken] == [name, f"{name}#二组"]
+    with exchange_home.database.transaction() as tx:
+        before = dict(tx.execute("SELECT label, batch_id FROM batch").fetchall())
+    mending.say_heading(
+        exchange_home, staff(), "SUBSIDY", "领款凭证码", "payee_id", also=False, batch_id=before[f"{name}#二组"]
+    )
+    with exchange_home.database.transaction() as tx:
+        after = dict(tx.execute("SELECT label, batch_id FROM batch").fetchall())
+    assert after == before
+    assert shown(exchange_home, ZHANG) == [("1", 2)]
+    assert shown(exchange_home, LI) == [("2", 2)]
+
+
+# ---- corrections are told -------------------------------------------------------------------------------------------
+
+
+def told(home: Home, organisation: str = BANK) -> list[str]:
+    with home.database.transaction() as tx:
+        return [one.event for one in notices.of_lender(tx, organisation, after=0, limit=10, unacknowledged=True)]
+
+
+def test_a_lender_that_received_a_value_is_told_that_it_was_corrected(exchange_home: Home) -> None:
+    for who in (ZHANG, LI):
+        consented(exchange_home, who)
+    batch_id = delivered(exchange_home, roster(line(ZHANG), line(LI)))
+    assert isinstance(release(exchange_home, [question()])[0], Permitted)
+    correct = wanted(What.CORRECT, ("", 2), **{"补贴金额(元)": "242.95"})
+    mending.decide(exchange_home, staff(), batch_id, correct)
+    assert told(exchange_home) == ["corrected"]
+    mending.decide(exchange_home, staff(), batch_id, wanted(What.CORRECT, ("", 3), **{"补贴金额(元)": "1"}))
+    with exchange_home.database.transaction() as tx:
+        assert notices.complete(tx, now=clock.now()) == 0
+    assert told(exchange_home) == ["corrected"]
+    mending.decide(exchange_home, staff(), batch_id, wanted(What.WITHDRAW, ("", 2)))
+    assert sorted(told(exchange_home)) == ["corrected", "recalled"]
+
+
+def test_a_question_that_was_under_way_during_a_correction_is_found_by_the_job(exchange_home: Home) -> None:
+    consented(exchange_home)
+    batch_id = delivered(exchange_home, roster(line(ZHANG)))
+    assert isinstance(release(exchange_home, [question()])[0], Permitted)
+    mending.decide(exchange_home, staff(), batch_id, wanted(What.CORRECT, ("", 2), **{"补贴金额(元)": "1"}))
+    with exchange_home.database.transaction() as tx:
+        tx.execute("DELETE FROM lender_notice")
+        assert notices.complete(tx, now=clock.now()) == 1
+    assert told(exchange_home) == ["corrected"]
+
+
+def test_a_replacement_tells_lenders_of_values_that_differ_and_of_no_other(exchange_home: Home) -> None:
+    for who in (ZHANG, LI):
+        consented(exchange_home, who)
+    old = delivered(exchange_home, roster(line(ZHANG), line(LI)))
+    assert all(isinstance(one, Permitted) for one in release(exchange_home, [question(), question(LI)]))
+    new = delivered(exchange_home, roster(line(ZHANG), line(LI, "9.99")), "民和县_粮食直补发放明细_2026_更正.csv")
+    proposed = mending.propose_replacement(exchange_home, staff("wang"), old, new, "整批更正")
+    mending.settle(exchange_home, staff("li"), proposed.mending_id, Verb.APPROVE)
+    assert told(exchange_home) == ["corrected"]
+
+
+def test_the_public_log_does_not_tell_whether_a_lender_was_shown_a_row(exchange_home: Home) -> None:
+    for who in (ZHANG, LI):
+        consented(exchange_home, who)
+    batch_id = delivered(exchange_home, roster(line(ZHANG), line(LI)))
+    assert isinstance(release(exchange_home, [question()])[0], Permitted)
+    entries = []
+    for row_no in (2, 3):
+        before = len(events(exchange_home))
+        mending.decide(
+            exchange_home, staff(), batch_id, wanted(What.CORRECT, ("", row_no), **{HEADING_DAY: "2026-05-09"})
+        )
+        mending.decide(exchange_home, staff(), batch_id, wanted(What.WITHDRAW, ("", row_no)))
+        entries.append(sorted(events(exchange_home)[before:]))
+    assert told(exchange_home)
+    assert entries[0] == entries[1]

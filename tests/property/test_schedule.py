@@ -7,8 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from connectors.breaker import Breaker
 from connectors.errors import ScheduleInvalid
-from connectors.schedule import ON_TIME, Due, Occasion, Past, Timetable, due, next_due, retry_after
+from connectors.schedule import ON_TIME, Due, Occasion, Past, Timetable, due, next_due
 from registry.instants import BEIJING
 
 DAYS = 4  # the model's window
@@ -205,7 +206,7 @@ def test_a_retry_waits_for_the_end_of_quiet_hours_and_for_what_the_source_asked(
     assert next_due(timetable, past, now=retry + MINUTE) == datetime(2026, 6, 15, 18, 0, tzinfo=BEIJING)
     evening = datetime(2026, 6, 15, 18, 0, tzinfo=BEIJING)
     assert due(timetable, past, now=evening) == Due(retry, Occasion.RETRIED)
-    asked = Past(past.known_since, ran, retry, not_before=evening + timedelta(hours=2))
+    asked = Past(past.known_since, ran, retry, Breaker(1, evening + timedelta(hours=2)))
     assert due(timetable, asked, now=evening) is None
     assert next_due(timetable, asked, now=evening) == datetime(2026, 6, 15, 20, 0, tzinfo=BEIJING)
 
@@ -213,14 +214,8 @@ def test_a_retry_waits_for_the_end_of_quiet_hours_and_for_what_the_source_asked(
 def test_a_wait_that_a_wrong_clock_left_behind_is_not_kept() -> None:
     timetable = Timetable("0 2 * * *", [], DEADLINE)
     now = datetime(2026, 6, 15, 2, 0, tzinfo=BEIJING)
-    left = Past(now - timedelta(days=3), now - timedelta(days=1), None, not_before=now + timedelta(days=30))
+    left = Past(now - timedelta(days=3), now - timedelta(days=1), None, Breaker(1, now + timedelta(days=30)))
     assert due(timetable, left, now=now) == Due(now, Occasion.SCHEDULED)
-
-
-def test_waits_double_up_to_six_hours() -> None:
-    waits = [retry_after(failures) for failures in range(1, 100)]
-    assert waits[:4] == [timedelta(minutes=minutes) for minutes in (5, 10, 20, 40)]
-    assert max(waits) == waits[-1] == timedelta(hours=6)
 
 
 @pytest.mark.parametrize(

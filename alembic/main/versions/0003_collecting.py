@@ -43,13 +43,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("feed", "mark"),
     )
     op.create_table(
-        "feed_breaker",
-        sa.Column("feed", sa.String(), nullable=False),
-        sa.Column("failures", sa.Integer(), nullable=False),
-        sa.Column("open_until", _MOMENT, nullable=True),
-        sa.PrimaryKeyConstraint("feed"),
-    )
-    op.create_table(
         "feed_credential",
         sa.Column("feed", sa.String(), nullable=False),
         sa.Column("owner_id", sa.Uuid(), nullable=False),
@@ -60,5 +53,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for name in ("feed_credential", "feed_breaker", "feed_asked", "feed_file", "feed_position"):
+    for name in ("feed_credential", "feed_asked", "feed_file", "feed_position"):
         op.drop_table(name)
