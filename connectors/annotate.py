@@ -27,15 +27,18 @@ from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
-from connectors import apparent
+from connectors import apparent, blocked
+from connectors.blocked import Hint
 from connectors.codes import BY_NAME, Outcome
 from connectors.delivery import Delivery
+from connectors.errors import FileUnreadable
+from connectors.headings import ANNOTATION
 from connectors.layout import Layout
 from connectors.neutral import neutral
 from connectors.normalise import TableOutcome
 from connectors.reading import Grid
 
-MARK: Final = "青桥批注"
+MARK: Final = ANNOTATION
 SUMMARY: Final = f"{MARK}汇总"
 ROWS: Final = f"{MARK}问题行"
 REASON: Final = f"原因（{MARK}）"
@@ -44,6 +47,7 @@ MOST_CELLS: Final = 300_000  # kept in memory with their look; beyond, row by ro
 _ZIP: Final = b"PK\x03\x04"
 _COLOURS: Final = {
     Outcome.REJECTED.value: "FFF4B6B6",
+    Outcome.BLOCKED.value: "FFF4B6B6",
     Outcome.QUARANTINED.value: "FFFAD7A0",
     Outcome.WARNED.value: "FFFFF3B0",
 }
@@ -53,13 +57,16 @@ _ENDS: Final = {
     Outcome.QUARANTINED.value: "待处理",
     Outcome.REJECTED.value: "退回",
 }
+_BLOCKED: Final = "整批未采信"
+_HEAD: Final = PatternFill("solid", fgColor="FFDDEBF7")
+_WIDE: Final = (26, 20, 60, 60, 20, 12)  # columns of the first sheet, in characters
+_COLOURS_SAID: Final = "颜色：红=退回，没有入库；橙=待处理，等您更正或办理；黄=已入库，请留意"
 _NUMBERED: Final = frozenset({"resident_id", "party_id", "bank_card", "account_no", "phone"})
 _LIKE_IDENTIFIER: Final = re.compile(r"(?<![0-9A-Za-z])[0-9]{6,}[0-9Xx*]*(?![0-9A-Za-z])")
 _SHOWN: Final = 3
 _HARMLESS: Final = re.compile(
     r"=(?:[-+*/^&(),:;.%<>= $0-9]|SUM|SUBTOTAL|ROUND|PRODUCT|AVERAGE|COUNTA?|IF|MIN|MAX|[A-Z]{1,3}(?=\$?[0-9]))+"
 )
-_SCALES: Final = {"money": 100, "area": 10_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +88,31 @@ class _Mark:
     """What is held against one row: its end, its code, and the index of the faulty column."""
 
     end: str
-    code: str
-    column: int | None
+    why: str
+    mend: str
+    columns: tuple[int, ...]
 
-    @property
-    def why(self) -> str:
-        found = BY_NAME[self.code]
-        return f"【{_ENDS[self.end]}】{found.cause.zh}（{self.code}）"
-
-    @property
-    def mend(self) -> str:
-        return BY_NAME[self.code].mend.zh
+    def beside(self, other: "_Mark | None") -> "_Mark":
+        """Put another mark of the same row before this one."""
+        if other is None:
+            return self
+        columns = tuple(dict.fromkeys((*other.columns, *self.columns)))
+        return _Mark(self.end, f"{other.why}\n{self.why}", f"{other.mend}\n{self.mend}", columns)
 
 
 _Marks = dict[int, _Mark]
+
+
+def _of_code(end: str, code: str, column: int | None, heading: str) -> _Mark:
+    """Make the mark of a row by its code; the column is named, for who prints the sheet sees no colour."""
+    found, where = BY_NAME[code], f"“{heading}”：" if heading and column is not None else ""
+    why = f"【{_ENDS[end]}】{where}{found.cause.zh}（{code}）"
+    return _Mark(end, why, found.mend.zh, () if column is None else (column,))
+
+
+def _of_hint(hint: Hint, code: str) -> _Mark:
+    columns = () if hint.column is None else (hint.column,)
+    return _Mark(Outcome.BLOCKED.value, f"【{_BLOCKED}】{hint.why}（{code}）", hint.mend, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +121,7 @@ class _Sheet:
     layout: Layout | None
     marks: _Marks
     mask: bool
+    hints: tuple[Hint, ...] = ()  # what keeps a blocked table out, of this sheet
 
     @property
     def last_header(self) -> int:
@@ -135,15 +154,21 @@ class _Sheet:
 
 
 def annotated(sent: Sent, *, mask: bool = False) -> bytes:
-    """Write the annotated workbook (.xlsx).
+    """Write the annotated workbook (.xlsx); of a file that cannot be read, the first two sheets alone.
+
+    A masked copy is a new workbook of the cells that were read: in the sender's own there are more places for a number
+    (lists of choices, footers, names, properties, cells far off) than can be masked.
 
     Args:
         sent: what was sent and how it looks.
         mask: mask identifiers.
     """
-    sheets = list(_sheets(sent, mask=mask))
+    try:
+        sheets = list(_sheets(sent, mask=mask))
+    except FileUnreadable:
+        return _plain(sent, [])
     cells = sum(sheet.grid.height * len(sheet.grid.columns) for sheet in sheets)
-    if sent.raw[:4] == _ZIP and cells <= MOST_CELLS:
+    if sent.raw[:4] == _ZIP and cells <= MOST_CELLS and not mask:
         return _kept(sent, sheets)
     return _plain(sent, sheets)
 
@@ -169,14 +194,28 @@ def _sheets(sent: Sent, *, mask: bool) -> Iterator[_Sheet]:
         by_heading = {use.heading: use.index for use in layout.uses.values()} if layout else {}
         by_name = {use.name: use.index for use in layout.uses.values()} if layout else {}
         marks: _Marks = {}
+        whole: list[Hint] = []
         for outcome, frame in frames:
+            if outcome.blocked and _stands_on(outcome, grid, layout):
+                here = blocked.hints(outcome, grid, layout, sent.label)
+                whole += here
+                for hint in (one for one in here if one.row_no):
+                    marks[hint.row_no] = _of_hint(hint, outcome.blocked).beside(marks.get(hint.row_no))
             if layout is None or outcome.kind != layout.table.kind or frame.empty:
                 continue
-            here = frame[frame["sheet"] == grid.place]
-            for row_no, end, code, column in here[["row_no", "outcome", "code", "column"]].itertuples(index=False):
+            found = frame[frame["sheet"] == grid.place]
+            for row_no, end, code, column in found[["row_no", "outcome", "code", "column"]].itertuples(index=False):
                 at = by_heading.get(column, by_name.get(column))
-                marks[int(row_no)] = _Mark(end, code, at)
-        yield _Sheet(grid, layout, marks, mask)
+                marks[int(row_no)] = _of_code(end, code, at, column)
+        yield _Sheet(grid, layout, marks, mask, tuple(whole))
+
+
+def _stands_on(outcome: TableOutcome, grid: Grid, layout: Layout | None) -> bool:
+    """Say whether a blocked table stands on a sheet: of strangers the label tells it, of others the kind."""
+    if layout is None:
+        here = not grid.sheet or "#" not in outcome.label or outcome.label.endswith(f"#{grid.sheet}")
+        return outcome.kind is None and here
+    return outcome.kind == layout.table.kind
 
 
 # ---- an .xlsx keeps its look ----------------------------------------------------------------------------------------
@@ -192,11 +231,10 @@ def _kept(sent: Sent, sheets: Sequence[_Sheet]) -> bytes:
         if isinstance(own, Worksheet):
             _mark_sheet(own, sheet)
     summary, rows = book.create_sheet(SUMMARY, 0), book.create_sheet(ROWS, 1)
-    for sheet_, content in ((summary, _summary(sent, sheets)), (rows, _bad_rows(sheets))):
+    for own, content in ((summary, _summary(sent, sheets)), (rows, _bad_rows(sheets))):
         for cells in content:
-            sheet_.append([neutral(text) for text in cells])
-        sheet_["A1"].font = Font(bold=True)
-    summary.column_dimensions["A"].width = 44
+            own.append(_written(own, cells))
+        _widen(own, sheets)
     book.active = 0
     for one in book.worksheets[1:]:
         one.sheet_view.tabSelected = False
@@ -210,18 +248,24 @@ def _mark_sheet(own: Worksheet, sheet: _Sheet) -> None:
         for cell in cells:
             if isinstance(cell, Cell):
                 _clean(cell, sheet)
+    _colour(own, sheet)
+    if sheet.layout is None:
+        return
     first, second = sheet.width + 1, sheet.width + 2
-    if sheet.layout is not None:
-        for column, heading in ((first, REASON), (second, MENDING)):
-            _put(own, sheet.last_header, column, heading, Font(bold=True))
-            own.column_dimensions[get_column_letter(column)].width = 46
+    for column, heading in ((first, REASON), (second, MENDING)):
+        _put(own, sheet.last_header, column, heading, Font(bold=True))
+        own.column_dimensions[get_column_letter(column)].width = 46
     for row_no in range(sheet.last_header + 1, grid.height + 1):
-        mark = sheet.marks.get(row_no)
-        for column, text in ((first, mark.why if mark else None), (second, mark.mend if mark else None)):
+        found = sheet.marks.get(row_no)
+        for column, text in ((first, found.why if found else None), (second, found.mend if found else None)):
             if text is not None or sheet.width < len(grid.columns):
                 _put(own, row_no, column, text)
-        if mark is not None and mark.column is not None:
-            own.cell(row_no, mark.column + 1).fill = _fill(mark.end)
+
+
+def _colour(own: Worksheet, sheet: _Sheet) -> None:
+    for row_no, mark in sheet.marks.items():
+        for at in mark.columns:
+            own.cell(row_no, at + 1).fill = _fill(mark.end)
 
 
 def _put(own: Worksheet, row: int, column: int, text: str | None, font: Font | None = None) -> None:
@@ -263,10 +307,12 @@ def _plain(sent: Sent, sheets: Sequence[_Sheet]) -> bytes:
     book = Workbook(write_only=True)
     for title, content in ((SUMMARY, _summary(sent, sheets)), (ROWS, _bad_rows(sheets))):
         own = book.create_sheet(title)
+        _widen(own, sheets)
         for texts in content:
-            own.append([neutral(text) for text in texts])
+            own.append(_written(own, texts))
     for number, sheet in enumerate(sheets, start=1):
-        own = book.create_sheet(sheet.grid.sheet or f"数据{number}")
+        title = sheet.grid.sheet or f"数据{number}"
+        own = book.create_sheet(masked_text(title).replace("*", "·") if sheet.mask else title)
         width = sheet.width
         for row in range(sheet.grid.height):
             mark = sheet.marks.get(row + 1)
@@ -274,7 +320,7 @@ def _plain(sent: Sent, sheets: Sequence[_Sheet]) -> bytes:
             for column in range(width):
                 cell = WriteOnlyCell(own, neutral(sheet.text(row, column)))  # text: no digit of an identifier is lost
                 cell.number_format = "@"
-                if mark is not None and mark.column == column:
+                if mark is not None and column in mark.columns:
                     cell.fill = _fill(mark.end)
                 cells.append(cell)
             if row + 1 == sheet.last_header:
@@ -283,6 +329,27 @@ def _plain(sent: Sent, sheets: Sequence[_Sheet]) -> bytes:
                 cells += [neutral(mark.why), neutral(mark.mend)]
             own.append(cells)
     return _saved(book)
+
+
+def _written(own: Worksheet, texts: Sequence[str]) -> list[Any]:
+    """Write a row of the first two sheets: wrapped, so that nothing is cut off; headings of ours on a ground."""
+    cells: list[Any] = []
+    for text in texts:
+        cell = WriteOnlyCell(own, neutral(text))
+        cell.alignment = Alignment(wrap_text=True, vertical="top")
+        if texts[0] in {MARK, _COLUMNS_OF_CODES[0], _COLUMNS_OF_ROWS[0], _COLUMNS_OF_BLOCKS[0]}:
+            cell.font, cell.fill = Font(bold=True), _HEAD
+        elif texts[0] == _BLOCKED:
+            cell.fill = _fill(Outcome.BLOCKED.value)
+        cells.append(cell)
+    return cells
+
+
+def _widen(own: Worksheet, sheets: Sequence[_Sheet]) -> None:
+    cells = max((sheet.width for sheet in sheets if sheet.marks), default=0)
+    widths = _WIDE if own.title == SUMMARY else (14, 8, *(16 for _ in range(cells)), 50, 50)
+    for at, width in enumerate(widths, start=1):
+        own.column_dimensions[get_column_letter(at)].width = width
 
 
 def _saved(book: Workbook) -> bytes:
@@ -294,52 +361,80 @@ def _saved(book: Workbook) -> bytes:
 # ---- what the first two sheets say ----------------------------------------------------------------------------------
 
 
+_COLUMNS_OF_CODES: Final = ("代码", "行数", "原因", "如何更正")
+_COLUMNS_OF_ROWS: Final = ("工作表", "原行号")
+_COLUMNS_OF_BLOCKS: Final = ("位置", "表", "原因", "如何更正")
+
+
 def _summary(sent: Sent, sheets: Sequence[_Sheet]) -> Iterator[list[str]]:
     uses = [use for sheet in sheets if sheet.layout for use in sheet.layout.uses.values()]
-    scales = {use.name: _SCALES.get(use.column.type, 1) for use in uses}
+    types = {use.name: use.column.type for use in uses}
     masks = any(sheet.mask for sheet in sheets)
-    yield [MARK, "本页由平台生成，更正后可连同本页一并重报，不影响读取"]
-    yield ["各代码的行数按全部行统计，与是否取得个人授权无关"]
+    yield [MARK, "怎么改：到后面您自己的表里，改着色的单元格，保存，把整个文件重新上传。本页和批注列不用删"]
+    yield ["", "", "最后两列写明每一行的原因和如何更正；只看有问题的行，见第二页"]
+    yield ["", "", _COLOURS_SAID]
+    yield ["", "", "各代码的行数按全部行统计，与是否取得个人授权无关"]
     for one in sent.outcomes:
         yield []
         yield [one.label]
-        yield ["数据行", str(one.rows)]
-        if one.blocked:
-            found = BY_NAME[one.blocked]
-            yield ["整批未采信", one.blocked, found.cause.zh, found.mend.zh]
-        for end, words in _ENDS.items():
-            if not one.blocked:
-                yield [words, str(one.counts.get(end, 0))]
-        for codes in one.codes.values():
-            for code, count in codes.items():
-                yield [code, str(count), BY_NAME[code].cause.zh, BY_NAME[code].mend.zh]
-        told = sent.without.get(one.label)
+        if one.rows or not one.blocked:
+            yield ["数据行", str(one.rows)]
+        yield from _ends(one, sheets, sent.without.get(one.label))
+        unread = [] if one.blocked else [text for text in one.unread if not blocked.passed_over(text)]
+        if unread:
+            yield ["未识别的表头，没有入库", "", "、".join(unread), "需要入库的，按模板改表头，或办理一次表头对应"]
+        yield from _controls(one, types, masks=masks)
+
+
+def _controls(one: TableOutcome, types: Mapping[str, str], *, masks: bool) -> Iterator[list[str]]:
+    """Put what the sheets state of themselves beside what the rows add up to."""
+    for control in one.controls:
+        kind = types.get(control.column, "")
+        stated, ours = blocked.figure(control.declared, kind), blocked.figure(control.ours, kind)
+        agrees = "一致" if control.agrees else "不一致"
+        label = masked(control.label) if masks else control.label
+        yield ["控制总数", label, f"第{control.row_no}行，您写的是 {stated}", f"明细相加 {ours}", agrees]
+
+
+def _ends(one: TableOutcome, sheets: Sequence[_Sheet], told: int | None) -> Iterator[list[str]]:
+    """Say how a table's rows end, or why it is blocked."""
+    if one.blocked:
+        found = BY_NAME[one.blocked]
+        yield [_BLOCKED, one.blocked, f"没有一行入库。{found.cause.zh}", found.mend.zh]
+        yield from _places(one, sheets)
+    for end, words in _ENDS.items():
+        if not one.blocked:
+            yield [words, str(one.counts.get(end, 0))]
+    if any(one.codes.values()):
+        yield list(_COLUMNS_OF_CODES)
+    for codes in one.codes.values():
+        for code, count in codes.items():
+            yield [code, str(count), BY_NAME[code].cause.zh, BY_NAME[code].mend.zh]
+    if not one.blocked:
         yield ["未获授权、未入库的行数（只告知总数）", "人数较少，不告知" if told is None else str(told)]
-        if one.unread:
-            yield ["未识别的表头（可在线指定对应列）", *[text for text in one.unread if MARK not in text]]
-        for control in one.controls:
-            scale = scales.get(control.column, 1)
-            stated, ours = _figure(control.declared, scale), _figure(control.ours, scale)
-            agrees = "一致" if control.agrees else "不一致"
-            label = masked(control.label) if masks else control.label
-            yield ["控制总数", label, f"第{control.row_no}行", f"申报 {stated}", f"计算 {ours}", agrees]
 
 
-def _figure(units: int, scale: int) -> str:
-    """Write a control figure as it would stand in a sheet: amounts in yuan, areas in 亩, counts as they are."""
-    whole, part = divmod(abs(units), scale)
-    digits = f".{part:0{len(str(scale)) - 1}}" if scale > 1 else ""
-    return f"{'-' if units < 0 else ''}{whole}{digits}"
+def _places(outcome: TableOutcome, sheets: Sequence[_Sheet]) -> Iterator[list[str]]:
+    """Say of a blocked table where, why and how, one line each."""
+    here = [one for one in sheets if one.hints and _stands_on(outcome, one.grid, one.layout)]
+    if here:
+        yield list(_COLUMNS_OF_BLOCKS)
+    for sheet in here:
+        for hint in sheet.hints:
+            row = f"第{hint.row_no}行" if hint.row_no else "整张表"
+            why, mend = (masked_text(text) if sheet.mask else text for text in (hint.why, hint.mend))
+            yield [row, sheet.grid.sheet, why, mend]
 
 
 def _bad_rows(sheets: Iterable[_Sheet]) -> Iterator[list[str]]:
     yield [MARK, "仅列需处理的行；请在原表中更正"]
     for sheet in sheets:
-        if sheet.layout is None or not sheet.marks:
+        if not sheet.marks:
             continue
         width = sheet.width
+        header = [sheet.text(sheet.last_header - 1, at) for at in range(width)] if sheet.layout else [""] * width
         yield []
-        yield ["工作表", "原行号", *(sheet.text(sheet.last_header - 1, at) for at in range(width)), "原因", "如何更正"]
+        yield [*_COLUMNS_OF_ROWS, *header, "原因", "如何更正"]
         for row_no, mark in sorted(sheet.marks.items()):
             cells = (sheet.text(row_no - 1, at) for at in range(width))
             yield [sheet.grid.sheet, str(row_no), *cells, mark.why, mark.mend]

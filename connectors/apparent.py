@@ -32,7 +32,7 @@ def everybody(_: str, identifiers: Sequence[str], __: date) -> list[Basis | None
 
 
 def evaluate(
-    raw: bytes, label: str, *, as_of: date, delivery: Delivery, mended: Mapping[str, Mends]
+    raw: reading.Source, label: str, *, as_of: date, delivery: Delivery, mended: Mapping[str, Mends]
 ) -> list[TableOutcome]:
     """Say what becomes of a file's rows as if everybody had consented.
 
@@ -47,26 +47,41 @@ def evaluate(
 
 
 def sheets(raw: bytes, label: str, delivery: Delivery) -> list[tuple[Grid, Layout | None]]:
-    """Read a file's sheets, each with its layout; None for a sheet that no declaration knows.
+    """Read a short file's sheets, each with its layout; None for a sheet that no declaration knows.
 
     Raises:
         FileUnreadable: no table can be read from the bytes.
     """
     known = source.current()
-    return [(grid, layout.find(grid, known, label, delivery.mapping)) for grid in reading.read(raw)]
+    return [(grid, layout.find(grid, known, label, delivery.mapping)) for grid in reading.read(raw, label)]
 
 
-def headings(raw: bytes, label: str, delivery: Delivery, kind: str | None) -> frozenset[str]:
+def beginnings(raw: reading.Source, label: str, delivery: Delivery) -> list[tuple[Grid, Layout | None, reading.Stream]]:
+    """Read what the sheets of a long file begin with, each with its layout and how to read all of it.
+
+    Raises:
+        FileUnreadable: no table can be read from the bytes.
+    """
+    known = source.current()
+    firsts, streams = normalise.beginnings(raw)
+    return [(grid, layout.find(grid, known, label, delivery.mapping), streams[grid.number]) for grid in firsts]
+
+
+def headings(raw: reading.Source, label: str, delivery: Delivery, kind: str | None) -> frozenset[str]:
     """Name the headings that stand in a file's sheets of one kind and that a declaration knows."""
-    found = [one for _, one in sheets(raw, label, delivery) if one is not None and one.table.kind == kind]
+    if reading.is_long(raw, label):
+        layouts = [one for _, one, _ in beginnings(raw, label, delivery)]
+    else:
+        layouts = [one for _, one in sheets(reading.whole(raw), label, delivery)]
+    found = [one for one in layouts if one is not None and one.table.kind == kind]
     return frozenset(use.heading for one in found for use in one.uses.values())
 
 
 def end_of(outcomes: Sequence[TableOutcome], label: str, sheet: str, row_no: int) -> "pd.Series[str] | None":
     """Give what becomes of one row: outcome, code and column; None if it is no row of data."""
     for one in outcomes:
-        if one.label == label and not one.frame.empty:
-            here = one.frame[(one.frame["row_no"] == row_no) & (one.frame["sheet"] == sheet)]
+        for frame in one.frames() if one.label == label else ():
+            here = frame[(frame["row_no"] == row_no) & (frame["sheet"] == sheet)]
             if len(here):
                 return here.iloc[0][["outcome", "code", "column"]]
     return None
@@ -75,9 +90,10 @@ def end_of(outcomes: Sequence[TableOutcome], label: str, sheet: str, row_no: int
 def marked(outcome: TableOutcome) -> pd.DataFrame:
     """Give the rows that the sender should look at: sheet, row_no, outcome, code, column."""
     names = ["sheet", "row_no", "outcome", "code", "column"]
-    if outcome.frame.empty:
+    found = [frame.loc[frame["code"] != "", names] for frame in outcome.frames()]
+    if not found:
         return pd.DataFrame(columns=names)
-    return outcome.frame.loc[outcome.frame["code"] != "", names].sort_values(["sheet", "row_no"])
+    return pd.concat(found, ignore_index=True).sort_values(["sheet", "row_no"])
 
 
 def told_without(outcome: TableOutcome, codes: Mapping[str, Mapping[str, int]]) -> int | None:

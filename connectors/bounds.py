@@ -2,7 +2,7 @@
 
   * a file's bytes, and what a workbook's parts unpack to
   * the rectangle that a sheet's cells span, since readers lay it out whole: one cell at XFD1048576 spans 17 billion
-  * the cells of one row of a text
+  * the cells of one row of a text; rows of unlike length, one after another, in a long text
 
 Beyond these a file is refused as unreadable, with the bound it broke. The bounds are far above any real roster: a
 million rows of forty columns are within them.
@@ -24,12 +24,13 @@ TEXT_BYTES: Final = 4 << 30  # of a text, which is read block by block
 UNPACKED_BYTES: Final = 2 << 30
 SPANNED_CELLS: Final = 64_000_000
 ROW_CELLS: Final = 2_000
+ODD_BYTES: Final = 96 << 20  # of rows in a long text, with none of the usual length between them, that have another
 PARTS: Final = 10_000
 _MARKUP: Final = (".xml", ".rels", ".vml")
 _HEAD_BYTES: Final = 64 << 10
 _DOCTYPE: Final = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _PIECE_BYTES: Final = 4 << 20
-_REFERENCE: Final = re.compile(rb'\sr="([A-Z]{1,3})([0-9]{1,7})"')
+_SPACED: Final = re.compile(rb"\sr\s*=\s*[\"']")
 _MERGED: Final = re.compile(rb'mergeCell\s[^>]*?\bref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"[^>]*>')
 _MERGED_BYTES: Final = 512  # no longer is what says of some cells that they are merged
 MERGES: Final = 1_100_000  # a merge for each row there can be
@@ -109,9 +110,9 @@ def _check_span(sheet: IO[bytes]) -> Span:
         unpacked += len(piece)
         if unpacked > UNPACKED_BYTES:
             raise FileUnreadable("the workbook unpacks to too much; send it as text or in parts")
-        whole = rest + piece
-        for letters, row in set(_REFERENCE.findall(whole)):
-            rows, columns = max(rows, int(row)), max(columns, _column(letters))
+        whole = rest + piece + (b"" if len(piece) == _PIECE_BYTES else b" " * (_LONGEST_REFERENCE + 1))
+        here = _reach(np.frombuffer(whole, dtype=np.uint8), whole)
+        rows, columns = max(rows, here[0]), max(columns, here[1])
         if rows * columns > SPANNED_CELLS:
             raise FileUnreadable("a cell stands far outside the table; delete what lies beyond it")
         if b"mergeCell" in whole:
@@ -120,6 +121,41 @@ def _check_span(sheet: IO[bytes]) -> Span:
             raise FileUnreadable("the workbook merges more cells than a sheet has rows")
         rest = piece[-_MERGED_BYTES:]
     return Span(rows, columns, unpacked, _places(merged))
+
+
+_SPACE, _LETTER_R, _EQUALS, _QUOTES = 0x20, ord("r"), ord("="), (ord('"'), ord("'"))
+_A, _LAST_LETTER, _NOUGHT, _NINE = ord("A"), ord("Z"), ord("0"), ord("9")
+_LOWER: Final = 0xDF  # without the bit that makes a letter small
+_LONGEST_REFERENCE: Final = 16
+_MOST: Final = 1 << 40
+
+
+def _reach(text: npt.NDArray[np.uint8], whole: bytes) -> tuple[int, int]:
+    """Give the farthest row and column that attributes named `r` name (`r="B7"`), whoever may read them as such.
+
+    Raises:
+        FileUnreadable: such an attribute is written so that it cannot be told.
+    """
+    named = np.flatnonzero((text[1:-1] == _LETTER_R) & (text[:-2] <= _SPACE)) + 1
+    after = text[named + 1]
+    for place in named[after <= _SPACE].tolist():
+        if _SPACED.match(whole, place - 1):
+            raise FileUnreadable("the workbook is written in a way that no spreadsheet program writes; save it anew")
+    begins = named[after == _EQUALS] + 2
+    begins = begins[begins + _LONGEST_REFERENCE < len(text)]
+    begins = begins[np.isin(text[begins], _QUOTES) | (text[begins] <= _SPACE)] + 1
+    column, row = np.zeros(len(begins), dtype=np.int64), np.zeros(len(begins), dtype=np.int64)
+    on = np.ones(len(begins), dtype=bool)
+    for at in range(_LONGEST_REFERENCE):
+        mark = text[begins + at].astype(np.int64)
+        letter = ((mark & _LOWER) >= _A) & ((mark & _LOWER) <= _LAST_LETTER) & on
+        digit = (mark >= _NOUGHT) & (mark <= _NINE) & on
+        column = np.minimum(np.where(letter, column * 26 + (mark & _LOWER) - _A + 1, column), _MOST)
+        row = np.minimum(np.where(digit, row * 10 + mark - _NOUGHT, row), _MOST)
+        on = letter | digit
+        if not on.any():
+            break
+    return int(row.max(initial=0)), int(column.max(initial=0))
 
 
 def _places(merged: Iterable[tuple[bytes, ...]]) -> npt.NDArray[np.int32]:

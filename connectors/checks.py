@@ -162,6 +162,13 @@ def _stated(chunk: Chunk, check: source.Stated) -> None:
     chunk.mark("CELL_ERROR", nothing & broken, there[0])
 
 
+def _not_negative(chunk: Chunk, check: source.NotNegative) -> None:
+    for name in check.figures:
+        if name in chunk.figures:
+            figures = chunk.figures[name]
+            chunk.mark("FIGURE_NEGATIVE", figures.known & (figures.units < 0), name)
+
+
 _TAGGED: Final = {"1": ("猪",), "2": ("牦牛", "犏牛", "黄牛"), "3": ("藏羊", "山羊")}
 
 
@@ -267,6 +274,7 @@ _RULES: Final[dict[str, Callable[[Chunk, Any], None]]] = {
     "holder": _holder,
     "one_person": _one_person,
     "stated": _stated,
+    "not_negative": _not_negative,
     "tagged": _tagged,
     "paid": _paid,
 }

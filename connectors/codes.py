@@ -214,6 +214,12 @@ REGISTER: tuple[Code, ...] = (
         ("核对耳标和畜种（猪1、牛2、羊3）", "Check tag and species (pig 1, cattle 2, sheep 3)"),
     ),
     _code(
+        "FIGURE_NEGATIVE",
+        _Q,
+        ("数量、面积或价格为负数", "A quantity, an area or a price is below zero"),
+        ("核对原始数据后更正", "Correct it from the original"),
+    ),
+    _code(
         "ACCEPTED_BY_AGENCY",
         _W,
         ("该行存疑，经报送单位说明理由后采信", "The row was doubtful; the agency accepted it and said why"),
@@ -303,7 +309,7 @@ REGISTER: tuple[Code, ...] = (
     _code(
         "HEADER_UNKNOWN",
         _B,
-        ("没有任何来源声明能识别这些列", "No declaration recognises the columns"),
+        ("平台不认识这些表头", "No declaration recognises the columns"),
         ("使用模板，或请平台登记该表式", "Use a template, or have the layout registered"),
     ),
 )

@@ -12,7 +12,8 @@ other way round, which would lose it. Rows over an interface that are blocked wh
 the same is asked for again when the agency has mended it. A file that is blocked is settled: its agency sends another.
 
 Whom a filtered feed was asked about is kept as keyed hashes only. Somebody new is asked about from the beginning,
-everybody else since the watermark; who is not asked about any more is forgotten, and so is new on coming back.
+everybody else since the watermark; who is not asked about any more is forgotten, and so is new on coming back. An
+agency may still keep somebody under the 15 digits of before 1999: it is asked about both.
 
 What fails is raised as SourceUnavailable, SourceRefused or LimitExceeded.
 
@@ -35,7 +36,7 @@ from connectors.delivery import Channel, Delivery
 from connectors.errors import IntakeBusy, SourceRefused
 from connectors.feed import Feed, RestTransport, SqlTransport, kinds_of
 from connectors.intake import Intake, Taken
-from connectors.transports.line import Arrival, Asked, FileMark, Line, Meter, Position, Settled, Sight
+from connectors.transports.line import Arrival, Asked, FileMark, Line, Meter, Position, Settled, Sight, forms
 from registry import clock
 from registry.database import Transaction
 from registry.keyring import Purpose
@@ -237,11 +238,11 @@ class _Run:
             self._asked.clear()
             for page in people(kind):
                 for first in range(0, len(page), size):
-                    yield from self._apart(page[first : first + size])
+                    yield from self._apart(page[first : first + size], size)
 
         return groups
 
-    def _apart(self, identifiers: Sequence[str]) -> Iterator[Asked]:
+    def _apart(self, identifiers: Sequence[str], size: int) -> Iterator[Asked]:
         secret = self._intake.sealing.keyring.symmetric(Purpose.MAC).secret
         start = f"asked|{self._feed.feed}|".encode()
         marks = hmac_sha256_each(secret, [start + one.encode() for one in identifiers])
@@ -253,8 +254,7 @@ class _Run:
         self._asked += marks
         for anew in (False, True):
             chosen = [one for one, mark in zip(identifiers, marks, strict=True) if (mark not in known) == anew]
-            if chosen:
-                yield Asked(chosen, anew)
+            yield from (Asked(group, anew) for group in _in_groups(chosen, size))
 
     def _remember_asked(self, tx: Transaction, now: datetime) -> None:
         feed = self._feed.feed
@@ -298,6 +298,20 @@ def _group_size(feed: Feed) -> int:
     if isinstance(transport, SqlTransport):
         return transport.chunk
     return transport.people.size if isinstance(transport, RestTransport) and transport.people else _GROUP
+
+
+def _in_groups(people: Sequence[str], size: int) -> Iterator[list[str]]:
+    """Give the numbers of people in all their forms, `size` at most at once; the forms of one together if they fit."""
+    group: list[str] = []
+    for person in people:
+        written = forms(person)
+        for part in [written] if len(written) <= size else [(form,) for form in written]:
+            if len(group) + len(part) > size:
+                yield group
+                group = []
+            group += part
+    if group:
+        yield group
 
 
 def _mark(intake: Intake, feed: Feed, file: FileMark) -> bytes:

@@ -16,7 +16,6 @@ from registry.database import Transaction
 UNTOLD: Final = "NO_CONSENT"  # by row never; as a count only of many
 PAGE_MOST: Final = 200
 REMARKS_MOST: Final = 1000
-Remark = tuple[str, int, str, str, str]
 _SELECT: Final = (
     "SELECT b.batch_id, b.raw_id, b.label, b.state, b.source, b.class_code, b.kind, b.project, b.blocked_code, b.as_of,"
     " f.received_at, b.evaluated_at, b.published_at, f.manifest, encode(f.sha256, 'hex'), b.rows, b.accepted, b.warned,"
@@ -139,18 +138,6 @@ def batches_of_file(tx: Transaction, raw_id: UUID, *, agency: str) -> list[UUID]
         (raw_id, agency),
     )
     return [batch_id for (batch_id,) in rows.fetchall()]
-
-
-def remarks(
-    tx: Transaction, batch_id: UUID, *, after: tuple[str, int] = ("", 0)
-) -> list[tuple[str, int, str, str, str]]:
-    """Give (sheet, row, outcome, code, column) of rows that the sender should look at, after a place."""
-    rows = tx.execute(
-        "SELECT sheet, row_no, outcome, code, coalesce(\"column\", '') FROM batch_remark"
-        " WHERE batch_id = %s AND code <> %s AND (sheet, row_no) > (%s, %s) ORDER BY sheet, row_no LIMIT %s",
-        (batch_id, UNTOLD, *after, REMARKS_MOST),
-    )
-    return rows.fetchall()
 
 
 def _delivered(row: Sequence[Any]) -> Delivered:

@@ -15,6 +15,7 @@ from registry.quantities import FEN_PER_UNIT, MU4_PER_UNIT, UNIT_ALIASES
 
 Dimension = Literal["money", "area", "count", "time"]
 
+ANNOTATION: Final = "青桥批注"  # stands in what we add to a sender's workbook; it is never read as data
 _PIECES: Final = (*"头只匹羽口户人株台套件个斤吨辆次份", "台套", "公斤")
 UNITS: Final[dict[str, tuple[Dimension, Fraction]]] = {
     **{name: ("money", Fraction(fen)) for name, fen in FEN_PER_UNIT.items()},

@@ -16,29 +16,35 @@ again changes nothing: an evaluation that decides what the last one did writes n
 A file's intake date is the day it first came; whether a basis stands is asked for the day of the evaluation.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
-from itertools import repeat
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import pandas as pd
-import pyarrow as pa
 
-from connectors import batches, manifests, mappings, mending, normalise, quarantine, rawfiles, reading
+from connectors import (
+    batches,
+    manifests,
+    mappings,
+    mending,
+    normalise,
+    quarantine,
+    rawfiles,
+    reading,
+    recording,
+    staging,
+)
 from connectors.batches import Batch
 from connectors.codes import Outcome
 from connectors.delivery import BY_COMMAND, Delivery, Progress, Stage
 from connectors.errors import BytesDestroyed, IntakeBusy, MendingRefused
 from connectors.events import Event
 from connectors.executors import IN_PROCESS, Workers
-from connectors.frames import TOLD
 from connectors.mends import Mends
 from connectors.normalise import TableOutcome
 from connectors.rawfiles import RawFile
@@ -49,17 +55,13 @@ from registry import clock, log, recalling, store
 from registry.basis import Basis, BasisOf
 from registry.catalogue import current as catalogue
 from registry.database import Database, Transaction
-from registry.identifiers import BY_KIND, Identifier, ResidentId, SubjectKind
+from registry.identifiers import ResidentId, SubjectKind
 from registry.recalling import Recalled
-from registry.records import NOBODY, NewRecord, Provenance, RecordColumns
-from registry.sealing import Sealed, seal_records
+from registry.records import NOBODY, NewRecord, Provenance
 from registry.store import Sealing
 
 CHUNK_RECORDS: Final = 5_000  # sealed and copied in one transaction
 _LOCK_SPACE: Final = 7_118_500  # of pg_try_advisory_xact_lock(space, file)
-_OWN: Final = frozenset(
-    "row_no sheet outcome code column subject_kind subject_id basis covered period valid_from valid_to".split()  # noqa: SIM905  # names
-)
 
 
 class Step(StrEnum):
@@ -114,15 +116,6 @@ class _Act:
         return [place for one in self.decided if one.what in changing for place in one.places]
 
 
-class _Staged(NamedTuple):
-    """A chunk that is being sealed: of which people it is, by identifier, and of how many rows."""
-
-    staging: store.Staging
-    sealed: Future[Sealed]
-    people: Mapping[str, UUID]
-    rows: int
-
-
 _Waiting = tuple[QuarantinedRow, UUID, str, str]
 """A quarantined row, whose it is, on which basis, and the person's identifier ("" for anybody else)."""
 _NO_ACTS: Final[Mapping[UUID, _Act]] = {}
@@ -133,6 +126,7 @@ class Intake:
     """The way in, for one installation.
 
     `folder` is where sealed raw files lie; `basis_of` says which basis persons' rows have on a day; `now` is the clock.
+    `changes` says of whom consents have changed since a moment, so that only these are asked about again.
     `mended` gives what people decided of single rows of a raw file, by table label; `progress` is told how far it is;
     `recalled` is told, in the transaction that does it, which records are no longer what was published of them, and
     `corrected` which have a later version that says something else.
@@ -145,6 +139,7 @@ class Intake:
     now: Callable[[], datetime] = clock.now
     chunk_records: int = CHUNK_RECORDS
     at_step: Callable[[Step], None] = field(default=_nothing, repr=False)
+    changes: staging.Changes = field(default=staging.ASK_EVERYBODY, repr=False)
     workers: Workers = field(default=IN_PROCESS, repr=False)
     mended: Callable[[UUID], Mapping[str, Mends]] = field(default=_unmended, repr=False)
     progress: Callable[[Progress], None] = field(default=_nothing, repr=False)
@@ -295,6 +290,7 @@ class Intake:
         def basis_of(kind: str, identifiers: Sequence[str], _: date) -> Sequence[Basis | None]:
             return self.basis_of(kind, identifiers, as_of)
 
+        asked = self._asked(as_of)
         came_on = file.as_of or as_of
         outcomes = normalise.evaluate(  # 2–5
             raw,
@@ -310,11 +306,16 @@ class Intake:
         if not outcomes and not file.destroyed:
             with self.database.transaction() as tx:
                 rawfiles.destroy(tx, self.folder, self.sealing, file, now=self.now())
-        taken = [self._settle(file, outcome, came_on, as_of, acts) for outcome in outcomes]
+        taken = [self._settle(file, outcome, came_on, asked, acts) for outcome in outcomes]
         if outcomes and file.delivery.mapping:
             with self.database.transaction() as tx:
                 batches.end_absorbed(tx, file.raw_id, [one.label for one in outcomes])
         return taken
+
+    def _asked(self, as_of: date) -> staging.Asked:
+        """Mark the moment before bases are asked for the first time: only what changes later must be asked again."""
+        with self.database.transaction() as tx:
+            return staging.Asked(self.basis_of, as_of, self.changes, self.changes.moment(tx))
 
     def _held_to_manifest(self, file: RawFile, outcomes: list[TableOutcome]) -> list[TableOutcome]:
         """Hold a file to what its signed manifest says it adds up to, unless rows of it have been mended since."""
@@ -325,7 +326,7 @@ class Intake:
         return manifests.hold(outcomes, declared)
 
     def _settle(
-        self, file: RawFile, outcome: TableOutcome, came_on: date, as_of: date, acts: Mapping[UUID, _Act]
+        self, file: RawFile, outcome: TableOutcome, came_on: date, asked: staging.Asked, acts: Mapping[UUID, _Act]
     ) -> Taken:
         """Step 6 for one table."""
         mark = batches.mark_of(outcome, self.sealing)
@@ -340,8 +341,8 @@ class Intake:
         now = self.now()
         provenance = _provenance(file, outcome, came_on)
         if provenance is not None:
-            self._stage(batch, file, outcome, provenance, as_of, now, act.replaced if act else NOBODY)  # 6
-        self._publish(batch, file, outcome, provenance, mark, as_of, now, act)
+            self._stage(batch, file, outcome, provenance, asked, now, act.replaced if act else NOBODY)  # 6
+        self._publish(batch, file, outcome, provenance, mark, asked, now, act)
         self.at_step(Step.PUBLISHED)
         return Taken(bare, changed=True)
 
@@ -351,53 +352,28 @@ class Intake:
         file: RawFile,
         outcome: TableOutcome,
         provenance: Provenance,
-        as_of: date,
+        asked: staging.Asked,
         now: datetime,
         replaced: UUID,
     ) -> None:
         """Stage chunk after chunk; while one is sealed by the executor, the next ones are prepared."""
+        self.progress(Progress(Stage.STORING, read=outcome.rows, checked=outcome.rows))
         with self.database.transaction() as tx:
             store.open_publication(tx, batch.batch_id, provenance, raw_sm3=file.sm3, now=now)
         self.at_step(Step.OPENED)
+        told = 0
         stager = store.Stager(self.sealing, provenance, now=now, replaced=replaced)
-        held = outcome.counts.get("accepted", 0) + outcome.counts.get("warned", 0)
-        told, waiting = 0, deque[_Staged]()
-
-        def write() -> None:
-            nonlocal told
-            first = waiting.popleft()
-            self._write(stager, first, outcome, as_of, now)
-            told += first.rows
-            self.progress(Progress(Stage.STORING, read=outcome.rows, checked=outcome.rows, accepted=told))
-            self.at_step(Step.STAGED)
-
-        with self.workers.executor(held) as executor:
-            for chunk in self._chunks(outcome):
-                with self.database.transaction() as tx:
-                    subjects = store.ensure_subjects(tx, self.sealing.keyring, identifiers(chunk), now=now)
-                    staging = stager.prepare(tx, record_columns(chunk, outcome, subjects))
-                people = {text: subjects[text] for text in _persons(chunk)}
-                waiting.append(_Staged(staging, executor.submit(seal_records, staging.ready), people, len(chunk)))
-                if len(waiting) > self.workers.ahead:
-                    write()
-            while waiting:
-                write()
+        with staging.Pipeline(self.database, self.sealing, stager, self.workers, outcome, asked, now) as pipeline:
+            for rows in pipeline.run(self._chunks(outcome)):
+                told += rows
+                self.progress(Progress(Stage.STORING, read=outcome.rows, checked=outcome.rows, accepted=told))
+                self.at_step(Step.STAGED)
 
     def _chunks(self, outcome: TableOutcome) -> Iterator[pd.DataFrame]:
         """Give what is held of a table in chunks; of a snapshot kind, all rows of a subject are in one."""
         kind = str(outcome.kind)
         for frame in [outcome.frame] if catalogue().kinds[kind].snapshot else outcome.frames():
-            yield from chunks(frame, kind=kind, size=self.chunk_records)
-
-    def _write(
-        self, stager: store.Stager, staged: "_Staged", outcome: TableOutcome, as_of: date, now: datetime
-    ) -> None:
-        """Copy a sealed chunk in, and freeze of it what has lost its basis since step 4."""
-        sealed = staged.sealed.result()
-        with self.database.transaction() as tx:
-            store.hold_subjects(tx, list(staged.people.values()))
-            stager.write(tx, staged.staging, sealed)
-            self._freeze_withdrawn(tx, outcome, staged.people, as_of, now)
+            yield from recording.chunks(frame, kind=kind, size=self.chunk_records)
 
     def _publish(  # the parts of one short transaction
         self,
@@ -406,7 +382,7 @@ class Intake:
         outcome: TableOutcome,
         provenance: Provenance | None,
         mark: str,
-        as_of: date,
+        asked: staging.Asked,
         now: datetime,
         act: _Act | None,
     ) -> None:
@@ -419,18 +395,16 @@ class Intake:
             self._freeze(tx, outcome, now)
             quarantine.replace(tx, batch.batch_id, rows, suite=self.sealing.suite, keys=keys, now=now)
             batches.settle(tx, batch, outcome, mark, now=now)
-            self._forget_withdrawn(tx, outcome, waiting, as_of, now)
+            self._forget_withdrawn(tx, outcome, waiting, asked, now)
             log.append(tx, [_entry(batch, file, outcome, now)])
+            if not told and (provenance is not None or act is not None):
+                log.append(tx, [store.nothing_published(str(outcome.source), file.sha256, now=now)])
             if act is not None:
-                self._carry_out(tx, act, batch, file, outcome, told, now)
+                self._carry_out(tx, act, batch, outcome, now)
             self.at_step(Step.PUBLISHING)
 
-    def _carry_out(
-        self, tx: Transaction, act: _Act, batch: Batch, file: RawFile, outcome: TableOutcome, told: int, now: datetime
-    ) -> None:
+    def _carry_out(self, tx: Transaction, act: _Act, batch: Batch, outcome: TableOutcome, now: datetime) -> None:
         """Recall what rows no longer are, and what a replaced batch leaves over; say as much, whatever was found."""
-        if not told:
-            log.append(tx, [store.nothing_published(str(outcome.source), file.sha256, now=now)])
         if act.places:
             kept = self._records_at(tx, outcome, act.places, now)
             self.recalled(
@@ -460,7 +434,8 @@ class Intake:
         rows = joined(here)
         if rows.empty:
             return []
-        return new_records(rows, outcome, store.ensure_subjects(tx, self.sealing.keyring, identifiers(rows), now=now))
+        subjects = store.ensure_subjects(tx, self.sealing.keyring, recording.identifiers(rows), now=now)
+        return recording.new_records(rows, outcome, subjects)
 
     def _freeze(self, tx: Transaction, outcome: TableOutcome, now: datetime) -> None:
         """Freeze what is held of persons whose basis for this kind has gone. People are looked up, never made."""
@@ -468,28 +443,14 @@ class Intake:
             known = store.lookup(tx, self.sealing.keyring, [ResidentId(text) for text in texts])
             store.freeze(tx, list(known.values()), str(outcome.kind), now=now)
 
-    def _freeze_withdrawn(
-        self, tx: Transaction, outcome: TableOutcome, people: Mapping[str, UUID], as_of: date, now: datetime
-    ) -> None:
-        """Ask for bases once more, with the people's subjects held: one may have withdrawn since step 4.
-
-        Who withdraws takes the same locks, and so either is seen here or sees, and freezes, what is stored here.
-        """
-        if outcome.kind is None or not people:
-            return
-        held = self.basis_of(outcome.kind, list(people), as_of)
-        bare = [subject for subject, basis in zip(people.values(), held, strict=True) if basis is None]
-        if bare:
-            store.freeze(tx, bare, outcome.kind, now=now)
-            quarantine.forget(tx, bare, outcome.kind)
-
     def _forget_withdrawn(
-        self, tx: Transaction, outcome: TableOutcome, rows: Sequence[_Waiting], as_of: date, now: datetime
+        self, tx: Transaction, outcome: TableOutcome, rows: Sequence[_Waiting], asked: staging.Asked, now: datetime
     ) -> None:
-        """Do the same for those whose rows are quarantined: these are stored only now."""
-        people = {text: owner for _, owner, _, text in rows if text}
-        store.hold_subjects(tx, list(people.values()))
-        self._freeze_withdrawn(tx, outcome, people, as_of, now)
+        """Forget who has withdrawn since step 4 of those whose rows are quarantined: these are stored only now."""
+        people = {text: owner.bytes for _, owner, _, text in rows if text}
+        store.hold_ids(tx, list(people.values()))
+        if outcome.kind is not None:
+            staging.freeze_withdrawn(tx, outcome.kind, people, asked, now=now)
 
     def _quarantined(self, outcome: TableOutcome, now: datetime) -> list[_Waiting]:
         if not outcome.counts.get("quarantined"):
@@ -499,7 +460,7 @@ class Intake:
     def _owned(self, frame: pd.DataFrame, rows: Sequence[QuarantinedRow], now: datetime) -> list[_Waiting]:
         frame = frame[frame["outcome"] == Outcome.QUARANTINED.value]
         with self.database.transaction() as tx:
-            subjects = store.ensure_subjects(tx, self.sealing.keyring, identifiers(frame), now=now)
+            subjects = store.ensure_subjects(tx, self.sealing.keyring, recording.identifiers(frame), now=now)
         of_row = {
             (sheet, int(row_no)): (subjects[text], basis, text if kind == SubjectKind.PERSON.value else "")
             for sheet, row_no, kind, text, basis in frame[
@@ -518,8 +479,12 @@ def _lock(guard: Transaction, raw_id: UUID) -> None:
 
 
 def _provenance(file: RawFile, outcome: TableOutcome, came_on: date) -> Provenance | None:
-    """Say whence a table's records come; None for a table of which none are held."""
-    if outcome.blocked or not outcome.kept:
+    """Say whence a table's records come; None for a table that is blocked or has no rows.
+
+    One that nobody in it has consented to is published all the same, without records: what follows from a publication
+    in the public log must not tell who sent a row whether its person has consented.
+    """
+    if outcome.blocked or outcome.held is None:
         return None
     return Provenance(
         publication_id=uuid4(),
@@ -545,114 +510,3 @@ def _entry(batch: Batch, file: RawFile, outcome: TableOutcome, now: datetime) ->
         "blocked": outcome.blocked,
     }
     return log.Entry(event=event.value, at=now, actor=outcome.source or "system", fields=fields)
-
-
-# ---- from a table's frame to records --------------------------------------------------------------------------------
-
-
-def chunks(frame: pd.DataFrame, *, kind: str, size: int) -> list[pd.DataFrame]:
-    """Cut the rows that are held into chunks; of a snapshot kind, no subject's rows are divided."""
-    held = frame[frame["outcome"].isin([Outcome.ACCEPTED.value, Outcome.WARNED.value])]
-    if not catalogue().kinds[kind].snapshot:
-        return [held.iloc[first : first + size] for first in range(0, len(held), size)]
-    ordered = held.sort_values("subject_id", kind="stable").reset_index(drop=True)
-    subject, _ = pd.factorize(ordered["subject_id"])
-    starts = pd.Series(range(len(ordered))).groupby(subject).transform("min")
-    return [chunk for _, chunk in ordered.groupby(starts // size, sort=True)]
-
-
-def identifiers(chunk: pd.DataFrame) -> list[Identifier]:
-    """Give each subject of a chunk once, as the value that cleaning has proven its text to be."""
-    subjects = chunk[["subject_kind", "subject_id"]].drop_duplicates()
-    return [BY_KIND[SubjectKind(kind)](text) for kind, text in subjects.itertuples(index=False)]
-
-
-def _held_names(chunk: pd.DataFrame, kind: str) -> list[str]:
-    """Name the columns that go into payloads: not what describes the row, unless the kind has a field of that name."""
-    own = _OWN - catalogue().kinds[kind].fields.keys()  # a rating's valid_to is one
-    return [name for name in chunk.columns if name not in own and not name.startswith(TOLD)]
-
-
-def new_records(chunk: pd.DataFrame, outcome: TableOutcome, subjects: dict[str, UUID]) -> list[NewRecord]:
-    """Turn a chunk's rows into records: fields by catalogue name, those without a value left out."""
-    names = _held_names(chunk, str(outcome.kind))
-    columns = [_plain(chunk[name]) for name in names]
-    bases = {text: Basis.parse(text) for text in chunk["basis"].unique()}
-    stated = {*chunk["valid_from"].dropna(), *chunk["valid_to"].dropna()}
-    days = {text: date.fromisoformat(text) for text in stated}
-    meta = ["subject_id", "sheet", "row_no", "basis", "period", "code", "valid_from", "valid_to"]
-    rows = zip(
-        zip(*(_plain(chunk[name]) for name in meta), strict=True),
-        zip(*columns, strict=True),
-        _identities(chunk, str(outcome.kind)),
-        strict=True,
-    )
-    return [
-        NewRecord(
-            subject_id=subjects[subject],
-            kind=str(outcome.kind),
-            payload={name: value for name, value in zip(names, values, strict=True) if value is not None},
-            sheet=sheet,
-            row_no=row_no,
-            basis=bases[basis],
-            quality=outcome.quality,
-            period=period,
-            remark=code or None,
-            valid_from=days.get(start),
-            valid_to=days.get(end),
-            identity=identity,
-        )
-        for (subject, sheet, row_no, basis, period, code, start, end), values, identity in rows
-    ]
-
-
-def record_columns(chunk: pd.DataFrame, outcome: TableOutcome, subjects: Mapping[str, UUID]) -> RecordColumns:
-    """Turn a chunk's rows into records side by side, as `new_records` does one by one."""
-    names = _held_names(chunk, str(outcome.kind))
-    size = len(chunk)
-    fields = {name: _plain(chunk[name]) for name in names}
-    identity = [
-        _plain(chunk[TOLD + name]) if TOLD + name in chunk else fields.get(name, [None] * size)
-        for name in catalogue().kinds[str(outcome.kind)].identity
-    ]
-    return RecordColumns(
-        subjects=[subjects[text] for text in _plain(chunk["subject_id"])],
-        kinds=[str(outcome.kind)] * size,
-        fields=fields,
-        identity=list(zip(*identity, strict=True)) if identity else [()] * size,
-        row_nos=_plain(chunk["row_no"]),
-        sheets=_plain(chunk["sheet"]),
-        bases=_plain(chunk["basis"]),
-        qualities=[outcome.quality] * size,
-        periods=_plain(chunk["period"]),
-        remarks=[code or None for code in _plain(chunk["code"])],
-        valid_from=_days(chunk["valid_from"]),
-        valid_to=_days(chunk["valid_to"]),
-    )
-
-
-def _persons(chunk: pd.DataFrame) -> list[str]:
-    persons = chunk.loc[chunk["subject_kind"] == SubjectKind.PERSON.value, "subject_id"]
-    return [text for text in persons.dropna().unique() if text]
-
-
-def _days(column: "pd.Series[str]") -> list[date | None]:
-    read: dict[str | None, date | None] = {None: None}
-    texts = _plain(column)
-    read |= {text: date.fromisoformat(text) for text in {*texts} - {None}}
-    return [read[text] for text in texts]
-
-
-def _identities(chunk: pd.DataFrame, kind: str) -> Iterable[tuple[Any, ...] | None]:
-    """Give each row's identity where not all of it may be stored; None where the payload tells it."""
-    names = catalogue().kinds[kind].identity
-    if not any(TOLD + name in chunk for name in names):
-        return repeat(None, len(chunk))
-    told = [chunk.get(TOLD + name, chunk.get(name)) for name in names]
-    return zip(*(repeat(None, len(chunk)) if one is None else _plain(one) for one in told), strict=True)
-
-
-def _plain(column: "pd.Series[Any]") -> list[Any]:
-    """Give a column as plain Python values, None where it has none."""
-    values: list[Any] = pa.array(column, from_pandas=True).to_pylist()
-    return values

@@ -109,6 +109,46 @@ def find(
 _Found = dict[str, tuple[int, Sequence[str]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Near:
+    """The table that a sheet would be if it had the columns `missing`: what a sender is told of an unknown header.
+
+    `row` is the header's, from 0; `found` are columns that were recognised, `unread` headings that were not, by index.
+    """
+
+    source: Source
+    table: Table
+    row: int
+    found: tuple[str, ...]
+    missing: tuple[str, ...]
+    unread: Mapping[int, str]
+
+
+_FEWEST_NEAR: Final = 3  # headings in common; fewer are chance
+
+
+def nearest(grid: Grid, declarations: Declarations, file_name: str) -> Near | None:
+    """Find the declared table that a sheet without a known header is most like; None when it is like none."""
+    best: tuple[tuple[int, int, int], Near] | None = None
+    for row in range(min(grid.height, _HEADER_WITHIN_ROWS)):
+        paths = _paths([spread(grid, row)])
+        if sum(map(bool, paths)) < _FEWEST_NEAR:
+            continue
+        for source in declarations.sources:
+            for table in source.tables:
+                found, _ = _match(source, table, paths, NOTHING_MAPPED)
+                needed = [name for name, one in table.columns.items() if one.mandatory]
+                needed += [group[0] for group in table.require if not any(name in found for name in group)]
+                missing = tuple(dict.fromkeys(name for name in needed if not _given(table, name, found)))
+                known = {at for at, _ in found.values()}
+                unread = {at: "/".join(path) for at, path in enumerate(paths) if path and at not in known}
+                hint = int(any(word in file_name or word in grid.sheet for word in source.files))
+                rank = (len(found) - len(missing), hint, -row)
+                if len(found) >= _FEWEST_NEAR and (best is None or rank > best[0]):
+                    best = (rank, Near(source, table, row, tuple(found), missing, unread))
+    return best[1] if best else None
+
+
 def _candidates(
     declarations: Declarations, paths: Sequence[Sequence[str]], mapping: Mapping[str, str]
 ) -> Iterator[tuple[Source, Table, _Found, list[str]]]:
@@ -130,7 +170,8 @@ def spread(grid: Grid, index: int) -> list[str]:
     """Give one row with cells merged sideways or downwards repeated in each of their places."""
     cells = grid.row(index)
     for top, left, bottom, right in grid.merged:
-        if top <= index <= bottom and (right > left or bottom > top) and bottom - top < _HEADER_LEVELS:
+        spans = (right > left or bottom > top) and bottom - top < _HEADER_LEVELS and left < len(cells)
+        if spans and top <= index <= bottom:
             text = str(grid.columns[left].iloc[top]).strip()
             for at in range(left, min(right + 1, len(cells))):
                 cells[at] = text

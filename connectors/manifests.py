@@ -12,7 +12,9 @@ Steps of `receive` (a manifest that fails one counts for nothing, and is not kep
   5. it is kept as it came, and logged by its hash and key
 
 `amount` is in fen, over all rows of the file's tables; `rows` are data rows. Both are held to as control totals
-(`disagrees`). A key that is revoked later does not undo what was received under it: the entry's moment stands.
+(`hold`). A key that is revoked later does not undo what had been received under it, manifest and bytes: the
+entries' moments stand. Bytes that come after the revocation are not covered by what was signed before it: whoever
+stole a key could otherwise lay up manifests for files to come.
 """
 
 from collections.abc import Mapping, Sequence
@@ -167,16 +169,19 @@ def receive(tx: Transaction, text: str, *, agency: str, client_id: str, now: dat
     return Received(manifest_id, said.key_id, len(said.files))
 
 
-def covering(tx: Transaction, *, agency: str, sha256: bytes, sm3: bytes, size: int, only: str = "") -> str:
-    """Give the id of the agency's first manifest that lists exactly these bytes, "" if there is none.
+def covering(
+    tx: Transaction, *, agency: str, sha256: bytes, sm3: bytes, size: int, arrived: datetime, only: str = ""
+) -> str:
+    """Give the id of the agency's first manifest that covers exactly these bytes, "" if there is none.
 
-    `only` asks of one manifest.
+    `arrived` is when the bytes were all there; `only` asks of one manifest.
     """
     row = tx.execute(
-        "SELECT m.manifest_id FROM manifest m JOIN manifest_file f USING (manifest_id)"
+        "SELECT m.manifest_id FROM manifest m JOIN manifest_file f USING (manifest_id) JOIN agency_key k USING (key_id)"
         " WHERE m.agency = %s AND f.sha256 = %s AND f.sm3 = %s AND f.size_bytes = %s"
+        " AND (k.revoked_at IS NULL OR k.revoked_at > %s)"
         " AND (%s = '' OR m.manifest_id = %s) ORDER BY m.received_at, m.manifest_id LIMIT 1",
-        (agency, sha256, sm3, size, only, only),
+        (agency, sha256, sm3, size, arrived, only, only),
     ).fetchone()
     return "" if row is None else str(row[0])
 
@@ -202,8 +207,9 @@ def declared(tx: Transaction, manifest_id: str, sha256: bytes) -> Declared:
 def apply(tx: Transaction, raw_id: UUID, manifest_id: str, *, now: datetime) -> bool:
     """Put a raw file of the manifest's agency under the manifest, if none covers it yet, and log it."""
     row = tx.execute(
-        "UPDATE raw_file r SET manifest = m.manifest_id FROM manifest m WHERE r.raw_id = %s AND m.manifest_id = %s"
-        " AND r.agency = m.agency AND r.manifest = '' RETURNING r.sha256, m.key_id",
+        "UPDATE raw_file r SET manifest = m.manifest_id FROM manifest m JOIN agency_key k USING (key_id)"
+        " WHERE r.raw_id = %s AND m.manifest_id = %s AND r.agency = m.agency AND r.manifest = ''"
+        " AND (k.revoked_at IS NULL OR k.revoked_at > r.received_at) RETURNING r.sha256, m.key_id",
         (raw_id, manifest_id),
     ).fetchone()
     if row is None:

@@ -86,8 +86,9 @@ def propose(  # noqa: PLR0913  # what a mapping is made of
     row = tx.execute(
         f"INSERT INTO column_mapping ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608  # a constant
         ' ON CONFLICT (organisation, kind, heading) DO UPDATE SET mapping_id = EXCLUDED.mapping_id, "column" ='
-        ' EXCLUDED."column", batch_id = EXCLUDED.batch_id, state = EXCLUDED.state, proposer = EXCLUDED.proposer, proposed_at = EXCLUDED.proposed_at,'
-        f" approver = EXCLUDED.approver, decided_at = EXCLUDED.decided_at RETURNING {_COLUMNS}",
+        ' EXCLUDED."column", batch_id = EXCLUDED.batch_id, state = EXCLUDED.state, proposer = EXCLUDED.proposer,'
+        " proposed_at = EXCLUDED.proposed_at, approver = EXCLUDED.approver, decided_at = EXCLUDED.decided_at"
+        f" RETURNING {_COLUMNS}",
         (
             *(uuid4(), organisation, kind, heading, column, batch_id, state.value, proposer, now),
             *(proposer if decided else None, now if decided else None),

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from itertools import chain, groupby
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -37,6 +37,7 @@ from registry.identifiers import SubjectKind
 from registry.suites import random_bytes
 
 CHUNK_ROWS: Final = 100_000
+_HEAD_ROWS: Final = 2_000  # of a sheet's first block: what its layout is told by
 NOTHING_MENDED: Final[Mapping[str, Mends]] = {}
 FEWEST_PEOPLE: Final = 10  # of fewer a figure would speak of persons
 _INSTALMENT: Final = "instalment"
@@ -170,20 +171,37 @@ def evaluate(  # noqa: PLR0913  # what it rests on is handed in
         return []
     try:
         if reading.is_long(raw, name):
-            return _long(raw, name, how)
-        grids = reading.read(raw if isinstance(raw, bytes) else raw.read_bytes(), name)  # 2
+            return _weighed(*beginnings(raw), name, how)
+        grids = reading.read(reading.whole(raw), name)  # 2
     except FileUnreadable:
         return [TableOutcome(name, 0, blocked="FILE_UNREADABLE")]
+    return _weighed(grids, {}, name, how)
+
+
+def _weighed(
+    grids: Sequence[reading.Grid], streams: Mapping[int, reading.Stream], name: str, how: "_How"
+) -> list[TableOutcome]:
+    """Weigh sheets: each whole, or, where `streams` has its number, block by block after what it begins with.
+
+    Raises:
+        FileUnreadable: a block further down cannot be read; then nothing of the file counts.
+    """
+    known, mapping = how.known, how.delivery.mapping
     ours = [grid for grid in grids if layout.elsewhere(grid, known) is None]
     if grids and not ours:
         return []
-    sheets, strangers = _recognise(ours, known, name, delivery.mapping)
+    sheets, strangers = _recognise(ours, known, name, mapping)
     tables = _grouped(sheets)
-    plain = _recognise(ours, known, name, layout.NOTHING_MAPPED) if delivery.mapping else (sheets, strangers)
+    plain = _recognise(ours, known, name, layout.NOTHING_MAPPED) if mapping else (sheets, strangers)
     labels = _labels(_grouped(plain[0]), plain[1], name)
-    outcomes = [_table(members, _label(members, labels, name), how) for members in tables]
-    for grid in strangers:
-        outcomes.append(TableOutcome(labels.get(grid.place, f"{name}#{grid.sheet}"), 0, blocked="HEADER_UNKNOWN"))
+    labelled = [(members, _label(members, labels, name)) for members in tables]
+    outcomes = [
+        _streamed(members, streams, label, how) if streams else _table(members, label, how)
+        for members, label in labelled
+    ]
+    outcomes += [
+        TableOutcome(labels.get(grid.place, f"{name}#{grid.sheet}"), 0, blocked="HEADER_UNKNOWN") for grid in strangers
+    ]
     return outcomes or [TableOutcome(name, 0, blocked="HEADER_UNKNOWN")]
 
 
@@ -201,30 +219,28 @@ class _How:
     progress: Callable[[Progress], None]
 
 
-def _long(raw: reading.Source, name: str, how: _How) -> list[TableOutcome]:
-    """Weigh a long text block by block: its header stands in the first one.
+def beginnings(raw: reading.Source) -> tuple[list[reading.Grid], dict[int, reading.Stream]]:
+    """Read what the sheets of a long file begin with, their headers among it; and how to read them, by number."""
+    streams = {one.number: one for one in reading.streams(raw)}  # 2
+    firsts = (next(one.blocks(), None) for one in streams.values())
+    return [first.head(_HEAD_ROWS) for first in firsts if first is not None], streams
 
-    Raises:
-        FileUnreadable: a block further down cannot be read; then nothing of the file counts.
-    """
-    blocks = reading.blocks(raw)  # 2
-    first = next(blocks, None)
-    if first is not None and layout.elsewhere(first, how.known) is not None:
-        return []
-    found = None if first is None else layout.find(first, how.known, name, how.delivery.mapping)
-    if first is None or found is None:
-        return [TableOutcome(name, 0, blocked="HEADER_UNKNOWN")]
-    context = places.context(found.preamble, first.sheet, name)
-    gathering = _Gathering(Part(first, found, np.zeros(0, dtype=np.int64), context), name, how, Sealed())
-    sorter, read = rows.Sorter(first, found), 0
-    figures = gathering.begin()
-    for grid in chain([first], blocks):
-        body = rows.body(grid, found, sorter)
-        figures.expect(body.controls)
-        gathering.furnish(body.furniture)
-        read += len(body.data)
-        gathering.add(Part(grid, found, body.data, context), 0, len(body.data), read)
-    return [gathering.ended()]
+
+def _streamed(members: Sequence[_Sheet], streams: Mapping[int, reading.Stream], label: str, how: _How) -> TableOutcome:
+    """Weigh a long table block by block."""
+    gathering, read = _Gathering(bare(members[0].part), label, how, Sealed()), 0
+    for sheet in members:
+        part, found = bare(sheet.part), sheet.part.layout
+        figures, sorter = gathering.begin(part), rows.Sorter(sheet.part.grid, found)
+        carried: rows.Carried = {}
+        for block in streams[part.grid.number].blocks():
+            grid = rows.fill_down(block, found, carried)
+            body = rows.body(grid, found, sorter)
+            figures.expect(body.controls)
+            gathering.furnish(body.furniture)
+            read += len(body.data)
+            gathering.add(replace(part, grid=grid, data=body.data), 0, len(body.data), read)
+    return gathering.ended()
 
 
 def _for_source(known: source.Declarations, code: str) -> source.Declarations:

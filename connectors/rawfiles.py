@@ -103,6 +103,12 @@ def by_id(tx: Transaction, raw_id: UUID) -> RawFile | None:
     return _file(found) if found else None
 
 
+def bytes_of(tx: Transaction, raw_id: UUID) -> int:
+    """Say how many bytes a file had when it came; 0 for one that is not known."""
+    row = tx.execute("SELECT size_bytes FROM raw_file WHERE raw_id = %s", (raw_id,)).fetchone()
+    return int(row[0]) if row else 0
+
+
 def still_open(tx: Transaction) -> list[RawFile]:
     """Give the files whose bytes still exist, in the order they came."""
     rows = tx.execute(_FILES + "WHERE f.destroyed_at IS NULL ORDER BY f.received_at, f.raw_id")

@@ -22,12 +22,13 @@ import re
 import struct
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from functools import partial
-from typing import BinaryIO, Final, TypeAlias
+from typing import BinaryIO, Final, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +61,7 @@ _BLOCK_BYTES = 8 << 20
 _NUMBERS: Final[set[type]] = {int, float}
 _WIDEST_ROW_CELLS = 512
 _PROBE_CHARACTERS = 20_000
+_ODD_ROW_BYTES: Final = 200  # what a row set aside takes beside its text
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,14 @@ class Grid:
     def height(self) -> int:
         """How many rows the grid has."""
         return len(self.columns[0]) if self.columns else 0
+
+    def head(self, rows: int) -> "Grid":
+        """Give the first rows, without what the others hold in memory."""
+        if self.height <= rows:
+            return self
+        columns = tuple(pd.Series(column.iloc[:rows].tolist(), dtype="str") for column in self.columns)
+        numbers = tuple(None if mask is None else mask[:rows].copy() for mask in self.numbers)
+        return replace(self, columns=columns, numbers=numbers)
 
     def row(self, index: int) -> list[str]:
         """The texts of one row, stripped."""
@@ -185,11 +195,11 @@ def _sheet_blocks(book: workbooks.LargeWorkbook, sheet: workbooks.Sheet) -> Iter
     width, merged = 0, span.merged if span else np.zeros((0, 4), dtype=np.int32)
     with _readable():
         for block in book.blocks(sheet):
-            first, last = block.first_row - 1, block.first_row + len(block.rows) - 1
+            first, last = block.first_row - 1, block.first_row + len(block.columns[0]) - 1
             here = merged[(merged[:, 0] < last) & (merged[:, 2] >= first)] if len(merged) else merged
             if not width and span:
                 width = min(span.columns, _WIDEST_ROW_CELLS)
-            grid = _grid(sheet.name, block.rows, _merged(here), block.errors, width)
+            grid = _grid(sheet.name, block.columns, _merged(here), block.errors, width)
             width = max(width, len(grid.columns))
             yield replace(grid, number=sheet.number, first_row=block.first_row)
 
@@ -218,6 +228,11 @@ def blocks(raw: Source) -> Iterator[Grid]:
 
 
 # ---- text -----------------------------------------------------------------------------------------------------------
+
+
+def whole(raw: Source) -> bytes:
+    """Give all bytes of a file that is laid out whole."""
+    return raw if isinstance(raw, bytes) else raw.read_bytes()
 
 
 def _head(raw: Source) -> bytes:
@@ -306,11 +321,15 @@ def _text(raw: bytes) -> Grid:
 
 
 class _Splitting:
-    """How Arrow splits a text: all cells are texts; rows of another length than `width` are set aside in `odd`."""
+    """How Arrow splits a text: all cells are texts; rows of another length than `width` are set aside in `odd`.
 
-    def __init__(self, delimiter: str, width: int) -> None:
+    They wait in memory for the block that they stand in: beyond `most` bytes of them the text is refused.
+    """
+
+    def __init__(self, delimiter: str, width: int, most: int | None = None) -> None:
         self.names = [str(index) for index in range(width)]
-        self.odd: list[tuple[int, str]] = []
+        self.odd: deque[tuple[int, str]] = deque()
+        self._held, self._most = 0, most
         self.options = {
             "read_options": pyarrow.csv.ReadOptions(
                 column_names=self.names, use_threads=False, block_size=_BLOCK_BYTES
@@ -328,7 +347,14 @@ class _Splitting:
 
     def _set_aside(self, row: pyarrow.csv.InvalidRow) -> str:
         self.odd.append((row.number - 1, row.text))
-        return "skip"
+        self._held += len(row.text) + _ODD_ROW_BYTES
+        return "skip" if self._most is None or self._held <= self._most else "error"
+
+    def next_odd(self) -> tuple[int, str]:
+        """Take the first of the rows set aside."""
+        found = self.odd.popleft()
+        self._held -= len(found[1]) + _ODD_ROW_BYTES
+        return found
 
 
 def _delimited(text: "BinaryIO | _Recoded", delimiter: str, width: int) -> Grid:
@@ -338,18 +364,18 @@ def _delimited(text: "BinaryIO | _Recoded", delimiter: str, width: int) -> Grid:
         table = pyarrow.csv.read_csv(text, **how.options)
     except (pa.ArrowException, MemoryError) as error:
         raise FileUnreadable("the delimited text cannot be split into rows") from error
-    return _laid_out([_series(table.column(name)) for name in how.names], how.odd, delimiter, 0)
+    return _laid_out([_series(table.column(name)) for name in how.names], list(how.odd), delimiter, 0)
 
 
 def _split(text: "BinaryIO | _Recoded", delimiter: str, width: int) -> Iterator[Grid]:
     """Read with Arrow block by block; the rows set aside are put back into the block that they stood in."""
-    how, above = _Splitting(delimiter, width), 0
+    how, above = _Splitting(delimiter, width, bounds.ODD_BYTES), 0
     try:
         with pyarrow.csv.open_csv(text, **how.options) as blocks_:
             for block in blocks_:
                 odd: list[tuple[int, str]] = []
                 while how.odd and how.odd[0][0] <= above + block.num_rows + len(odd):
-                    odd.append(how.odd.pop(0))
+                    odd.append(how.next_odd())
                 columns = [_series(pa.chunked_array([block.column(name)])) for name in how.names]
                 grid = _laid_out(columns, odd, delimiter, above)
                 above += grid.height
@@ -358,7 +384,7 @@ def _split(text: "BinaryIO | _Recoded", delimiter: str, width: int) -> Iterator[
     except (pa.ArrowException, MemoryError) as error:
         raise FileUnreadable("the delimited text cannot be split into rows") from error
     if how.odd:
-        yield _laid_out([pd.Series([], dtype="str") for _ in how.names], how.odd, delimiter, above)
+        yield _laid_out([pd.Series([], dtype="str") for _ in how.names], list(how.odd), delimiter, above)
 
 
 def _laid_out(columns: list[pd.Series], odd: Sequence[tuple[int, str]], delimiter: str, above: int) -> Grid:
@@ -410,7 +436,7 @@ def _workbook(raw: bytes) -> list[Grid]:
             sheet = book.get_sheet_by_name(name)
             rows = sheet.to_python(skip_empty_area=False)
             merged = tuple((*first, *last) for first, last in (sheet.merged_cell_ranges or ()))
-            grids.append(_grid(name, rows, merged, errors.get(name, {})))
+            grids.append(_grid(name, list(zip(*rows, strict=True)), merged, errors.get(name, {})))
     return grids
 
 
@@ -431,26 +457,45 @@ def _readable() -> Iterator[None]:
 
 def _grid(
     name: str,
-    rows: Sequence[Sequence[object]],
+    cells: Sequence[Sequence[object]],
     merged: Merged,
     errors: Mapping[tuple[int, int], str],
     width: int = 0,
 ) -> Grid:
-    """Turn rows into columns of texts, at least `width` of them."""
-    width = max([width, *map(len, rows)])
+    """Turn columns of cells into columns of texts, at least `width` of them."""
+    height = len(cells[0]) if cells else 0
+    broken: dict[int, dict[int, str]] = {}
+    for (row, index), text in errors.items():
+        if row < height:
+            broken.setdefault(index, {})[row] = text
+    blank = ("",) * height
     columns, numbers = list[pd.Series](), list[Mask | None]()
-    for index in range(width):
-        cells = [row[index] if index < len(row) else "" for row in rows]
-        for (at_row, at_column), text in errors.items():
-            if at_column == index and at_row < len(cells):
-                cells[at_row] = text
-        kinds = set(map(type, cells))
-        columns.append(pd.Series(cells if kinds <= {str} else [_cell(cell) for cell in cells], dtype="str"))
-        if kinds & _NUMBERS:
-            numbers.append(np.fromiter((type(cell) in _NUMBERS for cell in cells), dtype=bool, count=len(cells)))
-        else:
-            numbers.append(None)
+    for index in range(max(width, len(cells))):
+        own: Sequence[object] = cells[index] if index < len(cells) else blank
+        if index in broken:
+            own = [broken[index].get(row, cell) for row, cell in enumerate(own)]
+        column, mask = _texts_of(own)
+        columns.append(column)
+        numbers.append(mask)
     return Grid(name, tuple(columns), tuple(numbers), merged)
+
+
+def _texts_of(cells: Sequence[object]) -> tuple["pd.Series[str]", Mask | None]:
+    """Write a column's cells as texts, and say which were numbers."""
+    if isinstance(cells, pa.Array):
+        return _series(pa.chunked_array([cells])), None
+    kinds = set(map(type, cells))
+    if kinds <= {str}:
+        return pd.Series(cast("Sequence[str]", cells), dtype="str"), None
+    if bool in kinds:  # equal to a number, but not written like one
+        texts = [_cell(cell) for cell in cells]
+    else:
+        known = {cell: _cell(cell) for cell in set(cells)}
+        texts = [known[cell] for cell in cells]
+    if not kinds & _NUMBERS:
+        return pd.Series(texts, dtype="str"), None
+    mask = np.fromiter((type(cell) in _NUMBERS for cell in cells), dtype=bool, count=len(cells))
+    return pd.Series(texts, dtype="str"), mask
 
 
 def _cell(value: object) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from connectors.headings import ANNOTATION
 from connectors.layout import Layout, spread
 from connectors.reading import Grid, Mask
 
@@ -106,8 +107,14 @@ class Body:
     furniture: dict[str, int] = field(default_factory=dict)
 
 
-def fill_down(grid: Grid, layout: Layout) -> Grid:
-    """Repeat cells merged downwards in each of their rows, but never a quantity: that would count it twice."""
+Carried = dict[tuple[int, int], tuple[str, bool]]  # of a merge that goes on, by its first row and column
+
+
+def fill_down(grid: Grid, layout: Layout, carried: Carried | None = None) -> Grid:
+    """Repeat cells merged downwards in each of their rows, but never a quantity: that would count it twice.
+
+    What a merge repeats that reaches into the next block is kept in `carried`.
+    """
     wanted = {use.index for use in layout.uses.values() if use.column.type not in _QUANTITIES}
     merged = [
         m for m in grid.merged if m[2] > m[0] and m[0] > layout.last_header_row and m[1] == m[3] and m[1] in wanted
@@ -115,14 +122,18 @@ def fill_down(grid: Grid, layout: Layout) -> Grid:
     if not merged:
         return grid
     columns, numbers = list(grid.columns), list(grid.numbers)
+    above, going_on = grid.first_row - 1, carried if carried is not None else {}
     for at in {m[1] for m in merged}:
-        cells, mask = columns[at].to_numpy(dtype=object).copy(), numbers[at]
-        mask = None if mask is None else mask.copy()
-        for top, _, bottom, _ in (m for m in merged if m[1] == at):
-            cells[top : bottom + 1] = cells[top]
-            if mask is not None:
-                mask[top : bottom + 1] = mask[top]
-        columns[at], numbers[at] = pd.Series(cells, dtype="str"), mask
+        cells, own = columns[at].to_numpy(dtype=object).copy(), numbers[at]
+        mask = np.zeros(len(cells), dtype=bool) if own is None else own.copy()
+        for top, _, bottom, _ in (m for m in merged if m[1] == at and m[0] < above + len(cells)):
+            if top >= above:
+                going_on[top, at] = (cells[top - above], bool(mask[top - above]))
+            first, last = max(top - above, 0), bottom + 1 - above
+            cells[first:last], mask[first:last] = going_on[top, at]
+            if last <= len(cells):
+                del going_on[top, at]
+        columns[at], numbers[at] = pd.Series(cells, dtype="str"), mask if mask.any() else None
     return replace(grid, columns=tuple(columns), numbers=tuple(numbers))
 
 
@@ -192,6 +203,7 @@ class Sorter:
         places = {use.index for use in uses if use.column.type in _PLACES}
         named = {use.index for use in uses if use.column.type == "name"}
         read = {use.index for use in uses}
+        self._ours = {at for at, head in enumerate(heads) if ANNOTATION in head}  # our words to the sender are no data
         self._headings = [set(map(squeezed, row)) - {""} for row in header]
         self._titles = {squeezed(text) for text in layout.preamble}
         self._quantities = {use.index for use in uses if use.column.type in _QUANTITIES}
@@ -210,7 +222,7 @@ class Sorter:
 
     def sort(self, cells: Sequence[str]) -> str:
         """One of: blank, header, numbering, title, total, footer, section, data."""
-        filled = {at: squeezed(cell) for at, cell in enumerate(cells) if cell}
+        filled = self._filled(cells)
         texts = set(filled.values())
         telling = any(
             (at in self._subjects and _CODE.fullmatch(cell)) or (at in self._figures and _FIGURE.match(cell))
@@ -229,11 +241,15 @@ class Sorter:
 
     def control(self, index: int, cells: Sequence[str]) -> ControlRow:
         """Make the control row of a row that is a total."""
-        filled = {at: squeezed(cell) for at, cell in enumerate(cells) if cell}
+        cells = ["" if at in self._ours else cell for at, cell in enumerate(cells)]
+        filled = self._filled(cells)
         match = self._label(filled)
         told = [text for at, text in filled.items() if at not in self._uncounted]
         level, label = (_LEVELS[match["label"]], match[0]) if match else (1, "")
         return ControlRow(index, label[:_LONGEST_LABEL], level, tuple(cells), _counts(told))
+
+    def _filled(self, cells: Sequence[str]) -> dict[int, str]:
+        return {at: squeezed(cell) for at, cell in enumerate(cells) if cell and at not in self._ours}
 
     def _is_header(self, texts: set[str]) -> bool:
         return any(2 * len(texts & heads) > len(texts) for heads in self._headings)

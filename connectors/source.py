@@ -191,6 +191,13 @@ class Stated(_Declared):
     figures: list[str] = Field(min_length=2)
 
 
+class NotNegative(_Declared):
+    """None of these figures is below zero, else FIGURE_NEGATIVE; figures that corrections take back stay out of it."""
+
+    rule: Literal["not_negative"]
+    figures: list[str] = Field(min_length=1)
+
+
 class Tagged(_Declared):
     """An ear tag begins with the digit of its animal's species (猪 1, 牛 2, 羊 3), else EAR_TAG_SPECIES."""
 
@@ -221,6 +228,7 @@ Check = Annotated[
     | Village
     | Once
     | Stated
+    | NotNegative
     | Tagged
     | PaidInFull,
     Field(discriminator="rule"),

@@ -412,6 +412,8 @@ def _help(template: Template) -> list[list[str]]:
         [f"{kind.titles['zh']} / {kind.titles['en']}", template.table.kind],
         ["请在“填报”页自第二行起填写，一人（一户、一项）一行；不要合并单元格，不要改表头"],
         ["Fill in the sheet 填报 from its second row, one row each; do not merge cells or change headings"],
+        ["红色表头必填，黑色表头可以不填 / headings in red are needed, those in black are not"],
+        ["填好后直接上传本文件 / then upload this file as it is"],
         ["示例页与本页不会入库 / the sheets 示例 and 说明 are never taken in"],
         [],
         ["列", "必填", "填写要求", "What to write"],

@@ -2,7 +2,8 @@
 
 Steps of `take_next` (one upload):
   1. take an upload that waits, or that a process died over, under an advisory lock that dies with its holder
-  2. open its sealed chunks, hash them; hold them to the SHA-256 and the manifest that their sender stated
+  2. open its sealed chunks, hash them; hold them to the SHA-256 and the manifest that their sender stated. A long
+     upload goes into a spool, so that it never stands in memory whole
   3. intake, as of today, under the agency's name; how far it is goes into the upload's row as it goes
   4. say what became of it; then destroy the upload's own copy of the bytes
 
@@ -11,7 +12,8 @@ A kill after it leaves bytes that `clean` sweeps. An upload that fails `MOST_ATT
 that kills its process does so a bounded number of times.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,11 +25,12 @@ from connectors.delivery import Channel, Delivery, Progress, Stage
 from connectors.errors import BytesDestroyed, IntakeBusy
 from connectors.intake import Intake, Taken
 from connectors.rawfiles import Hashes
+from connectors.reading import LONG_BYTES, Source
+from connectors.spool import Spool
 from connectors.uploads import Upload
 from registry import clock
 from registry.database import Transaction
 from registry.errors import SealBroken
-from registry.suites import Digests
 
 MOST_ATTEMPTS: Final = 5
 AGAIN_AFTER: Final = timedelta(seconds=2)
@@ -75,7 +78,7 @@ def apply_manifests(intake: Intake) -> int:
             file = rawfiles.by_id(tx, raw_id)
         if file is not None:
             try:
-                raw = rawfiles.read(intake.folder, intake.sealing, file)
+                raw = rawfiles.opened(intake.folder, intake.sealing, file)
                 intake.take(raw, file.label, as_of=clock.beijing_day(intake.now()))
             except BytesDestroyed:
                 pass  # in the meantime: what was published stays as it was weighed
@@ -126,13 +129,25 @@ def _refuse(intake: Intake, folder: Path, upload: Upload, fault: str) -> None:
 
 def _take(intake: Intake, folder: Path, upload: Upload) -> str:
     """Steps 2 to 4; return the fault that refuses the upload, "" for none."""
-    files = uploadfiles.find(folder, intake.sealing, upload.upload_id)
-    digests, pieces = Digests(), list[bytes]()
-    for piece in files.read(upload.size_bytes):  # 2
-        digests.update(piece)
-        pieces.append(piece)
-    raw, found = b"".join(pieces), Hashes(digests.sha256, digests.sm3)
-    del pieces
+    with _opened(folder, intake, upload) as raw:  # 2
+        return _take_bytes(intake, upload, raw)
+
+
+@contextmanager
+def _opened(folder: Path, intake: Intake, upload: Upload) -> Iterator[Source]:
+    """Give an upload's bytes, a long one's in a spool."""
+    pieces = uploadfiles.find(folder, intake.sealing, upload.upload_id).read(upload.size_bytes)
+    if upload.size_bytes <= LONG_BYTES:
+        yield b"".join(pieces)
+        return
+    with Spool() as spool:
+        for piece in pieces:
+            spool.write(piece)
+        yield spool
+
+
+def _take_bytes(intake: Intake, upload: Upload, raw: Source) -> str:
+    found = rawfiles.hashes(raw)
     if upload.sha256 not in {None, found.sha256}:
         return "CHECKSUM_MISMATCH"
     manifest = _manifest(intake, upload, found)
@@ -157,11 +172,12 @@ def _manifest(intake: Intake, upload: Upload, found: Hashes) -> str:
             sha256=found.sha256,
             sm3=found.sm3,
             size=upload.size_bytes,
+            arrived=upload.completed_at or intake.now(),
             only=upload.manifest,
         )
 
 
-def _run(intake: Intake, upload: Upload, raw: bytes, found: Hashes, manifest: str) -> list[Taken]:
+def _run(intake: Intake, upload: Upload, raw: Source, found: Hashes, manifest: str) -> list[Taken]:
     if manifest:  # a file that came unsigned before is weighed under the signature from now on
         with intake.database.transaction() as tx:
             manifests.apply(tx, rawfiles.raw_id_of(intake.sealing, found), manifest, now=intake.now())

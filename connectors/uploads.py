@@ -68,8 +68,14 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Words("核对文件后重新上传", "Check the file and upload it again"),
     ),
     "MANIFEST_MISMATCH": Fault(
-        Words("签名清单未列出此文件（哈希或大小不符）", "The signed manifest does not list these bytes (hash or size)"),
-        Words("为实际发送的文件重新制作清单并签名", "Make and sign a manifest of the file that is sent"),
+        Words(
+            "签名清单不涵盖此文件：哈希或大小不符，或所用密钥在文件到达前已吊销",
+            "The signed manifest does not cover these bytes: hash or size differ, or its key was revoked before",
+        ),
+        Words(
+            "为实际发送的文件重新制作清单，用有效的密钥签名",
+            "Make a manifest of the file that is sent, and sign it with a key that counts",
+        ),
     ),
     "BYTES_LOST": Fault(
         Words("已收到的内容在平台侧丢失或损坏", "The bytes that had arrived were lost or damaged on our side"),

@@ -1,11 +1,11 @@
 """Large workbooks (.xlsx), read sheet by sheet in blocks of rows: bounded memory whatever a sheet's length.
 
 The part that holds a sheet is cut between rows while it is unpacked. Each piece becomes a small workbook of its own,
-with the same styles and with those shared strings that it names, and is read by the reader that lays short workbooks
-out whole: a cell means the same by either way. Shared strings lie sealed in a spool meanwhile.
+with the same styles, and is read by the reader that lays short workbooks out whole: a cell means the same by either
+way. Shared strings lie sealed in a spool meanwhile, and those that a piece names are read in the same manner.
 
 What such a cut cannot be sure of is refused rather than guessed: comments, CDATA or processing instructions between
-rows, a shared string referred to in an unusual way, rows that run backwards. No spreadsheet program writes these.
+rows, rows that run backwards. No spreadsheet program writes these.
 
 Not here: bounds and declared entities (`bounds`, which is asked first), what a cell is as a text (`reading`).
 """
@@ -20,18 +20,22 @@ from typing import IO, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from python_calamine import CalamineWorkbook
 
 from connectors.bounds import Span
 from connectors.errors import FileUnreadable
 from connectors.spool import Spool
+from registry.suites import random_bytes
 
 BLOCK_BYTES: Final = 8 << 20  # of a sheet's markup
 HEAD_ROWS: Final = 64  # stand together in the first block: a header is sought among them
 BLANK_ROWS: Final = 10_000  # given at once where rows are left out
 _MOST_HEAD_BYTES: Final = 16 << 20
 _MOST_ROW_BYTES: Final = 64 << 20
-_NEAR_BYTES: Final = 64 << 10  # shared strings so near each other are read in one go
+_NEAR_BYTES: Final = 64 << 10  # shared strings so near each other are read in one go,
+_TOGETHER_BYTES: Final = 4 << 20  # and so many bytes of them at once
 _BOOK: Final = "xl/workbook.xml"
 _RELATIONS: Final = "xl/_rels/workbook.xml.rels"
 _STRINGS: Final = "xl/sharedStrings.xml"
@@ -44,12 +48,12 @@ _WORKSHEET: Final = re.compile(_TAG % b"worksheet")
 _DATA: Final = re.compile(rb"<((?:[\w.-]+:)?)sheetData(?=[\s/>])[^>]*>")
 _TABLE: Final = re.compile(rb"<((?:[\w.-]+:)?)sst(?=[\s/>])[^>]*>")
 _ROW_NUMBER: Final = re.compile(rb"""\sr\s*=\s*["']([0-9]{1,7})["']""")
-_SHARED: Final = re.compile(rb"""\st\s*=\s*(?:"s"|'s')""")
+_SHARED: Final = b't="s"><v>'  # as nearly every program writes a cell that refers to a shared string
 _SHARED_CELL: Final = re.compile(
-    rb"""(<(?:[\w.-]+:)?c(?=\s)[^>]*?\st\s*=\s*(?:"s"|'s')[^>]*?"""
-    rb"""(?:/>|>\s*</|>(?:<(?:[\w.-]+:)?f(?=[\s/>])[^>]*(?:/>|>[^<]*</[^>]*>))?\s*<(?:[\w.-]+:)?v(?:\s[^>]*)?>\s*))"""
-    rb"""([0-9]{1,9}(?=\s*</))?"""
+    rb"""(<(?:[\w.-]+:)?c(?=\s)[^>]*?)\st\s*=\s*(?:"s"|'s')([^>]*>\s*"""
+    rb"""(?:<(?:[\w.-]+:)?f(?=[\s/>])[^>]*(?:/>|>[^<]*</[^>]*>))?\s*<(?:[\w.-]+:)?v(?:\s[^>]*)?>)"""
 )
+_PLAIN_TEXT: Final = r"""^<si><t(?: xml:space="preserve")?>(?P<text>[^<&_\s](?:[^<&_\r\n\t]*[^<&_\s])?)</t></si>$"""
 _ERROR_CELL: Final = re.compile(
     rb'<c\b(?=[^>]*\bt="e")[^>]*\br="([A-Z]+)([0-9]+)"[^>]*>(?:<f\b[^>]*(?:/>|>[^<]*</f>))?<v>([^<]*)</v>'
 )
@@ -60,13 +64,13 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows of a sheet: `first_row` counts from 1, `rows` are as the reader gives them, from column A.
+    """Rows of a sheet: `first_row` counts from 1, `columns` are their cells as the reader gives them, from column A.
 
     `errors` are the formula errors among them, by row in the block and column, from 0.
     """
 
     first_row: int
-    rows: Sequence[Sequence[object]] = field(repr=False)
+    columns: Sequence[Sequence[object]] = field(repr=False)
     errors: Mapping[Place, str] = field(default_factory=dict, repr=False)
 
 
@@ -126,46 +130,71 @@ class LargeWorkbook:
         with self._opened() as file, zipfile.ZipFile(file) as package, package.open(sheet.part) as part:
             for root, prefix, cut in _cut(part):
                 body, after = _numbered(cut, prefix, after)
-                first, rows = self._read(sheet, root, prefix, body)
-                if not rows:
+                first, columns = self._read(sheet, root, prefix, body)
+                if not columns:
                     continue
                 if first < given:
                     raise FileUnreadable(_UNUSUAL)
+                if not given and 0 < first < BLANK_ROWS:  # what stands above a title belongs into the first block
+                    columns, first = (
+                        [
+                            [*[""] * first, *(column.to_pylist() if isinstance(column, pa.Array) else column)]
+                            for column in columns
+                        ],
+                        0,
+                    )
                 yield from _blank(given, first)
-                yield Block(first + 1, rows, error_cells(body, first))
-                given = first + len(rows)
+                yield Block(first + 1, columns, error_cells(body, first))
+                given = first + len(columns[0])
 
-    def _read(self, sheet: Sheet, root: bytes, prefix: bytes, body: bytes) -> tuple[int, list[list[object]]]:
-        """Read some rows: the index of the first, and their cells from column A."""
-        body, strings = self._with_own_strings(body)
-        data = prefix + b"sheetData"
-        closing = b"</" + data + b"></" + prefix + b"worksheet>"
-        parts = {sheet.part: b"".join([root, b"<", data, b">", body, closing])}
-        book = CalamineWorkbook.from_filelike(io.BytesIO(self._small(parts | strings)))
-        own = book.get_sheet_by_index(sheet.number - 1)
+    def _read(self, sheet: Sheet, root: bytes, prefix: bytes, body: bytes) -> tuple[int, list[Sequence[object]]]:
+        """Read some rows: the index of the first, and their cells column by column from A.
+
+        A shared string is first read as its number behind a mark that nobody outside can know.
+        """
+        mark = f"\ue000{random_bytes(8).hex()}:"
+        body = body.replace(_SHARED, b't="str"><v>' + mark.encode())
+        if b'"s"' in body or b"'s'" in body:
+            body = _SHARED_CELL.sub(rb'\1 t="str"\2' + mark.encode(), body)
+        row, columns = self._cells({sheet.part: _sheet_of(root, prefix, body)}, sheet.number)
+        numbers = {at: found for at, column in enumerate(columns) if (found := _shared(column, mark)) is not None}
+        if not numbers:
+            return row, columns
+        wanted = np.unique(np.concatenate(list(numbers.values())))
+        wanted = wanted[wanted >= 0]
+        if not len(wanted):
+            return row, columns
+        texts = self._texts(sheet, wanted)
+        return row, [_put(column, numbers.get(at), wanted, texts) for at, column in enumerate(columns)]
+
+    def _texts(self, sheet: Sheet, wanted: npt.NDArray[np.int64]) -> pa.Array:
+        """Read shared strings, given by number in order, each once: plain ones at once, others by the reader."""
+        written = self._strings.written(wanted)
+        plain = pc.extract_regex(pa.array(written, type=pa.large_binary()).cast(pa.large_string()), pattern=_PLAIN_TEXT)
+        texts = plain.field("text")
+        odd = np.flatnonzero(pc.is_null(plain).to_numpy(zero_copy_only=False))
+        if not len(odd):
+            return texts
+        table = self._strings.table([written[at] for at in odd.tolist()])
+        line = b'<row r="%d"><c r="A%d" t="s"><v>%d</v></c></row>'
+        body = b"".join(line % (at + 1, at + 1, at) for at in range(len(odd)))
+        root = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
+        first, columns = self._cells({sheet.part: _sheet_of(root, b"", body), _STRINGS: table}, sheet.number)
+        read = np.full(len(odd), "", dtype=object)
+        if columns:
+            read[first : first + len(columns[0])] = columns[0]
+        whole = texts.to_numpy(zero_copy_only=False).copy()
+        whole[odd] = read
+        return pa.array(whole, type=pa.large_string())
+
+    def _cells(self, parts: Mapping[str, bytes], number: int) -> tuple[int, list[Sequence[object]]]:
+        book = CalamineWorkbook.from_filelike(io.BytesIO(self._small(parts)))
+        own = book.get_sheet_by_index(number - 1)
         if own.start is None:
             return 0, []
         row, column = own.start
-        blank = [""] * column
-        cells = own.to_python(skip_empty_area=True)
-        return row, [blank + line for line in cells] if column else cells
-
-    def _with_own_strings(self, body: bytes) -> tuple[bytes, dict[str, bytes]]:
-        """Number the shared strings of some rows anew, and give the table of those."""
-        pieces = _SHARED_CELL.split(body)
-        if len(pieces) // 3 != sum(1 for _ in _SHARED.finditer(body)):
-            raise FileUnreadable(_UNUSUAL)
-        if any(number is None and not before.endswith((b"/>", b"</")) for before, number in _pairs(pieces)):
-            raise FileUnreadable(_UNUSUAL)
-        at = [place for place in range(2, len(pieces), 3) if pieces[place] is not None]
-        if not at:
-            return body, {}
-        named = np.array([int(pieces[place]) for place in at], dtype=np.int64)
-        wanted, own = np.unique(named, return_inverse=True)
-        table = self._strings.table(wanted)
-        for place, number in zip(at, own.tolist(), strict=True):
-            pieces[place] = b"%d" % number
-        return b"".join(piece for piece in pieces if piece is not None), {_STRINGS: table}
+        columns: list[Sequence[object]] = list(zip(*own.to_python(skip_empty_area=True), strict=True))
+        return row, [("",) * len(columns[0])] * column + columns
 
     @cached_property
     def _strings(self) -> "_Strings":
@@ -196,8 +225,8 @@ class _Strings:
         if table is None:
             raise FileUnreadable(_UNUSUAL)
         self._root, self._prefix = table[0], table[1]
-        begins = re.compile(b"<" + re.escape(self._prefix) + rb"si(?=[\s/>])")
-        overlap = len(self._prefix) + 4
+        begins = b"<" + self._prefix + b"si"
+        overlap = len(begins) + 1
         rest, above = head[table.end() :], 0
         while rest:
             piece = part.read(BLOCK_BYTES)
@@ -205,36 +234,86 @@ class _Strings:
             if b"<!" in whole or b"<?" in whole:
                 raise FileUnreadable(_UNUSUAL)
             done = len(whole) if last else max(len(whole) - overlap, 0)
-            found = [m.start() for m in begins.finditer(whole) if m.start() < done]
-            places.append(np.array(found, dtype=np.uint32) + np.uint32(above))
+            found = _tags(whole, begins)
+            places.append((found[found < done] + above).astype(np.uint32))
             self._spool.write(whole[:done])
             above, rest = above + done, whole[done:]
         self._begins = np.concatenate([*places, np.array([above], dtype=np.uint32)])
 
-    def table(self, wanted: npt.NDArray[np.int64]) -> bytes:
-        """Write a table of some of the strings, given by number in order, each once."""
+    def written(self, wanted: npt.NDArray[np.int64]) -> list[bytes]:
+        """Give some of the strings as they are written, by number in order, each once."""
         if wanted[-1] >= len(self._begins) - 1:
             raise FileUnreadable("the workbook names a text that it does not have")
         starts, ends = self._begins[wanted].tolist(), self._begins[wanted + 1].tolist()
-        closing = b"</" + self._prefix + b"sst"
-        found = [self._root]
+        found = list[bytes]()
         with self._spool.open() as text:
             first = 0
             while first < len(starts):
-                last = first
-                while last + 1 < len(starts) and starts[last + 1] - ends[last] < _NEAR_BYTES:
+                last, base = first, starts[first]
+                while (
+                    last + 1 < len(starts)
+                    and starts[last + 1] - ends[last] < _NEAR_BYTES
+                    and ends[last + 1] - base < _TOGETHER_BYTES
+                ):
                     last += 1
-                text.seek(starts[first])
-                together = text.read(ends[last] - starts[first])
-                base = starts[first]
+                text.seek(base)
+                together = text.read(ends[last] - base)
                 found += [together[starts[at] - base : ends[at] - base] for at in range(first, last + 1)]
                 first = last + 1
-        found[-1] = found[-1].partition(closing)[0]
-        return b"".join([*found, closing, b">"])
+        found[-1] = found[-1].partition(b"</" + self._prefix + b"sst")[0]
+        return found
+
+    def table(self, written: Sequence[bytes]) -> bytes:
+        """Write a table of some strings."""
+        return b"".join([self._root, *written, b"</", self._prefix, b"sst>"])
 
 
-def _pairs(pieces: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
-    return zip(pieces[1::3], pieces[2::3], strict=True)
+def _tags(markup: bytes, begins: bytes) -> npt.NDArray[np.int64]:
+    """Find where tags begin that begin like this."""
+    marks = np.frombuffer(markup, dtype=np.uint8)
+    found: npt.NDArray[np.int64] = np.flatnonzero(marks[: max(len(marks) - len(begins), 0)] == begins[0])
+    for at in range(1, len(begins)):
+        found = found[marks[found + at] == begins[at]]
+    after = marks[found + len(begins)]
+    whole: npt.NDArray[np.int64] = found[(after <= ord(" ")) | (after == ord(">")) | (after == ord("/"))]
+    return whole
+
+
+def _shared(column: Sequence[object], mark: str) -> "npt.NDArray[np.int64] | None":
+    """Give the numbers of a column's shared strings, -1 where a cell is none; None for a column without any text."""
+    kinds = set(map(type, column))
+    if str not in kinds:
+        return None
+    texts = column if kinds == {str} else [cell if type(cell) is str else "" for cell in column]
+    cells = pa.array(texts, type=pa.large_string())
+    numbers = pc.utf8_slice_codeunits(cells, start=len(mark))
+    found: npt.NDArray[np.int64] = (
+        pc.if_else(pc.starts_with(cells, pattern=mark), numbers, "-1").cast(pa.int64()).to_numpy()
+    )
+    return found
+
+
+def _put(
+    column: Sequence[object],
+    numbers: "npt.NDArray[np.int64] | None",
+    wanted: npt.NDArray[np.int64],
+    texts: pa.Array,
+) -> Sequence[object]:
+    """Put shared strings in the place of their numbers; a column of nothing else becomes one of Arrow."""
+    if numbers is None:
+        return column
+    taken = texts.take(pa.array(np.searchsorted(wanted, np.maximum(numbers, wanted[0]))))
+    if (numbers >= 0).all():
+        whole: Sequence[object] = taken
+        return whole
+    return [
+        text if number >= 0 else cell for cell, number, text in zip(column, numbers, taken.to_pylist(), strict=True)
+    ]
+
+
+def _sheet_of(root: bytes, prefix: bytes, body: bytes) -> bytes:
+    data = prefix + b"sheetData"
+    return b"".join([root, b"<", data, b">", body, b"</", data, b"></", prefix, b"worksheet>"])
 
 
 def _attributes(tag: bytes) -> dict[str, str]:
@@ -311,7 +390,7 @@ def _tag(body: bytes, place: int) -> bytes:
 def _blank(given: int, first: int) -> Iterator[Block]:
     while given < first:
         rows = min(first - given, BLANK_ROWS)
-        yield Block(given + 1, [[""]] * rows)
+        yield Block(given + 1, [("",) * rows])
         given += rows
 
 

@@ -29,7 +29,7 @@ from exchange.oauth import clients
 from registry import catalogue, clock, identifying, store
 from registry.basis import Basis, BasisKind
 from registry.database import Transaction
-from registry.identifiers import Identifier, ResidentId, years_between
+from registry.identifiers import Identifier, ResidentId, SubjectKind, years_between
 
 _HEADER_WITHIN_ROWS = 10
 SUBJECTS_AT_ONCE = 1000  # of all subjects, in one transaction of the job, so that it holds few locks
@@ -151,19 +151,31 @@ def basis_of(home: Home, kind: str, identifiers: Sequence[str], at: date) -> lis
 
     People are looked up, never made: an official's file must not leave a trace of who has not consented.
     """
-    people = [ResidentId(text) for text in dict.fromkeys(identifiers)]  # normalised by whoever asks
+    people = list(dict.fromkeys(identifiers))  # normalised by whoever asks
     held: dict[str, Basis] = {}
     with home.database.transaction() as tx:
         for first in range(0, len(people), _PEOPLE_AT_ONCE):
-            subjects = store.lookup(tx, home.keyring, people[first : first + _PEOPLE_AT_ONCE])
-            covered = covering.covering(tx, list(subjects.values()), kind, at)
+            subjects = store.ids_of(tx, home.keyring, SubjectKind.PERSON, people[first : first + _PEOPLE_AT_ONCE])
+            covered = covering.covering_ids(tx, list(subjects.values()), kind, at)
             fields = {items: _fields(items) for items in {cover.items for cover in covered.values()}}
             held |= {
                 text: Basis(BasisKind.CONSENT, cover.consent_id, fields[cover.items])
                 for text, subject_id in subjects.items()
                 if (cover := covered.get(subject_id)) is not None
             }
-    return [held.get(text) for text in identifiers]
+    return list(map(held.get, identifiers))
+
+
+class Changes:
+    """Tells intake of whom consents may have changed since a moment (`connectors.staging.Changes`)."""
+
+    def moment(self, tx: Transaction) -> int:
+        """Mark a moment, before bases are asked for."""
+        return covering.moment(tx)
+
+    def since(self, tx: Transaction, moment: int, subjects: Sequence[bytes]) -> set[bytes]:
+        """Name those of these subjects, held by the caller, of whom consents were recorded or changed since."""
+        return covering.changed_since(tx, moment, subjects)
 
 
 def _fields(items: frozenset[str]) -> frozenset[str]:

@@ -33,7 +33,7 @@ from consent.scope import recipient_name
 from exchange.consistency import declared
 from exchange.consistency.evaluating import Flag
 from exchange.home import Home
-from exchange.release.checking import Checked, check
+from exchange.release.checking import Checked, check, check_nobody
 from registry import catalogue, clock
 from registry.database import Transaction
 from registry.errors import RegistryError
@@ -95,12 +95,19 @@ def _check_one(home: Home, publication_id: UUID, class_code: str, page: int) -> 
         for first in range(0, len(subjects), page):
             _check_page(home, publication_id, subjects[first : first + page])
         if len(subjects) < _LOOKED_UP_AT_ONCE:
-            with home.database.transaction() as tx:
-                tx.execute(
-                    "UPDATE checked_publication SET done_at = %s WHERE publication_id = %s AND done_at IS NULL",
-                    (clock.now(), publication_id),
-                )
+            _done(home, publication_id, nobody=concerned and not subjects and after == NOBODY)
             return
+
+
+def _done(home: Home, publication_id: UUID, *, nobody: bool) -> None:
+    with home.database.transaction() as tx:
+        now = clock.now()
+        ended = tx.execute(
+            "UPDATE checked_publication SET done_at = %s WHERE publication_id = %s AND done_at IS NULL",
+            (now, publication_id),
+        ).rowcount
+        if ended and nobody:
+            check_nobody(tx, publication_id, now=now)
 
 
 def _begun(tx: Transaction, publication_id: UUID, *, now: datetime) -> UUID | None:

@@ -57,6 +57,7 @@ def intake_of(home: Home) -> Intake:
         mended=mending.mended_of(home.database, home.sealing),
         recalled=notices.notify,
         corrected=notices.notify_corrected,
+        changes=consents.Changes(),
         workers=home.workers,
     )
 

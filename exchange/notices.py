@@ -5,8 +5,9 @@
 
 A notice names the record's commitment and the lender's own queries that showed it: no person, no value. It is made in
 the transaction that recalls or corrects; that it looked for lenders is logged also where there are none, for the public
-log must not tell whoever recalls a row whether its person asked for credit. A question that read the record a moment before and commits a moment after is found by
-`complete`, which looks at the last minutes again (`jobs`); the same again makes nothing new.
+log must not tell whoever recalls a row whether its person asked for credit. A question that read the record a moment
+before and commits a moment after is found by `complete`, which looks at the last minutes again (`jobs`); the same again
+makes nothing new.
 """
 
 from collections.abc import Sequence
@@ -46,8 +47,7 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One notice. `position` is where it stands among all, for a cursor; `recalled_at` the moment, of a correction too.
-    """
+    """One notice. `position`: its place among all, for a cursor; `recalled_at`: when, also of a correction."""
 
     position: int
     notice_id: UUID

@@ -27,7 +27,8 @@ class NoticeModel(BaseModel):
 
     notice_id: str
     event: str = Field(
-        examples=["corrected"], description="recalled: it stands no more; corrected: a later version says something else"
+        examples=["corrected"],
+        description="recalled: it stands no more; corrected: a later version says something else",
     )
     commitment: str = Field(description="hexadecimal; as in the evidence of these queries")
     queries: list[str] = Field(description="the lender's own queries whose answers showed it")
@@ -47,7 +48,9 @@ def build_router(home: Home) -> APIRouter:
     router = APIRouter(prefix="/v1/notices", tags=["lender"])
     calling = Annotated[Caller, Depends(require(Scope.QUERIES))]
 
-    @router.get("", summary="Recalled and corrected records that you were shown", responses=problems.responses(401, 403, 422))
+    @router.get(
+        "", summary="Recalled and corrected records that you were shown", responses=problems.responses(401, 403, 422)
+    )
     def see(
         caller: calling,
         after: Annotated[int, Query(ge=0, le=2**62)] = 0,

@@ -162,7 +162,7 @@ _DOORS: Final = (
     _p(422, "column-unknown", "No such column", "没有该数据列",
        "no declared table of this kind has this column", "see the template of the kind"),
     _p(404, "template-unknown", "No such template", "模板不存在",
-       "no source declares this class or kind", "see /v1/agency/templates"),
+       "no source declares this class or kind", "see /agency/v1/templates"),
     _p(405, "method-not-allowed", "The method is not allowed here", "不支持的请求方法",
        "this address takes other methods", "see the Allow header"),
     _p(413, "body-too-large", "The body is too large", "请求体过大",

@@ -51,11 +51,17 @@ def canonical_each(values: Sequence[str | int | bool | None]) -> list[bytes]:
     Raises:
         CanonicalError: one of them is no string, integer, boolean or null, or is outside the profile.
     """
-    foreign = set(map(type, values)) - _SCALARS
-    if foreign:
+    kinds = set(map(type, values))
+    if foreign := kinds - _SCALARS:
         raise CanonicalError(f"a value of type {min(kind.__name__ for kind in foreign)} among scalars")
-    write = orjson.dumps
     try:
+        if kinds == {str}:
+            # The quotes around the delimiter are never escaped, and each closing one is read before the next opens:
+            # written as one array and cut there, texts cost a third of a call for each.
+            return [b'"' + text + b'"' for text in orjson.dumps(list(values), option=_OPTIONS)[2:-2].split(b'","')]
+        if str not in kinds and values:
+            return orjson.dumps(list(values), option=_OPTIONS)[1:-1].split(b",")
+        write = orjson.dumps
         return [write(value, None, _OPTIONS) for value in values]
     except orjson.JSONEncodeError as error:
         raise CanonicalError("the value cannot be written as canonical JSON") from error

@@ -12,11 +12,11 @@ the seed nor another name's salt follows.
 Names are ASCII without a NUL byte. Pure: no key, no clock, no database.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from registry.canonical import JSON, canonical
-from registry.suites import random_bytes, sha256, sha256_salted
+from registry.suites import random_bytes, sha256, sha256_each, sha256_hex_each, sha256_salted
 
 SEED_BYTES: Final = 16
 SALT_BYTES: Final = 16
@@ -68,6 +68,18 @@ def commit_written(seed: bytes, names: Iterable[bytes], fields: Iterable[bytes])
     return sha256_salted(_SALT + seed, names, _FIELD, SALT_BYTES, fields)
 
 
+def commit_column(seeds: Sequence[bytes], name: bytes, written: Sequence[bytes]) -> list[str]:
+    """Commit to one field of many records, each under its own seed: 64 hexadecimal digits each.
+
+    `name` is encoded, `written` are the values as `canonical` wrote them.
+    """
+    salts = sha256_each(_SALT, [seed + name for seed in seeds])
+    middle = name + b"\x00"
+    return sha256_hex_each(
+        _FIELD, [salt_[:SALT_BYTES] + middle + value for salt_, value in zip(salts, written, strict=True)]
+    )
+
+
 def record_commitment(header: Mapping[str, JSON], digests: Mapping[str, str]) -> bytes:
     """Commit to a whole record, 32 bytes: its public header and the commitments of its fields (name → hex).
 
@@ -80,3 +92,8 @@ def record_commitment(header: Mapping[str, JSON], digests: Mapping[str, str]) ->
 def commit_record(written: bytes) -> bytes:
     """Commit to a whole record that `canonical` has written: `{"fields": {name: hex}, "header": {…}}`."""
     return sha256(_RECORD + written)
+
+
+def commit_records(written: Iterable[bytes]) -> list[bytes]:
+    """Commit to each of many records as `commit_record` does to one."""
+    return sha256_each(_RECORD, written)

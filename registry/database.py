@@ -25,6 +25,7 @@ from sqlalchemy.exc import ArgumentError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
 
+from registry import arrays  # noqa: F401  # connections know its types from their beginning
 from registry.errors import DatabaseUnavailable
 
 Transaction = psycopg.Connection[tuple[Any, ...]]

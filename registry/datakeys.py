@@ -11,16 +11,24 @@ Not here: who may open what (`disclosure`, and above it `exchange.release`).
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
+from itertools import repeat
+from typing import Final
 from uuid import UUID
 
+from registry.arrays import ID_BYTES, Ids, Sealed, cut
 from registry.database import Database, Transaction
 from registry.errors import KeyMissing
 from registry.keyring import Keyring, Purpose, SymmetricKey
-from registry.suites import intl, random_bytes, seal, unseal
+from registry.suites import intl, random_bytes, seal_each, unseal_each
 
 _KEY_BYTES = 32
-_number = attrgetter("int")
+_WRAPPED_BYTES: Final = 1 + 12 + _KEY_BYTES + 16  # suite, nonce, key, tag (`suites.sealing`)
+_READ: Final = (  # a row for each key-encryption key, with all that it wraps; the order is the same in both runs
+    "SELECT key_id, string_agg(uuid_send(owner_id), ''::bytea ORDER BY owner_id) FILTER (WHERE wrapped IS NOT NULL),"
+    " string_agg(wrapped, ''::bytea ORDER BY owner_id) FILTER (WHERE wrapped IS NOT NULL),"
+    " string_agg(uuid_send(owner_id), ''::bytea) FILTER (WHERE wrapped IS NULL)"
+    " FROM data_key WHERE owner_id = ANY(%b) GROUP BY key_id"
+)
 
 
 class DataKeys:
@@ -37,35 +45,43 @@ class DataKeys:
         Raises:
             KeyMissing: an owner's key has been erased; nothing may be sealed for it again under this id.
         """
-        return _whole(_ordered(owners), self.ensure_standing(owners, now=now))
+        return _by_uuid(self.ensure_ids({owner.bytes for owner in owners}, now=now))
+
+    def ensure_ids(self, owners: Collection[bytes], *, now: datetime) -> dict[bytes, bytes]:
+        """Do as `ensure` for owners whose ids are given as 16 bytes each.
+
+        Raises:
+            KeyMissing: as `ensure`.
+        """
+        return _whole(owners, self._ensured(owners, now))
 
     def ensure_standing(self, owners: Collection[UUID], *, now: datetime) -> dict[UUID, bytes]:
         """Give each owner's key as `ensure` does, leaving out those whose key has been erased."""
+        return _by_uuid(_standing(self._ensured({owner.bytes for owner in owners}, now)))
+
+    def _ensured(self, owners: Collection[bytes], now: datetime) -> dict[bytes, bytes | None]:
         wanted = _ordered(owners)
         with self._keystore.transaction() as tx:
             found = self._read(tx, wanted)
             new = [owner for owner in wanted if owner not in found]
             if new:
                 found |= self._make(tx, new, now)
-        return {owner: key for owner, key in found.items() if key is not None}
+        return found
 
-    def _make(self, tx: Transaction, owners: Sequence[UUID], now: datetime) -> Mapping[UUID, bytes | None]:
+    def _make(self, tx: Transaction, owners: Sequence[bytes], now: datetime) -> Mapping[bytes, bytes | None]:
         wrapping = self._keyring.symmetric(Purpose.DATA)
-        keys = {owner: random_bytes(_KEY_BYTES) for owner in owners}
+        keys = [key for (key,) in cut(random_bytes(_KEY_BYTES * len(owners)), _KEY_BYTES)]
+        wrapped = seal_each(intl, repeat(wrapping.secret, len(owners)), keys, map(_binding, owners))
         made = tx.execute(
             "WITH made AS (INSERT INTO data_key (owner_id, wrapped, key_id, created_at)"
             " SELECT o, w, %s, %s FROM unnest(%b::uuid[], %b::bytea[]) AS n(o, w) ORDER BY o"
             " ON CONFLICT (owner_id) DO NOTHING RETURNING owner_id)"
             " INSERT INTO data_key_event (owner_id, action, at) SELECT owner_id, 'made', %s FROM made",
-            (
-                wrapping.key_id,
-                now,
-                list(owners),
-                [seal(intl, wrapping.secret, key, _binding(owner)) for owner, key in keys.items()],
-                now,
-            ),
+            (wrapping.key_id, now, Ids(owners), Sealed(wrapped), now),
         ).rowcount
-        return keys if made == len(keys) else self._read(tx, owners)  # another process was first: its keys count
+        if made != len(owners):
+            return self._read(tx, owners)  # another process was first: its keys count
+        return dict(zip(owners, keys, strict=True))
 
     def get(self, owners: Collection[UUID]) -> dict[UUID, bytes]:
         """Give each owner's key.
@@ -73,13 +89,16 @@ class DataKeys:
         Raises:
             KeyMissing: an owner has no key, or it has been erased.
         """
-        return _whole(_ordered(owners), self.standing(owners))
+        ids = {owner.bytes for owner in owners}
+        return _by_uuid(_whole(ids, self._stored(ids)))
 
     def standing(self, owners: Collection[UUID]) -> dict[UUID, bytes]:
         """Give the keys that there are; owners without one, or whose key has been erased, are absent."""
+        return _by_uuid(_standing(self._stored({owner.bytes for owner in owners})))
+
+    def _stored(self, owners: Collection[bytes]) -> dict[bytes, bytes | None]:
         with self._keystore.transaction() as tx:
-            found = self._read(tx, _ordered(owners))
-        return {owner: key for owner, key in found.items() if key is not None}
+            return self._read(tx, _ordered(owners))
 
     def erase(self, owner: UUID, *, now: datetime) -> bool:
         """Destroy a key for good; say whether there was one. The row stays, so that it is never made anew."""
@@ -92,15 +111,16 @@ class DataKeys:
                 tx.execute("INSERT INTO data_key_event (owner_id, action, at) VALUES (%s, 'erased', %s)", (owner, now))
         return bool(gone)
 
-    def _read(self, tx: Transaction, owners: Collection[UUID]) -> dict[UUID, bytes | None]:
-        rows = tx.execute(
-            "SELECT owner_id, wrapped, key_id FROM data_key WHERE owner_id = ANY(%b)", (list(owners),)
-        ).fetchall()
-        secrets = {key_id: self._secret(key_id) for key_id in {row[2] for row in rows}}
-        return {
-            owner: None if wrapped is None else unseal(secrets[key_id], wrapped, _binding(owner))
-            for owner, wrapped, key_id in rows
-        }
+    def _read(self, tx: Transaction, owners: Sequence[bytes]) -> dict[bytes, bytes | None]:
+        rows = tx.execute(_READ, (Ids(owners),), binary=True).fetchall()
+        found: dict[bytes, bytes | None] = {}
+        for key_id, held, wrapped, gone in rows:
+            ids = [one for (one,) in cut(held, ID_BYTES)]
+            sealed = [one for (one,) in cut(wrapped, _WRAPPED_BYTES)]
+            secret = repeat(self._secret(key_id), len(ids))
+            found.update(zip(ids, unseal_each(secret, sealed, map(_binding, ids)), strict=True))
+            found.update((one, None) for (one,) in cut(gone, ID_BYTES))
+        return found
 
     def _secret(self, key_id: str) -> bytes:
         key = self._keyring.by_id(key_id)
@@ -109,17 +129,27 @@ class DataKeys:
         return key.secret
 
 
-def _ordered(owners: Collection[UUID]) -> list[UUID]:
+def _ordered(owners: Collection[bytes]) -> list[bytes]:
     """Give each owner once, in one order everywhere, so that two makers cannot lock each other out."""
-    return sorted(set(owners), key=_number)
+    return sorted(set(owners))
 
 
-def _binding(owner: UUID) -> bytes:
-    return b"data-key|" + owner.bytes
+def _binding(owner: bytes) -> bytes:
+    return b"data-key|" + owner
 
 
-def _whole(wanted: Collection[UUID], found: Mapping[UUID, bytes | None]) -> dict[UUID, bytes]:
+def _standing(found: Mapping[bytes, bytes | None]) -> dict[bytes, bytes]:
+    return {owner: key for owner, key in found.items() if key is not None}
+
+
+def _by_uuid(found: Mapping[bytes, bytes]) -> dict[UUID, bytes]:
+    return {UUID(bytes=owner): key for owner, key in found.items()}
+
+
+def _whole(wanted: Collection[bytes], found: Mapping[bytes, bytes | None]) -> dict[bytes, bytes]:
     keys = {owner: key for owner in wanted if (key := found.get(owner)) is not None}
-    if len(keys) != len(wanted):
-        raise KeyMissing(f"{len(wanted) - len(keys)} of {len(wanted)} data keys are erased or were never made")
+    if len(keys) != len(set(wanted)):
+        raise KeyMissing(
+            f"{len(set(wanted)) - len(keys)} of {len(set(wanted))} data keys are erased or were never made"
+        )
     return keys

@@ -35,6 +35,7 @@ OLDEST_YEARS: Final = 120
 RESIDENT_LENGTH: Final = 18
 OLD_RESIDENT_LENGTH: Final = 15
 CREDIT_LENGTH: Final = 18
+_OLD_CENTURY: Final = "19"  # what the old form leaves out
 _REGION: Final = slice(2, 8)
 _DIVISION_LENGTHS: Final = (6, 9, 12)
 _NOISE: Final = re.compile("[\\s\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u2010-\u2015\u2212-]")
@@ -108,7 +109,7 @@ class ResidentId:
         shown = code[:2]
         converted = len(code) == OLD_RESIDENT_LENGTH
         if converted and _DIGITS.fullmatch(code):
-            code = f"{code[:6]}19{code[6:]}"
+            code = f"{code[:6]}{_OLD_CENTURY}{code[6:]}"
             code += resident_check(code)
         if len(code) != RESIDENT_LENGTH:
             raise MalformedIdentifier(f"resident ID {shown}…: {len(code)} characters, need 18 or 15")
@@ -123,6 +124,12 @@ class ResidentId:
         if on is not None and not (birth <= on and years_between(birth, on) <= OLDEST_YEARS):
             raise IdentifierCheckFailed(f"resident ID {shown}…: birth date is not that of a living person")
         return cls(code, converted)
+
+    @property
+    def old_form(self) -> str | None:
+        """The 15 digits that became this number; None where there never were any: a permit, or born after 1999."""
+        born_before = self.text[6:8] == _OLD_CENTURY and self.document is ResidentDocument.RESIDENT
+        return self.text[:6] + self.text[8:17] if born_before else None
 
     @property
     def region(self) -> str:

@@ -121,8 +121,18 @@ def fen(value: str | float | Decimal, unit: str = "元") -> Fen | None:
         written = _written_amount(fold(value))
         if written is not None:
             return Fen(written)
+        value = _without_currency(fold(value))
     whole = _whole(value, unit, FEN_PER_UNIT, "元", "fen")
     return None if whole is None else Fen(whole)
+
+
+def _without_currency(folded: str) -> str:
+    """Take 人民币 away: registers write `500万元人民币`, `500万人民币`, `人民币500元`; what is in 人民币 is in 元."""
+    bare = folded.removeprefix("人民币")
+    if not bare.endswith("人民币"):
+        return bare
+    bare = bare.removesuffix("人民币")
+    return bare if bare.endswith("元") else f"{bare}元"
 
 
 def fen_from_ten_thousand_yuan(text: str) -> Fen:

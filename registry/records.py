@@ -65,10 +65,10 @@ class RecordColumns:
 
     `fields` are the payloads by catalogue name; where a column has None, the record has no such field, unless
     `present` says by name which records have it. `identity` are
-    the values of the identity fields of each record's kind. `bases` are written.
+    the values of the identity fields of each record's kind. `bases` are written, `subjects` are ids of 16 bytes.
     """
 
-    subjects: Sequence[UUID]
+    subjects: Sequence[bytes]
     kinds: Sequence[str]
     fields: Mapping[str, Sequence[Value]] = field(repr=False)
     identity: Sequence[Sequence[Value]] = field(repr=False)
@@ -91,7 +91,7 @@ class RecordColumns:
         """Put records side by side."""
         names = dict.fromkeys(name for record in records for name in record.payload)
         return cls(
-            subjects=[record.subject_id for record in records],
+            subjects=[record.subject_id.bytes for record in records],
             kinds=[record.kind for record in records],
             fields={name: [record.payload.get(name) for record in records] for name in names},
             identity=[identity_of(record, kinds[record.kind]) for record in records],

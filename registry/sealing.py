@@ -18,14 +18,14 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from registry.arrays import cut
 from registry.canonical import b64url, canonical, canonical_each
-from registry.commitments import SEED_BYTES, SUBJECT, commit_record, commit_written, committing
+from registry.commitments import SEED_BYTES, SUBJECT, commit_column, commit_records
 from registry.records import Provenance, Value, beside, header
-from registry.suites import Suite, random_bytes, seal, suite_named
+from registry.suites import Suite, random_bytes, seal_each, suite_named
 
 Mask = npt.NDArray[np.bool_]
 
-_UUID_BYTES: Final = 16
 _ROW_MARK: Final = b'"row":0,'
 _BASIS_MARK: Final = b'"basis":"",'
 
@@ -102,13 +102,16 @@ def _object_of(names: Sequence[str], value: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Records that have their place: all columns have a value for each. `keys` are their subjects' data keys."""
+    """Records that have their place: all columns have a value for each.
+
+    Ids of subjects and records are given as 16 bytes; `keys` are the subjects' data keys.
+    """
 
     suite: str
     provenance: Provenance
     chunk_id: UUID
-    subjects: Sequence[UUID]
-    record_ids: Sequence[UUID]
+    subjects: Sequence[bytes]
+    record_ids: Sequence[bytes]
     versions: Sequence[int]
     identity_macs: Sequence[bytes]
     payload_macs: Sequence[bytes]
@@ -144,28 +147,38 @@ def seal_records(ready: Ready) -> Sealed:
 
 
 def _sealed(ready: Ready, suite: Suite) -> tuple[list[bytes], list[bytes]]:
-    size, written = len(ready), ready.written
-    owners = [_hyphenated(one) for one in ready.subjects]
-    seeds = random_bytes(SEED_BYTES * size)
-    heads = _Heads(ready)
-    commitments, sealed = [b""] * size, [b""] * size
-    for names, members, columns in written.patterns:
-        all_names = sorted((*names, SUBJECT))
-        encoded = [name.encode("ascii") for name in all_names]
+    size = len(ready)
+    seeds = [seed for (seed,) in cut(random_bytes(SEED_BYTES * size), SEED_BYTES)]
+    digests, heads = _digests(ready, seeds), _Heads(ready)
+    said, places = heads.said(), heads.places()
+    commitments = commit_records(
+        [b'{"fields":' + one + b',"header":' + head + b"}" for one, head in zip(digests, said, strict=True)]
+    )
+    plaintexts = [
+        b'{"fields":%b,"seed":"%b"}' % (payload, b64url(seed).encode())
+        for payload, seed in zip(ready.written.payloads, seeds, strict=True)
+    ]
+    bound = [before + commitment + beyond for (before, beyond), commitment in zip(places, commitments, strict=True)]
+    return commitments, seal_each(suite, ready.keys, plaintexts, bound)
+
+
+def _digests(ready: Ready, seeds: Sequence[bytes]) -> list[bytes]:
+    """Write of each record the object of its fields' commitments, that of its subject among them."""
+    whose = [b'"' + hyphenated(one) + b'"' for one in ready.subjects]
+    written = [b""] * len(ready)
+    for names, members, columns in ready.written.patterns:
+        whole = len(members) == len(ready)
+        here = seeds if whole else [seeds[row] for row in members]
+        values = {
+            **dict(zip(names, columns, strict=True)),
+            SUBJECT: whose if whole else [whose[row] for row in members],
+        }
+        all_names = sorted(values)
         template = _object_of(all_names, b'"%s"').decode()
-        at = all_names.index(SUBJECT)
-        whose = canonical_each([owners[row] for row in members])
-        beside_whose = [*columns[:at], whose, *columns[at:]]
-        behind = [committing([name] * len(members), one) for name, one in zip(encoded, beside_whose, strict=True)]
-        for row, fields in zip(members, zip(*behind, strict=True), strict=True):
-            seed = seeds[row * SEED_BYTES : (row + 1) * SEED_BYTES]
-            digests = template % tuple(commit_written(seed, encoded, fields))
-            said, place = heads.of(row)
-            commitment = commit_record(b'{"fields":' + digests.encode() + b',"header":' + said + b"}")
-            plaintext = b'{"fields":%b,"seed":"%b"}' % (written.payloads[row], b64url(seed).encode())
-            sealed[row] = seal(suite, ready.keys[row], plaintext, place[0] + commitment + place[1])
-            commitments[row] = commitment
-    return commitments, sealed
+        digests = [commit_column(here, name.encode("ascii"), values[name]) for name in all_names]
+        for row, told in zip(members, zip(*digests, strict=True), strict=True):
+            written[row] = (template % told).encode()
+    return written
 
 
 class _Heads:
@@ -175,26 +188,35 @@ class _Heads:
         self._ready = ready
         self._shared: dict[tuple[object, ...], tuple[bytes, bytes, bytes, bytes, bytes]] = {}
         self._bases = canonical_each(ready.bases)
+        stated = zip(
+            ready.kinds, ready.periods, ready.qualities, ready.sheets, ready.remarks, ready.valid_from, ready.valid_to,
+            strict=True,
+        )  # fmt: skip
+        self._parts: list[tuple[bytes, bytes, bytes, bytes, bytes]] = []
+        for row, key in enumerate(stated):
+            if key not in self._shared:
+                self._shared[key] = self._written(row)
+            self._parts.append(self._shared[key])
 
-    def of(self, row: int) -> tuple[bytes, tuple[bytes, bytes]]:
-        """Give a record's header, and what its seal binds before and after the commitment."""
+    def said(self) -> list[bytes]:
+        """Give the records' headers."""
+        return [
+            b'%b"row":%d,%b' % (start, number, end)
+            for (start, end, *_), number in zip(self._parts, self._ready.row_nos, strict=True)
+        ]
+
+    def places(self) -> list[tuple[bytes, bytes]]:
+        """Give what each seal binds before and after the commitment."""
         ready = self._ready
-        key = (
-            ready.kinds[row], ready.periods[row], ready.qualities[row], ready.sheets[row], ready.remarks[row],
-            ready.valid_from[row], ready.valid_to[row],
-        )  # fmt: skip
-        shared = self._shared.get(key)
-        if shared is None:
-            shared = self._shared[key] = self._written(row)
-        start, end, before, between, after = shared
-        number = b'"row":%d,' % ready.row_nos[row]
-        place = b"".join(
+        return [
             (
-                b"record\x00", ready.subjects[row].bytes, ready.record_ids[row].bytes, ready.versions[row].to_bytes(4),
+                b"record\x00" + subject + record + version.to_bytes(4),
+                b'%b"basis":%b,%b"row":%d,%b' % (before, basis, between, number, after),
             )
-        )  # fmt: skip
-        beyond = b"".join((before, b'"basis":', self._bases[row], b",", between, number, after))
-        return start + number + end, (place, beyond)
+            for (_, _, before, between, after), subject, record, version, basis, number in zip(
+                self._parts, ready.subjects, ready.record_ids, ready.versions, self._bases, ready.row_nos, strict=True
+            )
+        ]
 
     def _written(self, row: int) -> tuple[bytes, bytes, bytes, bytes, bytes]:
         """Write what is shared, cut where a row number and a basis go: no text can hold such a mark unescaped."""
@@ -214,9 +236,10 @@ class _Heads:
         return start, end, before, between, after
 
 
-def _hyphenated(one: UUID) -> str:
-    text = one.hex
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+def hyphenated(one: bytes) -> bytes:
+    """Write an id as `str` of a UUID does."""
+    text = one.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}".encode()
 
 
 # ---- rows for COPY --------------------------------------------------------------------------------------------------
@@ -252,7 +275,7 @@ def _rows(ready: Ready, sealed: Sequence[bytes], commitments: Sequence[bytes]) -
             head = b"".join((_COLUMN_COUNT, _text(kind), _text(quality), publication, chunk, *texts))
             shared[key] = head
         fixed = _FIXED.pack(
-            16, ready.subjects[row].bytes, 16, ready.record_ids[row].bytes, 4, ready.versions[row], 4, row,
+            16, ready.subjects[row], 16, ready.record_ids[row], 4, ready.versions[row], 4, row,
             4, ready.row_nos[row], 32, ready.identity_macs[row], 32, ready.payload_macs[row], 32, commitment,
             len(bytes_),
         )  # fmt: skip
@@ -270,9 +293,3 @@ def _text(value: str | None) -> bytes:
 
 def _day(value: date | None) -> bytes:
     return _NULL if value is None else _varying(_LENGTH.pack(value.toordinal() - _EPOCH))
-
-
-def new_ids(count: int) -> list[UUID]:
-    """Make random ids (version 4 of RFC 9562), much faster than one by one."""
-    drawn = random_bytes(_UUID_BYTES * count)
-    return [UUID(bytes=drawn[at : at + _UUID_BYTES], version=4) for at in range(0, len(drawn), _UUID_BYTES)]

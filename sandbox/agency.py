@@ -13,11 +13,11 @@ done: no library that the sandbox may use has it.
 import hashlib  # noqa: TID251  # an outside party: it has no cipher room of the product
 import json
 import time
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import quote
 
 import httpx
@@ -29,6 +29,10 @@ from sandbox.caller import Caller, Client, Json, Refused
 ALL_SCOPES: Final = "agency:upload agency:decide agency:read"
 OVER: Final = frozenset({"done", "refused", "ended"})
 PIECE_BYTES: Final = 1 << 20
+BUSY: Final = frozenset({"upload-busy", "upload-offset"})  # after a cut: the exchange has not let go of the old line
+PAUSE_SECONDS: Final = 1.0  # before the line is tried again, longer each time
+GOING: Final = frozenset({"open", "waiting", "working", "done"})
+Content = bytes | BinaryIO
 _TUS: Final = {"Tus-Resumable": "1.0.0"}
 _OCTETS: Final = "application/offset+octet-stream"
 _TYP: Final = "qq-manifest+jws"
@@ -56,6 +60,17 @@ class Hashes:
 def hashes_of(content: bytes) -> Hashes:
     """Take SHA-256 and SM3 of a file's bytes."""
     return Hashes(hashlib.sha256(content).hexdigest(), hashlib.new("sm3", content).hexdigest(), len(content))
+
+
+def _size(content: Content) -> int:
+    return len(content) if isinstance(content, bytes) else content.seek(0, 2)
+
+
+def _piece(content: Content, at: int, size: int) -> bytes:
+    if isinstance(content, bytes):
+        return content[at : at + size]
+    content.seek(at)
+    return content.read(size)
 
 
 @dataclass(frozen=True)
@@ -184,28 +199,60 @@ class Agency(Caller):
     def resume(
         self,
         upload_id: str,
-        content: bytes,
+        content: Content,
         *,
         piece_bytes: int = PIECE_BYTES,
         tries: int = 5,
         cut: Callable[[], None] | None = None,
+        arrived: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Send what has not arrived yet of a file; the arguments are those of `upload`.
+        """Send what has not arrived yet of a file, given as bytes or as an open file; the rest is as of `upload`.
+
+        Args:
+            upload_id: which upload.
+            content: the whole file.
+            piece_bytes: how much is sent at once.
+            tries: how often the line may break in a row.
+            cut: called before each piece.
+            arrived: told how many bytes have arrived.
 
         Raises:
             Refused, LineBroken: as `upload`.
         """
-        broken, at = 0, self.offset(upload_id)
-        while at < len(content):
+        broken, at, size = 0, -1, _size(content)
+        while at < size:
             try:
+                if at < 0:
+                    at = self.offset(upload_id)
+                    arrived(at)
+                    continue
                 if cut is not None:
                     cut()
-                at, broken = self.send(upload_id, at, content[at : at + piece_bytes]), 0
-            except httpx.HTTPError:
+                at, broken = self.send(upload_id, at, _piece(content, at, piece_bytes)), 0
+                arrived(at)
+            except (httpx.HTTPError, Refused) as error:
+                if isinstance(error, Refused) and error.code not in BUSY:
+                    raise
                 broken += 1
                 if broken >= tries:
-                    raise LineBroken(f"upload {upload_id}: {at} of {len(content)} bytes arrived") from None
-                at = self.offset(upload_id)
+                    raise LineBroken(f"upload {upload_id}: {max(at, 0)} of {size} bytes arrived") from None
+                self._pause(PAUSE_SECONDS * broken)
+                at = -1
+
+    def unfinished(self, size: int, sha256: str) -> Json | None:
+        """Find this organisation's latest upload of these bytes that has not failed; None without one.
+
+        Args:
+            size: their length.
+            sha256: their hash in hex; found only where it was stated when the upload was begun.
+        """
+        for one in self.call("GET", _UPLOADS).json():
+            if one["size_bytes"] == size and one["state"] in GOING:
+                metadata = self.call("HEAD", _at(one["upload_id"]), headers=_TUS).headers.get("Upload-Metadata", "")
+                pairs = dict(pair.strip().partition(" ")[::2] for pair in metadata.split(","))
+                if b64decode(pairs.get("sha256", "")).decode() == sha256:
+                    return dict(one)
+        return None
 
     def give_up(self, upload_id: str) -> None:
         """End an upload that is not complete.
@@ -223,8 +270,10 @@ class Agency(Caller):
         """
         return self._json(_at(upload_id))
 
-    def wait(self, upload_id: str, *, patience_seconds: float = 60.0) -> Json:
-        """Wait until intake is over with an upload; give where it stands then.
+    def wait(
+        self, upload_id: str, *, patience_seconds: float = 60.0, told: Callable[[Json], None] = lambda _: None
+    ) -> Json:
+        """Wait until intake is over with an upload; give where it stands then. `told` hears where it stands meanwhile.
 
         Raises:
             Refused: not this organisation's upload.
@@ -232,6 +281,7 @@ class Agency(Caller):
         """
         deadline = self._clock() + patience_seconds
         while (standing := self.status(upload_id))["state"] not in OVER:
+            told(standing)
             if self._clock() > deadline:
                 raise NotOver(f"upload {upload_id} is {standing['state']} after {patience_seconds:.0f} s")
             self._pause(0.1)
@@ -266,6 +316,10 @@ class Agency(Caller):
             Refused: not this organisation's batch.
         """
         return list(self._json(f"{_batch(batch_id)}/remarks")["remarks"])
+
+    def queue(self, **filters: str) -> Json:
+        """Give rows to be decided of all batches, the newest first: one page and, if it goes on, `next_cursor`."""
+        return self._json("/agency/v1/quarantine", **filters)
 
     def findings(self) -> Json:
         """List what the consistency checks found of this organisation's data: one page."""
@@ -357,6 +411,40 @@ class Agency(Caller):
             Refused: one's own, or it is settled.
         """
         return self._settle(proposal_id, "refuse")
+
+    def take_back(self, proposal_id: str) -> Json:
+        """Take one's own proposal back.
+
+        Raises:
+            Refused: another person's, or it is settled.
+        """
+        return self._settle(proposal_id, "withdraw")
+
+    def templates(self) -> list[Json]:
+        """List the kinds that have a template."""
+        return list(self.call("GET", "/agency/v1/templates").json())
+
+    def mappings(self) -> list[Json]:
+        """List what the organisation has said of its headings."""
+        return list(self.call("GET", "/agency/v1/mappings").json())
+
+    def say_heading(self, kind: str, heading: str, column: str, *, also: bool = False, batch_id: str = "") -> Json:
+        """Say which column a heading is; with a batch, that one is weighed again.
+
+        Raises:
+            Refused: no such column, or another heading is it already and `also` was not said.
+        """
+        said = {"kind": kind, "heading": heading, "column": column, "also": also}
+        body = {**said, "batch_id": batch_id} if batch_id else said
+        return dict(self.call("PUT", "/agency/v1/mappings", json_body=body).json())
+
+    def settle_heading(self, mapping_id: str, *, approve: bool) -> None:
+        """Approve or refuse what another person has said of a heading.
+
+        Raises:
+            Refused: one's own, it is settled, or there is none.
+        """
+        self.call("POST", f"/agency/v1/mappings/{quote(mapping_id, safe='')}/{'approve' if approve else 'refuse'}")
 
     def want_four_eyes(self) -> None:
         """Ask for two persons for each decision from now on."""

@@ -16,6 +16,8 @@ from connectors.errors import LimitExceeded, SourceRefused
 from connectors.feed import Feed, Limits
 from connectors.spool import Spool
 from registry.canonical import JSON
+from registry.errors import MalformedIdentifier
+from registry.identifiers import ResidentId, normalise
 
 SAMPLE_ROWS: Final = 20
 Position = Mapping[str, JSON]
@@ -24,7 +26,10 @@ People = Callable[[], Iterator["Asked"]]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A group of people to ask a source about. `anew`: from the beginning, since it was never asked about them."""
+    """A group of people to ask a source about. `anew`: from the beginning, since it was never asked about them.
+
+    `identifiers` has somebody under each form of the number that an agency may keep (`forms`).
+    """
 
     identifiers: Sequence[str]
     anew: bool
@@ -32,6 +37,27 @@ class Asked:
     def __repr__(self) -> str:
         """Show how many they are; not who."""
         return f"Asked({len(self.identifiers)}, anew={self.anew})"
+
+
+def forms(identifier: str) -> tuple[str, ...]:
+    """Give a person's number in every form that an agency may keep it in: as it is, and of 15 digits if it had those.
+
+    An identifier that is no resident's number has the one form.
+    """
+    try:
+        old = ResidentId.parse(identifier).old_form
+    except MalformedIdentifier:
+        old = None
+    return (identifier,) if old is None else (identifier, old)
+
+
+def folded(identifier: str) -> str:
+    """Write an agency's identifier so that the forms of one number compare equal."""
+    text = normalise(identifier)
+    try:
+        return ResidentId.parse(text).text
+    except MalformedIdentifier:
+        return text
 
 
 @dataclass(frozen=True, slots=True)

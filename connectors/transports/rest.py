@@ -25,7 +25,7 @@ import orjson
 from connectors.errors import SourceRefused
 from connectors.feed import CursorPages, NextPages, NumberedPages, OAuth, RestTransport, Signed, document_name
 from connectors.transports import web
-from connectors.transports.line import SAMPLE_ROWS, Arrival, Asked, Line, Position, Sight
+from connectors.transports.line import SAMPLE_ROWS, Arrival, Asked, Line, Position, Sight, folded
 from connectors.transports.retrying import tried
 from connectors.transports.rows import Writer
 from connectors.transports.signing import signed_headers
@@ -143,7 +143,7 @@ class _Reading:
         """Steps 2 to 4 until the last page."""
         pages = _Pages(self._transport)
         ask: _Ask | None = self._first(asked, since)
-        wanted = frozenset(_folded(one) for one in asked.identifiers) if asked is not None else None
+        wanted = frozenset(folded(one) for one in asked.identifiers) if asked is not None else None
         while ask is not None:
             answer = self._page(ask)
             if answer.unchanged:
@@ -185,7 +185,7 @@ class _Reading:
         """Step 4: whose row it is, and when it changed."""
         transport = self._transport
         whose = row.get(transport.people.column, "") if transport.people is not None else ""
-        if wanted is not None and _folded(str(whose)) not in wanted:
+        if wanted is not None and folded(str(whose)) not in wanted:
             raise SourceRefused("ANSWERS_FOR_OTHERS", place)
         if transport.since is not None:
             changed = _read_moment(row.get(transport.since.column))
@@ -403,10 +403,6 @@ def _link(headers: httpx.Headers) -> str | None:
         if 'rel="next"' in attributes.replace(" ", "") or "rel=next" in attributes.replace(" ", ""):
             return address.strip().removeprefix("<").removesuffix(">")
     return None
-
-
-def _folded(identifier: str) -> str:
-    return identifier.strip().upper()
 
 
 def _moment_of(text: object) -> datetime | None:

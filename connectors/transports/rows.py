@@ -33,7 +33,7 @@ class Writer:
         if not isinstance(row, dict):
             raise SourceRefused("ANSWER_MALFORMED", place)
         if not row.keys() <= self._columns.keys():
-            raise SourceRefused("SCHEMA_CHANGED", f"{place}: {_names(set(row) - self._columns.keys())}")
+            raise SourceRefused("SCHEMA_CHANGED", f"{place}: {told(set(row) - self._columns.keys())}")
         self._missing.difference_update(row)
         line = {heading: _plain(row.get(key), place) for key, heading in self._taken.items()}
         self._body.write(orjson.dumps(line) + b"\n")
@@ -47,12 +47,17 @@ class Writer:
             SourceRefused: a column was in no row.
         """
         if self.rows and self._missing:
-            raise SourceRefused("SCHEMA_CHANGED", _names(self._missing))
+            raise SourceRefused("SCHEMA_CHANGED", told(self._missing))
 
 
-def _names(keys: Iterable[object]) -> str:
-    """Give names of columns; what is longer than a name may be somebody's data and is left out."""
-    return ", ".join(sorted(str(key) if len(str(key)) <= 40 and not _numeric(str(key)) else "…" for key in keys))  # noqa: PLR2004  # longer than any column's name
+def told(keys: Iterable[object]) -> str:
+    """Give names of columns as a source has them; what may be somebody's data, or speaks to a terminal, is left out."""
+    names = [str(key) for key in keys]
+    return ", ".join(sorted(name if _is_name(name) else "…" for name in names))
+
+
+def _is_name(text: str) -> bool:
+    return len(text) <= 40 and text.isprintable() and not _numeric(text)  # noqa: PLR2004  # longer than any column's name
 
 
 def _numeric(text: str) -> bool:

@@ -41,7 +41,7 @@ from connectors.errors import SourceRefused, SourceUnavailable
 from connectors.feed import SqlTransport, document_name
 from connectors.transports.line import SAMPLE_ROWS, Arrival, Asked, Line, Position, Sight
 from connectors.transports.retrying import tried
-from connectors.transports.rows import Writer
+from connectors.transports.rows import Writer, told
 from registry.clock import BEIJING
 
 _POSTGRES: Final = "postgresql"
@@ -276,8 +276,7 @@ def _columns(connection: Connection, transport: SqlTransport) -> tuple[str, ...]
     schema, _, name = transport.view.rpartition(".")
     found = tuple(str(one["name"]) for one in inspect(connection).get_columns(name, schema=schema or None))
     if set(found) != set(transport.columns):
-        changed = sorted(set(found) ^ set(transport.columns))
-        raise SourceRefused("SCHEMA_CHANGED", f"{transport.view}: {', '.join(changed)}")
+        raise SourceRefused("SCHEMA_CHANGED", f"{transport.view}: {told(set(found) ^ set(transport.columns))}")
     return found
 
 

@@ -62,7 +62,10 @@ class ControlTotal(BaseModel):
 
 
 class BatchSummary(BaseModel):
-    """One table of a file. Counts are those of the file alone, as if everybody had consented."""
+    """One table of a file. Counts are those of the file alone, as if everybody had consented.
+
+    When it was last weighed is not told: files are weighed again when consents change, and of one person it would tell.
+    """
 
     batch_id: UUID
     label: str
@@ -71,7 +74,6 @@ class BatchSummary(BaseModel):
     kind: str | None
     as_of: date
     received_at: datetime
-    evaluated_at: datetime | None
     published_at: datetime | None
     signed: bool
     rows: int
@@ -195,7 +197,6 @@ def _summary(one: Delivered) -> dict[str, Any]:
         "kind": one.kind,
         "as_of": one.as_of,
         "received_at": one.received_at,
-        "evaluated_at": one.evaluated_at,
         "published_at": one.published_at,
         "signed": bool(one.manifest),
         "rows": one.rows,

@@ -8,7 +8,7 @@ A row's place is sheet and row as the annotated workbook shows them: the sheet b
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response

@@ -1,6 +1,10 @@
-"""How far an upload has come: asked for, or watched as Server-Sent Events. Counts of rows, never rows."""
+"""How far an upload has come: asked for, or watched as Server-Sent Events. Counts of rows, never rows.
+
+An organisation watches so many uploads at a time and no more: watching must not take the database from others.
+"""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import Annotated, Final
@@ -23,6 +27,7 @@ from registry.database import Transaction
 
 LOOK_SECONDS: Final = 0.5  # between two looks at an upload that somebody watches
 WATCHED_SECONDS: Final = 600.0
+MOST_WATCHING: Final = 20  # of one organisation, in one process: each asks the database twice a second
 _OVER: Final = frozenset({State.DONE, State.REFUSED, State.ENDED})
 _Reader = Annotated[Caller, Depends(require(Scope.AGENCY_READ))]
 
@@ -57,6 +62,7 @@ class UploadStatus(BaseModel):
 def build_router(home: Home) -> APIRouter:
     """Build the routes over an installation."""
     router = APIRouter(prefix="/agency/v1/uploads", tags=["agency: uploads"])
+    watching: Counter[str] = Counter()  # by organisation; touched in the event loop only
 
     @router.get("", summary="The organisation's latest uploads", responses=problems.responses(401, 403))
     def latest(caller: _Reader) -> list[UploadStatus]:
@@ -76,7 +82,7 @@ def build_router(home: Home) -> APIRouter:
         response_class=StreamingResponse,
         responses={
             200: {"content": {"text/event-stream": {"example": 'event: upload\ndata: {"state": "working"}\n\n'}}},
-            **problems.responses(401, 403, 404),
+            **problems.responses(401, 403, 404, 429),
         },
     )
     async def events(upload_id: UUID, caller: _Reader) -> StreamingResponse:
@@ -87,7 +93,9 @@ def build_router(home: Home) -> APIRouter:
                 return _status(tx, _own(tx, upload_id, caller))
 
         await run_in_threadpool(look)  # what is not there is a problem, no empty stream
-        return StreamingResponse(_watch(look), media_type="text/event-stream")
+        if watching[caller.org_code] >= MOST_WATCHING:
+            raise RequestRefused("uploads-too-many", "too many are being watched; close one, or ask without watching")
+        return StreamingResponse(_counted(watching, caller.org_code, look), media_type="text/event-stream")
 
     return router
 
@@ -121,6 +129,17 @@ def _status(tx: Transaction, upload: Upload) -> UploadStatus:
         batches=delivered.batches_of_file(tx, upload.raw_id, agency=upload.agency) if upload.raw_id else [],
         why=why,
     )
+
+
+async def _counted(watching: Counter[str], organisation: str, look: Callable[[], UploadStatus]) -> AsyncIterator[str]:
+    if watching[organisation] >= MOST_WATCHING:  # others began in the meantime
+        return
+    watching[organisation] += 1
+    try:
+        async for event in _watch(look):
+            yield event
+    finally:
+        watching[organisation] -= 1
 
 
 async def _watch(look: Callable[[], UploadStatus]) -> AsyncIterator[str]:

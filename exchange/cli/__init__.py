@@ -13,7 +13,7 @@ from rich.console import Console
 from connectors.errors import ConnectorError
 from consent.errors import ConsentError
 from exchange import journal
-from exchange.cli import agency, consents, demo, feed, home, intake, jobs, keys, lender, running, sandbox
+from exchange.cli import agency, batch, consents, demo, feed, home, intake, jobs, keys, lender, running, sandbox
 from exchange.cli.context import read_mode
 from exchange.errors import ExchangeError
 from exchange.home import HomeExists, Mode
@@ -32,6 +32,7 @@ def build() -> typer.Typer:
     consents.add_to(app)
     lender.add_to(app)
     agency.add_to(app)
+    batch.add_to(app)
     running.add_to(app)
     jobs.add_to(app)
     keys.add_to(app)

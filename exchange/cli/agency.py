@@ -90,7 +90,9 @@ def four_eyes(
     with opened() as home, home.database.transaction() as tx:
         name = recipient_name(organisation)
         if not clients.knows(tx, name, Role.AGENCY):
-            raise typer.BadParameter("没有登记这个机构 / no agency of this name is registered", param_hint="ORGANISATION")
+            raise typer.BadParameter(
+                "没有登记这个机构 / no agency of this name is registered", param_hint="ORGANISATION"
+            )
         mending.set_four_eyes(tx, name, wanted=wanted is Switch.ON, by="operator", now=now)
     said = "每项决定须两人办理 / two persons for each decision" if wanted is Switch.ON else "一人即可 / one person"
     console.print(f"[green]✓[/green] {escape(name)}：{said}")
@@ -167,7 +169,7 @@ def sign(  # one parameter an option
     stated: dict[str, JSON] = {} if rows is None else {"rows": rows}
     if amount is not None:
         stated["amount"] = _fen(amount)
-    said = [{**_described(path), **stated} for path in files]
+    said = [{**described(path), **stated} for path in files]
     text = manifests.sign(read_signing_key(key), recipient_name(organisation), said, made_at=clock.rfc3339(clock.now()))
     out.write_text(text, encoding="ascii")
     console.print(f"[green]✓[/green] {len(files)} files, {escape(str(out))}")
@@ -179,7 +181,8 @@ def read_signing_key(path: Path) -> SigningKey:
     return manifests.key_of(held["algorithm"], unb64url(held["private"]))
 
 
-def _described(path: Path) -> dict[str, JSON]:
+def described(path: Path) -> dict[str, JSON]:
+    """Name a file as a manifest lists it: its hashes, its length, what it is called."""
     digests = Digests()
     with path.open("rb") as file:
         while piece := file.read(_PIECE_BYTES):

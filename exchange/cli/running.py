@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 
 from exchange import journal
 from exchange.app import create_app, spare_the_collector
@@ -17,9 +18,15 @@ def add_to(app: typer.Typer) -> None:
     app.command()(serve)
 
 
-def server(home: Home) -> uvicorn.Server:
+def together(home: Home, *, with_jobs: bool) -> tuple[FastAPI, Jobs | None]:
+    """Make the application, and the jobs if they run in here too: then /metrics tells of both."""
+    app = create_app(home)
+    return app, Jobs(home, metrics=app.state.metrics.registry) if with_jobs else None
+
+
+def server(home: Home, app: FastAPI | None = None) -> uvicorn.Server:
     """Make the web server over an opened home; its own access log is off, for it would log addresses whole."""
-    chosen, app = home.settings, create_app(home)
+    chosen, app = home.settings, app or create_app(home)
     spare_the_collector()
     config = uvicorn.Config(
         app,
@@ -42,12 +49,12 @@ def serve(
     """Serve the doors of this installation until Ctrl-C."""
     journal.set_up()
     with opened() as home:
-        running = Jobs(home) if with_jobs else None
+        app, running = together(home, with_jobs=with_jobs)
         if running is not None:
             running.start()
         try:
             console.print(f"serving {home.settings.issuer} on {home.settings.listen_host}:{home.settings.listen_port}")
-            server(home).run()
+            server(home, app).run()
         finally:
             if running is not None:
                 running.stop()

@@ -71,6 +71,11 @@ def check(home: Home, tx: Transaction, publication_id: UUID, touched: Collection
     return Checked(found, frozenset(known))  # 6
 
 
+def check_nobody(tx: Transaction, publication_id: UUID, *, now: datetime) -> None:
+    """Write of a publication without records what `check` writes of one: the public log tells nobody which it was."""
+    _note(tx, publication_id, {}, (), now)
+
+
 def _known(home: Home, tx: Transaction, subjects: Collection[UUID], now: datetime) -> dict[UUID, Known]:
     """Open what the rules read of these subjects; each is there, if only with nothing."""
     read = declared.fields_read()

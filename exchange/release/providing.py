@@ -7,13 +7,20 @@ Steps (the numbers are used in the code):
   4. open the bytes
   5. commit; only then hand them on
 
+A file is weighed in the memory of the process that answers everybody. So of large ones only so many are open at a time;
+who asks for one more is asked to come again, and a stolen key cannot stop the gate.
+
 A file of another organisation and no file at all are one answer. What comes out is what the agency sent, weighed as if
 everybody in it had consented (`connectors.apparent`): it says nothing of what is held, of whom or for whom.
 """
 
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from threading import BoundedSemaphore
+from typing import Final
 from uuid import UUID
 
 from connectors import apparent, mending, rawfiles
@@ -22,11 +29,16 @@ from connectors.mending import OwnBatch
 from connectors.mends import Mends
 from connectors.normalise import TableOutcome
 from connectors.rawfiles import RawFile
-from exchange.errors import RequestRefused
+from exchange.errors import OutOfService, RequestRefused
 from exchange.events import Event
 from exchange.home import Home
 from exchange.oauth.guard import Caller
 from registry import clock, log
+
+LARGE_BYTES: Final = 16 << 20
+LARGE_AT_ONCE: Final = 3  # open in one process
+_PATIENCE_SECONDS: Final = 2.0
+_large: Final = BoundedSemaphore(LARGE_AT_ONCE)
 
 
 class For(StrEnum):
@@ -38,7 +50,7 @@ class For(StrEnum):
     MAPPING = "mapping"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Provided:
     """A file that its agency opened: what it says of its batch, the bytes, and how they look to the sender."""
 
@@ -64,8 +76,32 @@ def provide(home: Home, caller: Caller, batch_id: UUID, *, purpose: For) -> Prov
     Raises:
         RequestRefused: no batch of this organisation has this id (`batch-unknown`), or the bytes are gone
             (`bytes-destroyed`).
+        OutOfService: as many large files as may be are open just now.
     """
     now = clock.now()
+    with home.database.transaction() as tx:
+        own = mending.own_batch(tx, batch_id, caller.org_code)
+        size = rawfiles.bytes_of(tx, own.raw_id) if own else 0
+    let_go = _room(size)
+    try:
+        provided = _opened(home, caller, batch_id, purpose, now)
+    except BaseException:
+        let_go()
+        raise
+    weakref.finalize(provided, let_go)  # the room is taken for as long as somebody holds the file
+    return provided
+
+
+def _room(size: int) -> Callable[[], None]:
+    """Take room for a file, where it needs some; give what lets go of it."""
+    if size < LARGE_BYTES:
+        return lambda: None
+    if not _large.acquire(timeout=_PATIENCE_SECONDS):
+        raise OutOfService("other large files are being looked at; try again in a moment")
+    return _large.release
+
+
+def _opened(home: Home, caller: Caller, batch_id: UUID, purpose: For, now: datetime) -> Provided:
     try:
         with home.database.transaction() as tx:  # 1, 5
             batch = mending.own_batch(tx, batch_id, caller.org_code)  # 2

@@ -19,12 +19,13 @@ from registry.suites.digests import (
     sha256,
     sha256_each,
     sha256_hex,
+    sha256_hex_each,
     sha256_pairs,
     sha256_salted,
     sm3,
     streaming_digests,
 )
-from registry.suites.sealing import Suite, gm, intl, seal, suite_named, unseal
+from registry.suites.sealing import Suite, gm, intl, seal, seal_each, suite_named, unseal, unseal_each
 from registry.suites.signing import Ed25519Key, Es256Key, SigningKey, verify_ed25519, verify_es256, verify_ps256
 from registry.suites.sm2 import Sm2Key, sm2_available, verify_sm2
 
@@ -45,9 +46,11 @@ __all__ = [
     "intl",
     "random_bytes",
     "seal",
+    "seal_each",
     "sha256",
     "sha256_each",
     "sha256_hex",
+    "sha256_hex_each",
     "sha256_pairs",
     "sha256_salted",
     "sm2_available",
@@ -55,6 +58,7 @@ __all__ = [
     "streaming_digests",
     "suite_named",
     "unseal",
+    "unseal_each",
     "verify_ed25519",
     "verify_es256",
     "verify_ps256",

@@ -6,6 +6,7 @@ A key is 32 bytes; SM4 takes the first 16 of them. Nonces are random: one key se
 Texts: NIST SP 800-38D (GCM), GB/T 32907 (SM4), RFC 8998 (SM4-GCM).
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -36,6 +37,9 @@ class Suite(Protocol):
     def seal(self, key: bytes, plaintext: bytes, aad: bytes) -> bytes:
         """Encrypt and authenticate; `aad` is authenticated but not part of the result."""
 
+    def seal_each(self, keys: Iterable[bytes], plaintexts: Sequence[bytes], aads: Iterable[bytes]) -> list[bytes]:
+        """Do as `seal` for each of many, each under its own key."""
+
     def unseal(self, key: bytes, sealed: bytes, aad: bytes) -> bytes:
         """Return the plaintext, or raise `SealBroken`."""
 
@@ -48,6 +52,12 @@ class _Intl:
         _require_key(key)
         nonce = random_bytes(_NONCE_BYTES)
         return self.mark + nonce + AESGCM(key).encrypt(nonce, plaintext, self.mark + aad)
+
+    def seal_each(self, keys: Iterable[bytes], plaintexts: Sequence[bytes], aads: Iterable[bytes]) -> list[bytes]:
+        mark, ciphers, sealed = self.mark, _Last(), []
+        for key, nonce, plaintext, aad in zip(keys, _nonces(len(plaintexts)), plaintexts, aads, strict=True):
+            sealed.append(mark + nonce + ciphers.under(key).encrypt(nonce, plaintext, mark + aad))
+        return sealed
 
     def unseal(self, key: bytes, sealed: bytes, aad: bytes) -> bytes:
         _require_key(key)
@@ -68,6 +78,9 @@ class _Gm:
         encryptor = Cipher(algorithms.SM4(key[:_SM4_KEY_BYTES]), modes.GCM(nonce)).encryptor()
         encryptor.authenticate_additional_data(self.mark + aad)
         return self.mark + nonce + encryptor.update(plaintext) + encryptor.finalize() + encryptor.tag
+
+    def seal_each(self, keys: Iterable[bytes], plaintexts: Sequence[bytes], aads: Iterable[bytes]) -> list[bytes]:
+        return [self.seal(*one) for one in zip(keys, plaintexts, aads, strict=True)]
 
     def unseal(self, key: bytes, sealed: bytes, aad: bytes) -> bytes:
         _require_key(key)
@@ -103,6 +116,11 @@ def seal(suite: Suite, key: bytes, plaintext: bytes, aad: bytes) -> bytes:
     return suite.seal(key, plaintext, aad)
 
 
+def seal_each(suite: Suite, keys: Iterable[bytes], plaintexts: Sequence[bytes], aads: Iterable[bytes]) -> list[bytes]:
+    """Seal many, each under its own key and to its own place, as `seal` does one by one; random bytes come at once."""
+    return suite.seal_each(keys, plaintexts, aads)
+
+
 def unseal(key: bytes, sealed: bytes, aad: bytes) -> bytes:
     """Open what any suite sealed; which one, the first byte says.
 
@@ -113,6 +131,43 @@ def unseal(key: bytes, sealed: bytes, aad: bytes) -> bytes:
     if suite is None:
         raise SealBroken("sealed bytes of no known suite")
     return suite.unseal(key, sealed, aad)
+
+
+def unseal_each(keys: Iterable[bytes], sealed: Iterable[bytes], aads: Iterable[bytes]) -> list[bytes]:
+    """Open many, as `unseal` does one by one; neighbours under one key share its cipher.
+
+    Raises:
+        SealBroken: one of them does not open.
+    """
+    ciphers, opened = _Last(), []
+    for key, one, aad in zip(keys, sealed, aads, strict=True):
+        if one[:1] != intl.mark:
+            opened.append(unseal(key, one, aad))
+            continue
+        _require_shape(one, intl.mark)
+        try:
+            opened.append(ciphers.under(key).decrypt(one[1:_HEAD_BYTES], one[_HEAD_BYTES:], intl.mark + aad))
+        except InvalidTag as error:
+            raise SealBroken("sealed bytes do not open under this key and place") from error
+    return opened
+
+
+class _Last:
+    """The cipher of the key that was used last: making one costs as much as sealing a record."""
+
+    def __init__(self) -> None:
+        self._key, self._cipher = b"", AESGCM(bytes(KEY_BYTES))
+
+    def under(self, key: bytes) -> AESGCM:
+        if key is not self._key:
+            _require_key(key)
+            self._key, self._cipher = key, AESGCM(key)
+        return self._cipher
+
+
+def _nonces(count: int) -> list[bytes]:
+    drawn = random_bytes(_NONCE_BYTES * count)
+    return [drawn[at : at + _NONCE_BYTES] for at in range(0, len(drawn), _NONCE_BYTES)]
 
 
 def _require_key(key: bytes) -> None:

@@ -107,7 +107,7 @@ _FAULTS: Final = {
     "ID_MALFORMED": 0.01,
     "VILLAGE_UNKNOWN": 0.02,
 }
-_NOT_FOUND: Final = ("ID_15_CONVERTED", "ID_CHECK_FAILED", "ID_MALFORMED")  # asked for by the 18 digits of today
+_NOT_FOUND: Final = ("ID_CHECK_FAILED", "ID_MALFORMED")  # under a number that is nobody's
 _EXTRA: Final = Decimal(100)
 
 

@@ -279,6 +279,15 @@ def test_a_withdrawal_is_not_undone_with_the_same_paper_or_an_earlier_day(exchan
     assert post(bank, CONSENTS, given(purpose="GUARANTEE", **fresh)).status_code == 201
 
 
+def test_nobody_agrees_at_the_door_to_what_the_text_read_out_does_not_name(exchange_home: Home, bank: Bank) -> None:
+    beyond = post(bank, CONSENTS, given(items=["RATING", "TAX_PAYMENT"]))
+    assert beyond.status_code == 422
+    assert beyond.json()["detail"].startswith("ITEM_NOT_IN_TEXT")
+    assert post(bank, CONSENTS, given(text_version="2031-12")).json()["detail"].startswith("TEXT_UNKNOWN")
+    named = given(items=["RATING", "TAX_PAYMENT"], text_version="2026-02")
+    assert post(bank, CONSENTS, named).status_code == 201
+
+
 def test_a_collective_consents_by_resolution_only(exchange_home: Home, bank: Bank) -> None:
     about = {"subject": {"type": "uscc", "identifier": collective().text}, "items": ["SANZI_FUND"]}
     assert post(bank, CONSENTS, given(**about)).json()["detail"].startswith("RESOLUTION_MISSING")
@@ -380,9 +389,9 @@ def test_a_body_that_is_too_long_is_a_problem_and_no_failure(bank: Bank, capsys:
 def test_what_is_behind_a_closed_door_is_stored_nowhere_on_the_way(exchange_home: Home, bank: Bank) -> None:
     consented(exchange_home, recipient=BANK_ONE)
     held(exchange_home)
-    for url in (f"{ISSUER}/v1/catalogue", f"{ISSUER}/v1/nowhere"):
+    for url, kept in ((f"{ISSUER}/v1/catalogue", "private, no-cache"), (f"{ISSUER}/v1/nowhere", "no-store")):
         told = bank.door.call("GET", url, headers=bank.client.headers("GET", url, bank.token))
-        assert told.headers.get_list("cache-control") == ["no-store"]
+        assert told.headers.get_list("cache-control") == [kept]  # the catalogue says nothing about anybody
     assert bank.ask(body()).headers.get_list("cache-control") == ["no-store"]
     sequenced(exchange_home)
     assert bank.door.call("GET", f"{ISSUER}/log/checkpoint").headers.get_list("cache-control") == ["no-cache"]

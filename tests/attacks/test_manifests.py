@@ -297,6 +297,21 @@ def test_what_was_received_before_its_key_was_revoked_stays_signed(
     assert qualities(exchange_home) == {"A"}
 
 
+def test_a_manifest_laid_up_with_a_stolen_key_covers_nothing_that_comes_after_its_revocation(
+    agency: Agency, intake: Intake, exchange_home: Home, key: OutsideKey
+) -> None:
+    assert send(agency, manifest(key)).status_code == 201
+    named = agency.begin(len(RAW), filename=ROSTER.name, manifest=manifest(key))
+    with exchange_home.database.transaction() as tx:
+        manifests.revoke_key(tx, key.key_id, now=clock.now())
+    assert agency.send(named, 0, RAW).status_code == 204
+    run(intake, exchange_home)
+    assert agency.json(named)["why"]["code"] == "MANIFEST_MISMATCH"
+    agency.upload(RAW, filename=ROSTER.name)
+    run(intake, exchange_home)
+    assert qualities(exchange_home) == {"B"}
+
+
 def test_a_manifest_of_anothers_file_does_nothing_to_it(
     agency: Agency, intake: Intake, exchange_home: Home, door: Door
 ) -> None:

@@ -1,21 +1,22 @@
-"""An official who sends files of one person each, and watches everything that is open to him, learns nothing of consents.
+"""An official who sends files of one person each, and watches all that is open to him, learns nothing of consents.
 
 What is watched: the public log's entries, the doors of the agency's own batches and uploads, before and after the
 person consents. What anybody is told at the doors of mending is held by `test_mending_doors` and `test_mending`.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from connectors import uploading
 from connectors.delivery import Progress, Stage
 from exchange import findings
 from exchange.home import Home
 from exchange.mending import intake_of
 from exchange.oauth.scopes import Role
-from tests.agencies import AGENCY, delivered, events, line, people, roster, shown
+from registry import clock
+from tests.agencies import AGENCY, NAME, delivered, events, line, people, roster, shown
 from tests.attacks.bent_client import ISSUER, Caller, Door, registered
 from tests.people import ZHANG, consented
 
@@ -62,12 +63,8 @@ def test_an_upload_passes_through_the_same_stages_whether_its_person_has_consent
             if progress.stage not in stages:
                 stages.append(progress.stage)
 
-        intake = intake_of(exchange_home)
-        from dataclasses import replace  # noqa: PLC0415
-
-        replace(intake, progress=told).take(
-            roster(line(who)), "民和县_粮食直补发放明细_2026.csv", as_of=uploading.clock.beijing_day(intake.now())
-        )
+        intake = replace(intake_of(exchange_home), progress=told)
+        intake.take(roster(line(who)), NAME, as_of=clock.beijing_day(clock.now()))
         seen.append(stages)
     assert seen[0] == seen[1]
 

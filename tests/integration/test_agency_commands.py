@@ -4,11 +4,13 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
 from connectors import manifests
 from connectors.errors import ManifestRefused
+from connectors.events import Event
 from exchange.cli import build
 from exchange.oauth import clients
 from exchange.oauth.scopes import OF_AN_AGENCY_SYSTEM, SCOPES_OF, Role, Scope
@@ -17,6 +19,8 @@ from registry.canonical import unb64url
 from registry.database import Database
 from registry.jws import Public
 from registry.suites import Es256Key
+from tests.commanding import InProcess
+from tests.conftest import Addresses
 from tests.integration.test_clients_and_used_proofs import JWKS
 
 AGENCY = "平安区财政局"
@@ -68,3 +72,21 @@ def test_an_organisation_has_several_agency_clients_and_programs_decide_nothing(
 def test_no_two_roles_share_a_scope() -> None:
     held = [scope for scopes in SCOPES_OF.values() for scope in scopes]
     assert len(held) == len(set(held))
+
+
+def test_the_operator_has_decisions_made_by_two_persons_and_by_one_again_and_it_is_logged(
+    short_path: Path, addresses: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qingqiao = InProcess(short_path, addresses, monkeypatch)
+    unknown = qingqiao("agency", "four-eyes", AGENCY, "on")
+    assert unknown.returncode == 2
+    added = qingqiao("agency", "add", "office-wang", "--organisation", AGENCY, "--make-key", str(short_path / "k"))
+    assert added.returncode == 0, added.stdout + added.stderr
+    for wanted, said in (("on", "两人"), ("off", "一人")):
+        done = qingqiao("agency", "four-eyes", AGENCY, wanted)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert said in done.stdout
+    with psycopg.connect(addresses.database_url) as connection:
+        assert connection.execute("SELECT organisation, four_eyes FROM agency_setting").fetchall() == [(AGENCY, False)]
+        logged = connection.execute("SELECT count(*) FROM log_entry WHERE event = %s", (Event.FOUR_EYES_SET.value,))
+        assert logged.fetchone() == (2,)

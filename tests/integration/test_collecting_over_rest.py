@@ -22,6 +22,7 @@ from exchange.home import Home
 from registry import jws
 from registry.canonical import b64url
 from registry.database import Database
+from registry.identifiers import ResidentId
 from registry.suites import Ed25519Key, hmac_sm3, sm3
 from tests.subsidies import COLUMNS, resident_id, row
 from tests.unit.connectors.consent_register import everybody
@@ -240,7 +241,7 @@ def test_only_what_changed_is_asked_for_and_an_unchanged_source_says_so(
 def test_numbers_of_people_stand_in_bodies_only_and_of_those_who_consented(
     run: Callable[..., Collected], agency: Agency, database: Database
 ) -> None:
-    transport = {"method": "POST", "people": {"path": "query.ids", "column": "zjh", "size": 2}} | SINCE
+    transport = {"method": "POST", "people": {"path": "query.ids", "column": "zjh", "size": 4}} | SINCE
     filtered = {"filter": "subjects", "kind": "SUBSIDY", "transport": transport}
 
     def people(_: str) -> Iterator[Sequence[str]]:
@@ -252,7 +253,7 @@ def test_numbers_of_people_stand_in_bodies_only_and_of_those_who_consented(
 
     agency.answer = answer
     assert run(people=people, **filtered).rows == 3
-    assert [len(json.loads(body)["query"]["ids"]) for *_, body in agency.asked] == [2, 1]
+    assert [len(json.loads(body)["query"]["ids"]) for *_, body in agency.asked] == [4, 2]  # each in two forms
     run(people=people, **filtered)
     assert all("since" in json.loads(body) for *_, body in agency.asked[2:])
     for _, path, headers, _ in agency.asked:
@@ -262,6 +263,33 @@ def test_numbers_of_people_stand_in_bodies_only_and_of_those_who_consented(
         run(people=people, **filtered)
     assert refused.value.fault == "ANSWERS_FOR_OTHERS"
     assert held(database) == 3
+
+
+def old_form(number: int) -> str:
+    return str(ResidentId.parse(resident_id(number)).old_form)
+
+
+@pytest.mark.parametrize("size", [1, 2, 200])
+def test_who_is_kept_under_an_old_number_is_found_and_nobody_else(
+    run: Callable[..., Collected], agency: Agency, database: Database, size: int
+) -> None:
+    transport = {"method": "POST", "people": {"path": "ids", "column": "zjh", "size": size}}
+    kept = [row(1) | {"zjh": old_form(1)}, row(2), row(3) | {"zjh": old_form(3)}]
+    agency.answer = lambda _, __, body: page([one for one in kept if one["zjh"] in json.loads(body)["ids"]])
+
+    def people(_: str) -> Iterator[Sequence[str]]:
+        yield [resident_id(1), resident_id(2)]
+
+    done = run(people=people, filter="subjects", kind="SUBSIDY", transport=transport)
+    assert (done.rows, done.error) == (2, None)
+    assert all(len(json.loads(body)["ids"]) <= size for *_, body in agency.asked)
+    with database.transaction() as tx:
+        (counted,) = tx.execute("SELECT count(*) FROM batch_remark WHERE code = 'ID_15_CONVERTED'").fetchone() or (0,)
+    assert (held(database), counted) == (2, 1)
+    agency.answer = lambda *_: page([kept[2]])
+    with pytest.raises(SourceRefused) as refused:
+        run(people=people, filter="subjects", kind="SUBSIDY", transport=transport)
+    assert refused.value.fault == "ANSWERS_FOR_OTHERS"
 
 
 def test_a_token_is_fetched_once_and_anew_when_it_was_taken_back(run: Callable[..., Collected], agency: Agency) -> None:

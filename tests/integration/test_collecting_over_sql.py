@@ -17,6 +17,7 @@ from connectors.feed import Feed
 from connectors.intake import Intake
 from exchange.home import Home
 from registry.database import Database
+from registry.identifiers import ResidentId
 from tests.conftest import Server
 from tests.subsidies import COLUMNS, resident_id
 from tests.unit.connectors.consent_register import everybody
@@ -185,6 +186,24 @@ def test_only_consented_people_are_asked_about_and_new_ones_from_the_beginning(
         marks = tx.execute("SELECT mark FROM feed_asked").fetchall()
     assert len(marks) == 2  # 2 was not asked about any more, and is forgotten
     assert not any(resident_id(1).encode() in bytes(mark) for (mark,) in marks)
+
+
+def test_who_is_kept_under_an_old_number_is_found(
+    run: Callable[..., Collected], agency: str, database: Database
+) -> None:
+    for number in (1, 2, 3):
+        insert(agency, number, number, NOW)
+    with psycopg.connect(agency) as connection:
+        connection.execute("UPDATE t SET zjh = %s WHERE id = 1", (ResidentId.parse(resident_id(1)).old_form,))
+
+    def people(_: str) -> Iterator[Sequence[str]]:
+        yield [resident_id(1), resident_id(2)]
+
+    done = run(people=people, filter="subjects", kind="SUBSIDY", transport={"subject": "zjh"})
+    assert (done.rows, done.error, held(database)) == (2, None, 2)
+    with database.transaction() as tx:
+        codes = [code for (code,) in tx.execute("SELECT code FROM batch_remark").fetchall()]
+    assert codes.count("ID_15_CONVERTED") == 1
 
 
 def test_more_rows_than_allowed_are_not_taken(run: Callable[..., Collected], agency: str, database: Database) -> None:

@@ -6,6 +6,7 @@ from sqlalchemy import text
 
 from registry.database import Database, driver
 from registry.errors import DatabaseUnavailable
+from tests.conftest import Addresses
 
 
 @pytest.fixture
@@ -67,6 +68,31 @@ def test_a_connection_comes_back_to_the_pool_with_no_transaction_open(notes: Dat
         raise RuntimeError
     with notes.transaction() as tx:
         assert tx.execute("SHOW statement_timeout").fetchone() == ("0",)
+
+
+def test_connections_that_were_dropped_while_they_lay_in_the_pool_make_nothing_fail(
+    notes: Database, addresses: Addresses
+) -> None:
+    with notes.transaction() as one, notes.transaction() as other, notes.transaction() as third:
+        pids = {pid for tx in (one, other, third) for (pid,) in tx.execute("SELECT pg_backend_pid()")}
+    with psycopg.connect(addresses.database_url, autocommit=True) as operator:
+        operator.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s) AS pid", (list(pids),))
+    assert lines(notes) == []
+    with notes.session() as session, notes.transaction() as tx:
+        driver(session).execute("INSERT INTO note VALUES ('a')")
+        found = {pid for one in (driver(session), tx) for (pid,) in one.execute("SELECT pg_backend_pid()")}
+    assert found.isdisjoint(pids)
+    assert lines(notes) == ["a"]
+
+
+def test_what_the_server_says_unasked_drops_no_connection(notes: Database, addresses: Addresses) -> None:
+    with notes.transaction() as tx:
+        before = tx.execute("SELECT pg_backend_pid()").fetchone()
+        tx.execute("LISTEN news")
+    with psycopg.connect(addresses.database_url, autocommit=True) as operator:
+        operator.execute("NOTIFY news")
+    with notes.transaction() as tx:
+        assert tx.execute("SELECT pg_backend_pid()").fetchone() == before
 
 
 def test_after_the_server_dropped_us_the_next_transaction_works(notes: Database) -> None:

@@ -90,7 +90,7 @@ def test_a_worker_that_is_killed_leaves_the_batch_absent_and_a_rerun_completes_i
 ) -> None:
     pooled = replace(intake, workers=Processes(1, fewest=0))
     with monkeypatch.context() as patch:
-        patch.setattr("connectors.intake.seal_records", die)
+        patch.setattr("connectors.staging.seal_records", die)
         with pytest.raises(BrokenProcessPool):
             pooled.run([ROSTER], as_of=AS_OF)
     with exchange_home.database.transaction() as tx:

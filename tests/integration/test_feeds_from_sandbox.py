@@ -1,12 +1,12 @@
 """Everything that the sandbox's agencies offer arrives through a feed; every fault is survived or refused clearly."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import yaml
@@ -21,7 +21,8 @@ from exchange import consents
 from exchange.home import Home
 from exchange.jobs import intake_of
 from exchange.release.collecting import people_for
-from registry import clock
+from registry import clock, store
+from registry.identifiers import CreditCode
 from sandbox.agencies.faults import Fault
 from sandbox.agencies.running import Running, running
 from sandbox.people import settle
@@ -74,6 +75,18 @@ class Connected:
             patience=Patience(sleep=_waits_for_nothing),
         )
 
+    def funds(self, organisations: Sequence[str]) -> dict[str, set[tuple[UUID, int]]]:
+        """The records, with their versions, that stand of each organisation's funds."""
+        codes = [CreditCode.parse(one) for one in organisations]
+        with self.home.database.transaction() as tx:
+            found = store.lookup(tx, self.home.keyring, codes)
+            standing = store.visible(tx, {(subject, "SANZI_FUND") for subject in found.values()})
+        of = {subject: code for code, subject in found.items()}
+        shown: dict[str, set[tuple[UUID, int]]] = {one: set() for one in organisations}
+        for record in standing:
+            shown[of[record.ref.subject_id]].add((record.ref.record_id, record.ref.version))
+        return shown
+
     def counts(self) -> dict[str, dict[str, Any]]:
         """What became of every table taken in so far, by its name."""
         files: dict[str, dict[str, Any]] = self.intake.report(as_of=_DAY)["files"]  # type: ignore[assignment]
@@ -123,6 +136,29 @@ def test_every_workbook_arrives_and_becomes_what_was_planted(connected: Connecte
     assert (done.files, done.error) == (2, None)
     _hold_to_what_was_planted(connected, agencies, _FILES)
     assert connected.collect(_FILES).files == 0
+
+
+def test_a_changed_set_replaces_that_organisations_and_no_others(
+    connected: Connected, agencies: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sanzi = agencies.sanzi
+    monkeypatch.setattr(sanzi, "_sets", {name: dict(sets) for name, sets in sanzi._sets.items()})  # as they were, after
+    first = connected.collect("sandbox_funds")
+    assert first.error is None
+    before = connected.funds(sanzi.organisations)
+    booked = set(sanzi.advance(len(sanzi.organisations) // 3))
+    second = connected.collect("sandbox_funds", later=timedelta(minutes=5))
+    assert second.error is None
+    assert 0 < second.rows <= first.rows  # what changed, and what the overlap of the watermark brings again
+    after = connected.funds(sanzi.organisations)
+    changed = {code for code in before if before[code] != after[code]}
+    assert changed
+    assert changed == {code for code in before if before[code]} & booked
+    for code in changed:
+        assert len(after[code]) == len(before[code])
+        assert after[code].isdisjoint(before[code]), "of the old set something is still shown"
+    assert connected.collect("sandbox_funds", later=timedelta(minutes=10)).error is None
+    assert connected.funds(sanzi.organisations) == after
 
 
 _AGENCY_OF = {**dict.fromkeys(_LEDGERS, "sanzi"), "sandbox_subsidy": "subsidy", _FILES: "rating"}

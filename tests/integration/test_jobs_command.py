@@ -4,11 +4,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.commanding import InProcess
 from tests.conftest import Addresses
 from tests.feeding import write_feed
 from tests.integration.test_commands import SAMPLES, Command
@@ -18,13 +18,11 @@ ROSTER = "玉树市2025年草原生态保护补助奖励资金发放花名册.xl
 
 
 @pytest.fixture
-def qingqiao(short_path: Path, addresses: Addresses) -> Command:
-    return Command(short_path, addresses)
+def qingqiao(short_path: Path, addresses: Addresses, monkeypatch: pytest.MonkeyPatch) -> InProcess:
+    return InProcess(short_path, addresses, monkeypatch)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_feed_is_run_paused_listed_and_resumed_by_hand(short_path: Path, qingqiao: Command) -> None:
+def test_a_feed_is_run_paused_listed_and_resumed_by_hand(short_path: Path, qingqiao: InProcess) -> None:
     drop = short_path / "drop" / NAME
     drop.mkdir(parents=True)
     shutil.copy(SAMPLES / ROSTER, drop)
@@ -54,14 +52,14 @@ def test_a_feed_is_run_paused_listed_and_resumed_by_hand(short_path: Path, qingq
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_without_a_word_the_jobs_run_until_they_are_stopped(short_path: Path, qingqiao: Command) -> None:
+def test_without_a_word_the_jobs_run_until_they_are_stopped(short_path: Path, addresses: Addresses) -> None:
+    environment = Command(short_path, addresses)._environment
     command = [sys.executable, "-c", "from exchange.cli import main; main()", "jobs"]
     with subprocess.Popen(
-        command, env=qingqiao._environment, cwd=short_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        command, env=environment, cwd=short_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as running:
         assert running.stderr
         line = next(line for line in running.stderr if "jobs:leader:taken" in line)
         assert "info" in line
-        time.sleep(1)
         running.send_signal(signal.SIGINT)
         assert running.wait(30) == 0

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectors import reading, workbooks
 from connectors.normalise import TableOutcome
 from tests.corpus.workbooks import CSV, FILE, HEADER, Case, cases, legacy, one, repacked, rows, text
 from tests.unit.connectors.tables import tables
 
 SMALL = [make for make in cases() if make.__name__ not in {"unpacks_to_gigabytes", "locked_with_a_password"}]
 FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
-LONG = settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+LONG = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 _MARKS = [b"", b"\x00", b"\xff\xfe", b"\x81", b'"', b",", b"\r\n", b"<", b"&a;"]
 PIECES = st.sampled_from([*_MARKS, b"PK\x03\x04", b't="e"', b"1e999", b"-", "合计".encode()])
 
@@ -80,6 +81,25 @@ def test_spoilt_parts_of_a_package_end_in_an_account_or_a_block(
 @LONG
 @given(st.integers(0, len(SMALL) - 1), CHANGES)
 def test_many_spoilt_files_end_in_an_account_or_a_block(index: int, changes: list[tuple[float, int, bytes]]) -> None:
+    bytes_are_read(index, changes)
+    sheets_are_read(index, changes)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file is long, and its blocks are small."""
+    monkeypatch.setattr(reading, "LARGE_BYTES", -1)
+    monkeypatch.setattr(reading, "LONG_BYTES", 0)
+    monkeypatch.setattr(reading, "_BLOCK_BYTES", 1_000)
+    monkeypatch.setattr(workbooks, "BLOCK_BYTES", 1_500)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@FUZZ
+@given(st.integers(0, len(SMALL) - 1), CHANGES)
+def test_spoilt_files_read_in_blocks_end_in_an_account_or_a_block(
+    index: int, changes: list[tuple[float, int, bytes]]
+) -> None:
     bytes_are_read(index, changes)
     sheets_are_read(index, changes)
 

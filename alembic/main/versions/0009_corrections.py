@@ -1,6 +1,6 @@
 """Corrections are told to lenders too, and a mapping remembers the batch that it was made for.
 
-Revision 0009, after 0008.
+Revision 0009, after 0007.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0009"
-down_revision: str | None = "0008"
+down_revision: str | None = "0007"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

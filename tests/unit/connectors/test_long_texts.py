@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from connectors import normalise, reading, sheaves
+from connectors import bounds, normalise, reading, sheaves
 from connectors.errors import FileUnreadable
 from connectors.normalise import TableOutcome
 from connectors.spool import Spool
@@ -88,6 +88,14 @@ def test_a_byte_that_fits_no_encoding_far_down_stops_the_whole_file() -> None:
     assert table(raw).blocked == "FILE_UNREADABLE"
     with pytest.raises(FileUnreadable):
         list(reading.blocks(raw))
+
+
+@pytest.mark.usefixtures("short_blocks")
+def test_rows_of_another_length_are_not_held_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = csv([HEADER, *([*row, "多一格"] for row in rows(400))])
+    assert table(raw).rows == 400
+    monkeypatch.setattr(bounds, "ODD_BYTES", 20_000)
+    assert table(raw).blocked == "FILE_UNREADABLE"
 
 
 @pytest.mark.usefixtures("short_blocks")

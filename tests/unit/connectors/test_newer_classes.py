@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from connectors import cleaning, layout, reading, source
-from connectors.intake import identifiers, new_records
 from connectors.layout import find
 from connectors.normalise import TableOutcome
+from connectors.recording import identifiers, new_records
 from registry import catalogue
 from registry.catalogue import FieldSpec
 from registry.identifiers import SubjectKind

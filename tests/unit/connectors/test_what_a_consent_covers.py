@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from connectors.intake import identifiers, new_records
 from connectors.normalise import TableOutcome
+from connectors.recording import identifiers, new_records
 from registry.basis import Basis, BasisKind, BasisOf
 from registry.catalogue import current
 from registry.records import NewRecord, identity_bytes

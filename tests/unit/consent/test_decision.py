@@ -204,4 +204,5 @@ def test_published_reasons_keep_their_names() -> None:
         "history-too-long",
         "adverse-consequences-not-acknowledged",
         "uses-exhausted",
+        "recalled",
     ]

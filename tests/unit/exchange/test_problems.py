@@ -46,10 +46,11 @@ def test_every_problem_says_in_two_languages_what_happened_and_how_to_mend_it(co
 
 def test_every_error_of_the_doors_becomes_a_problem_of_its_own() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ExchangeError)]
+    behind = {ExchangeError, errors.CredentialsRefused, errors.AssertionRefused, errors.RulesRefused}  # at no door
     for kind in kinds:
         error = kind("not-found") if kind is not ScopeMissing else ScopeMissing("queries")
         code = orjson.loads(problems.told_of("", error).body)["code"]
-        assert (code == "internal") == (kind in {ExchangeError, errors.CredentialsRefused, errors.AssertionRefused})
+        assert (code == "internal") == (kind in behind)
 
 
 def test_a_refusal_carries_the_query_and_nothing_else_of_it() -> None:

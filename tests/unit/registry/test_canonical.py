@@ -10,7 +10,17 @@ import pytest
 from orjson import Fragment
 
 from registry.basis import Basis, BasisKind
-from registry.canonical import JSON, b64, b64url, canonical, canonical_array, canonical_object, unb64, unb64url
+from registry.canonical import (
+    JSON,
+    b64,
+    b64url,
+    canonical,
+    canonical_array,
+    canonical_each,
+    canonical_object,
+    unb64,
+    unb64url,
+)
 from registry.clock import BEIJING, beijing_day, now, rfc3339
 from registry.errors import CanonicalError
 
@@ -121,3 +131,24 @@ def test_a_basis_that_points_to_nothing_is_refused(text: str) -> None:
 
 def test_the_kinds_of_basis_are_those_of_the_design() -> None:
     assert {kind.value for kind in BasisKind} == {"consent", "statute", "public", "organisation"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["", ",", '"', '","', "\\", '\\"', '"', ",", "", "青\n", ',"', '",'],
+        [",", '","'],
+        [""],
+        [],
+        [1, -1, True, None, 2**53 - 1],
+        ["a", None, 1],
+    ],
+)
+def test_many_scalars_are_written_as_each_alone(values: list[str | int | None]) -> None:
+    assert canonical_each(values) == [canonical(value) for value in values]
+
+
+@pytest.mark.parametrize("values", [["\ud800"], [2**53], ["a", "\ud800"], [1, 2**53]])
+def test_a_scalar_outside_the_profile_is_refused_among_many(values: list[str | int]) -> None:
+    with pytest.raises(CanonicalError):
+        canonical_each(values)

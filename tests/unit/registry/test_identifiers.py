@@ -83,6 +83,22 @@ def test_an_old_number_of_fifteen_digits_becomes_one_of_eighteen_and_says_so() -
 
 
 @pytest.mark.parametrize(
+    ("text", "old"),
+    [
+        ("632123198012310002", "632123801231000"),
+        ("63272119850302000X", "632721850302000"),
+        ("632123" + "20051231000" + resident_check("63212320051231000"), None),
+        ("810000" + "19801231000" + resident_check("81000019801231000"), None),
+        ("911156" + "19801231000" + resident_check("91115619801231000"), None),
+    ],
+)
+def test_the_old_form_is_known_where_there_was_one_and_leads_back(text: str, old: str | None) -> None:
+    assert ResidentId.parse(text).old_form == old
+    if old is not None:
+        assert ResidentId.parse(old).text == text
+
+
+@pytest.mark.parametrize(
     ("text", "fault"),
     [
         ("630222199901010002", "check character"),

@@ -21,15 +21,18 @@ from registry.suites import (
     intl,
     random_bytes,
     seal,
+    seal_each,
     sha256,
     sha256_each,
     sha256_hex,
+    sha256_hex_each,
     sha256_pairs,
     sm2_available,
     sm3,
     streaming_digests,
     suite_named,
     unseal,
+    unseal_each,
     verify_ed25519,
     verify_es256,
     verify_sm2,
@@ -222,3 +225,28 @@ def test_randomness_does_not_repeat_and_comparison_compares() -> None:
     assert random_bytes(32) != random_bytes(32)
     assert constant_time_equal(b"a", b"a")
     assert not constant_time_equal(b"a", b"b")
+
+
+@pytest.mark.parametrize("suite", [intl, gm], ids=lambda suite: str(suite.name))
+def test_what_is_sealed_by_the_hundred_opens_one_by_one_and_the_other_way_round(suite: Suite) -> None:
+    keys = [KEY, KEY, random_bytes(32), KEY]
+    texts, places = [b"a", b"", b"ccc", b"a"], [b"1", b"2", b"3", b"1"]
+    sealed = seal_each(suite, keys, texts, places)
+    assert [unseal(*one) for one in zip(keys, sealed, places, strict=True)] == texts
+    assert len({one[1:13] for one in sealed}) == 4  # a nonce of its own for each
+    alone = [seal(suite, *one) for one in zip(keys, texts, places, strict=True)]
+    assert unseal_each(keys, alone, places) == texts
+
+
+@pytest.mark.parametrize("suite", [intl, gm], ids=lambda suite: str(suite.name))
+def test_of_a_hundred_none_opens_under_another_key_or_in_another_place(suite: Suite) -> None:
+    sealed = seal_each(suite, [KEY, KEY], [b"a", b"b"], [b"1", b"2"])
+    for keys, places in (([KEY, random_bytes(32)], [b"1", b"2"]), ([KEY, KEY], [b"1", b"1"])):
+        with pytest.raises(SealBroken):
+            unseal_each(keys, sealed, places)
+    with pytest.raises(ValueError, match="32 bytes"):
+        seal_each(suite, [b"short"], [b"a"], [b"1"])
+
+
+def test_hashes_in_hex_are_the_hashes() -> None:
+    assert sha256_hex_each(b"p", [b"", b"x" * 200]) == [one.hex() for one in sha256_each(b"p", [b"", b"x" * 200])]
