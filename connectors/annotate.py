@@ -411,7 +411,7 @@ def _ends(one: TableOutcome, sheets: Sequence[_Sheet], told: int | None) -> Iter
         for code, count in codes.items():
             yield [code, str(count), BY_NAME[code].cause.zh, BY_NAME[code].mend.zh]
     if not one.blocked:
-        yield ["未获授权、未入库的行数（只告知总数）", "人数较少，不告知" if told is None else str(told)]
+        yield ["未获授权、未入库的行数（只告知总数，按十取整）", "人数较少，不告知" if told is None else str(told)]
 
 
 def _places(outcome: TableOutcome, sheets: Sequence[_Sheet]) -> Iterator[list[str]]:

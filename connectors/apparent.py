@@ -3,8 +3,8 @@
 Officials must not learn who seeks credit. A remark that stood only on rows of people who have consented would say who
 has; so would a count by code that differs from the rows that are marked. Whatever an agency is shown of its rows,
 marks, quarantine and counts by code, is computed here from its own bytes, the same whoever has consented. What is
-really held differs from it in one figure only, the number of rows without consent, which is told as a total where it
-speaks of enough people (`told_without`).
+really held differs from it in one figure only, the number of rows without consent, which is told as a total, in tens,
+where it speaks of enough people (`told_without`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +23,7 @@ from connectors.reading import Grid
 from registry.basis import Basis, BasisKind
 
 _NO_CONSENT: Final = "NO_CONSENT"
+TOLD_IN: Final = 10  # rows without consent are told in steps of so many
 _EVERYBODY: Final = Basis(BasisKind.CONSENT, "everybody")
 
 
@@ -97,10 +98,16 @@ def marked(outcome: TableOutcome) -> pd.DataFrame:
 
 
 def told_without(outcome: TableOutcome, codes: Mapping[str, Mapping[str, int]]) -> int | None:
-    """Give the number of rows without consent, None where it is not told: it would speak of fewer than ten people.
+    """Give about how many rows are without consent, None where it is not told: it would speak of fewer than ten people.
 
     Args:
         outcome: the table as if everybody had consented.
         codes: what really became of it, by outcome and code.
     """
-    return codes.get(Outcome.REJECTED.value, {}).get(_NO_CONSENT, 0) if outcome.people >= FEWEST_PEOPLE else None
+    without = codes.get(Outcome.REJECTED.value, {}).get(_NO_CONSENT, 0)
+    return about(without) if outcome.people >= FEWEST_PEOPLE else None
+
+
+def about(rows: int) -> int:
+    """Round down to tens: who looks before and after a consent must not see the figure move by that person's rows."""
+    return rows // TOLD_IN * TOLD_IN

@@ -138,10 +138,15 @@ def end_absorbed(tx: Transaction, raw_id: UUID, labels: Sequence[str]) -> None:
 
 
 def newest(tx: Transaction) -> dict[str, tuple[datetime | None, str | None]]:
-    """Give, by source, when a batch of it was last published, and the code if its newest batch is blocked."""
+    """Give, by source, when a batch of it was last published, and the code if the newest one of ours is blocked.
+
+    Ours are those that feeds fetched or the operator gave: what some agency uploads and gets back blocked is between
+    it and us, and says nothing of the source.
+    """
     rows = tx.execute(
-        "SELECT source, max(published_at), (array_agg(blocked_code ORDER BY evaluated_at DESC))[1] FROM batch"
-        " WHERE source IS NOT NULL AND evaluated_at IS NOT NULL GROUP BY source"
+        "SELECT b.source, max(b.published_at), (array_agg(b.blocked_code ORDER BY b.evaluated_at DESC)"
+        " FILTER (WHERE f.channel <> 'upload'))[1] FROM batch b JOIN raw_file f USING (raw_id)"
+        " WHERE b.source IS NOT NULL AND b.evaluated_at IS NOT NULL GROUP BY b.source"
     ).fetchall()
     return {source: (published, blocked) for source, published, blocked in rows}
 

@@ -99,8 +99,14 @@ REGISTER: tuple[Code, ...] = (
     _code(
         "AMOUNT_MALFORMED",
         _R,
-        ("金额或数量不是可识别的数字，或小于一分", "An amount or quantity is no number, or finer than a fen"),
-        ("填写数字，元保留两位小数", "Enter a number; yuan with two decimals"),
+        (
+            "金额或数量不是可识别的数字，或小数位过多",
+            "An amount or quantity is no number, or has more decimals than its unit allows",
+        ),
+        (
+            "填写阿拉伯数字，不带文字；金额（元）最多两位小数，头数、月数等填整数",
+            "Enter a plain number; yuan with at most two decimals, heads, months and other counts as whole numbers",
+        ),
     ),
     _code(
         "DATE_AMBIGUOUS",
@@ -311,6 +317,12 @@ REGISTER: tuple[Code, ...] = (
         _B,
         ("平台不认识这些表头", "No declaration recognises the columns"),
         ("使用模板，或请平台登记该表式", "Use a template, or have the layout registered"),
+    ),
+    _code(
+        "SOURCE_NOT_PERMITTED",
+        _B,
+        ("本单位未获准报送此类数据来源", "This agency has no permit to deliver files of this source"),
+        ("请联系平台运营方开通后重新报送", "Ask the operator for the permit and send it again"),
     ),
 )
 

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from connectors.apparent import about
 from connectors.normalise import FEWEST_PEOPLE
 from registry.database import Transaction
 
@@ -25,7 +26,7 @@ _SELECT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """One batch as its agency sees it. `without_consent` is None where the number would speak of persons."""
+    """One batch as its agency sees it. `without_consent` is in tens, None where it would speak of persons."""
 
     batch_id: UUID
     raw_id: UUID
@@ -153,5 +154,5 @@ def _delivered(row: Sequence[Any]) -> Delivered:
         codes={end: found for end, found in codes.items() if found},
         controls=totals.get("controls", []),
         unread=totals.get("unread", []),
-        without_consent=sum(found.get(UNTOLD, 0) for found in row[20].values()) if many else None,
+        without_consent=about(sum(found.get(UNTOLD, 0) for found in row[20].values())) if many else None,
     )

@@ -49,7 +49,7 @@ class BytesDestroyed(ConnectorError):
 
 
 class ExecutorInsecure(ConnectorError):
-    """A cluster that cannot be reached over TLS."""
+    """A cluster that cannot be reached over TLS, or whose workers may write plaintext to their disks."""
 
 
 class IntakeBusy(ConnectorError):

@@ -18,6 +18,8 @@ class Event(StrEnum):
     MANIFEST_APPLIED = "connectors:manifest:applied"
     AGENCY_KEY_ADDED = "connectors:key:added"
     AGENCY_KEY_REVOKED = "connectors:key:revoked"
+    SOURCES_PERMITTED = "connectors:sources:permitted"
+    SOURCES_REFUSED = "connectors:sources:refused"
     CREDENTIAL_SET = "connectors:credential:set"
     CREDENTIAL_ERASED = "connectors:credential:erased"
     ROWS_PROPOSED = "connectors:rows:proposed"

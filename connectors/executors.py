@@ -11,7 +11,7 @@ Not here: what is handed out (`intake`), settings (whoever makes a `Workers`).
 
 import gc
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,7 +102,8 @@ class Dask:
     """A Dask cluster, reached over TLS. `ca`, `certificate` and `key` are PEM files; all three are needed.
 
     Raises:
-        ExecutorInsecure: the scheduler's address is not one of TLS.
+        ExecutorInsecure: the scheduler's address is not one of TLS; or, when it is reached, a worker of it may write to
+            its disk what it was given, which is rows in clear and data keys.
     """
 
     scheduler: str
@@ -132,4 +133,26 @@ class Dask:
             require_encryption=True,
         )
         with Client(self.scheduler, security=security, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+            _refuse_spilling(client.run(_may_spill))
             yield client.get_executor(pure=False)
+
+
+def _may_spill(dask_worker: Any) -> bool:  # noqa: ANN401  # distributed.Worker, published without types
+    """Say, in a worker, whether it writes to its disk what does not fit into its memory."""
+    memory = dask_worker.memory_manager
+    return bool(memory.memory_spill_fraction or memory.memory_target_fraction)
+
+
+def _refuse_spilling(said: Mapping[str, bool]) -> None:
+    """Refuse a cluster with a worker that may spill, or with none that could be asked.
+
+    Raises:
+        ExecutorInsecure: which setting is to be changed.
+    """
+    if not said:
+        raise ExecutorInsecure("the Dask cluster has no worker that could be asked whether it writes to its disk")
+    if any(said.values()):
+        raise ExecutorInsecure(
+            f"{sum(said.values())} Dask workers may write plaintext to their disks; set distributed.worker.memory.spill"
+            " and distributed.worker.memory.target to false and start the workers again"
+        )

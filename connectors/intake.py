@@ -33,6 +33,7 @@ from connectors import (
     mappings,
     mending,
     normalise,
+    permits,
     quarantine,
     rawfiles,
     reading,
@@ -129,7 +130,8 @@ class Intake:
     `changes` says of whom consents have changed since a moment, so that only these are asked about again.
     `mended` gives what people decided of single rows of a raw file, by table label; `progress` is told how far it is;
     `recalled` is told, in the transaction that does it, which records are no longer what was published of them, and
-    `corrected` which have a later version that says something else.
+    `corrected` which have a later version that says something else. `evenly` writes of every batch that is weighed
+    again the same log entries, whether it has changed or not.
     """
 
     database: Database
@@ -145,6 +147,7 @@ class Intake:
     progress: Callable[[Progress], None] = field(default=_nothing, repr=False)
     recalled: Callable[[Transaction, Sequence[Recalled]], object] = field(default=_untold, repr=False)
     corrected: Callable[[Transaction, Sequence[Recalled]], object] = field(default=_untold, repr=False)
+    evenly: bool = False
 
     def run(self, paths: Iterable[Path], *, as_of: date) -> list[Taken]:
         """Take in files, and all files of folders; files that hold no table of an agency are left alone.
@@ -170,12 +173,23 @@ class Intake:
         if not reading.is_table(raw, name):
             return []
         found = rawfiles.hashes(raw)  # 1
-        raw_id = rawfiles.raw_id_of(self.sealing, found)
         with self.database.transaction() as guard:
+            raw_id = rawfiles.id_of(guard, self.sealing, delivery.agency, found)
             _lock(guard, raw_id)
             came = RawFile(raw_id, found.sha256, found.sm3, name, destroyed=False, as_of=None, delivery=delivery)
             file = self._received(raw, came)
             return self._evaluate(file, raw, as_of=as_of)
+
+    def reevaluate_evenly(self) -> list[Taken]:
+        """Weigh every file again so that the public log does not tell how many batches changed by it, nor which.
+
+        All entries bear the time at which the run began. See adr/0018.
+
+        Raises:
+            As `reevaluate`.
+        """
+        begun = self.now()
+        return replace(self, evenly=True, now=lambda: begun).reevaluate()
 
     def reevaluate(self, *, as_of: date | None = None) -> list[Taken]:
         """Weigh every file whose bytes still exist again: consents may have been granted or withdrawn since.
@@ -273,7 +287,7 @@ class Intake:
         """Step 1: the file's record, made if it has none; bytes that were destroyed are not kept again."""
         now = self.now()
         with self.database.transaction() as tx:
-            known = rawfiles.get(tx, file.sm3)
+            known = rawfiles.get(tx, file.delivery.agency, file.sm3)
         if known is not None:
             return known
         rawfiles.keep(self.folder, self.sealing, file.raw_id, raw, now=now)
@@ -301,7 +315,7 @@ class Intake:
             mended=self.mended(file.raw_id),
             progress=self.progress,
         )
-        outcomes = self._held_to_manifest(file, outcomes)  # 5
+        outcomes = self._held_to_permits(file, self._held_to_manifest(file, outcomes))  # 5
         self.at_step(Step.EVALUATED)
         if not outcomes and not file.destroyed:
             with self.database.transaction() as tx:
@@ -325,6 +339,11 @@ class Intake:
             declared = manifests.declared(tx, file.delivery.manifest, file.sha256)
         return manifests.hold(outcomes, declared)
 
+    def _held_to_permits(self, file: RawFile, outcomes: list[TableOutcome]) -> list[TableOutcome]:
+        """Block tables of sources that the file's agency may not deliver."""
+        with self.database.transaction() as tx:
+            return permits.hold(outcomes, file.delivery, permits.permitted(tx, file.delivery.agency))
+
     def _settle(
         self, file: RawFile, outcome: TableOutcome, came_on: date, asked: staging.Asked, acts: Mapping[UUID, _Act]
     ) -> Taken:
@@ -335,11 +354,15 @@ class Intake:
             batch_id = batches.batch_id_of(file.raw_id, outcome.label, self.sealing)
             batch = batches.ensure(tx, batch_id, file.raw_id, outcome, as_of=came_on)
             act = acts.get(batch_id)
-            if batch.state in {batches.RECALLED, batches.REPLACED} or (batch.mark == mark and act is None):
+            unmoved = batch.mark == mark and act is None
+            if batch.state in {batches.RECALLED, batches.REPLACED} or (unmoved and not self.evenly):
                 return Taken(bare, changed=False)
             store.discard_unpublished(tx, batch_id)
         now = self.now()
         provenance = _provenance(file, outcome, came_on)
+        if unmoved:
+            self._say_again(batch, file, outcome, provenance, now)
+            return Taken(bare, changed=False)
         if provenance is not None:
             self._stage(batch, file, outcome, provenance, asked, now, act.replaced if act else NOBODY)  # 6
         self._publish(batch, file, outcome, provenance, mark, asked, now, act)
@@ -392,16 +415,32 @@ class Intake:
         keys = self.sealing.keys.ensure(owners, now=now) if owners else {}
         with self.database.transaction() as tx:
             told = store.publish(tx, provenance, now=now) if provenance is not None else 0
+            if provenance is not None or act is not None:
+                log.append(tx, self._blank(file, outcome, told, now))
             self._freeze(tx, outcome, now)
             quarantine.replace(tx, batch.batch_id, rows, suite=self.sealing.suite, keys=keys, now=now)
             batches.settle(tx, batch, outcome, mark, now=now)
             self._forget_withdrawn(tx, outcome, waiting, asked, now)
             log.append(tx, [_entry(batch, file, outcome, now)])
-            if not told and (provenance is not None or act is not None):
-                log.append(tx, [store.nothing_published(str(outcome.source), file.sha256, now=now)])
             if act is not None:
                 self._carry_out(tx, act, batch, outcome, now)
             self.at_step(Step.PUBLISHING)
+
+    def _say_again(
+        self, batch: Batch, file: RawFile, outcome: TableOutcome, provenance: Provenance | None, now: datetime
+    ) -> None:
+        """Write of a batch that has not changed what is written of one that has; nothing else of it is touched."""
+        with self.database.transaction() as tx:
+            if provenance is not None:
+                store.open_publication(tx, batch.batch_id, provenance, raw_sm3=file.sm3, now=now)
+                store.publish(tx, provenance, now=now)
+                log.append(tx, self._blank(file, outcome, 0, now))
+            log.append(tx, [_entry(batch, file, outcome, now)])
+
+    def _blank(self, file: RawFile, outcome: TableOutcome, told: int, now: datetime) -> list[log.Entry]:
+        """Make up the entries of a publication to as many as the table has chunks, whoever in it has consented."""
+        chunks = max(1, -(-outcome.rows // self.chunk_records))
+        return [store.nothing_published(str(outcome.source), file.sha256, now=now) for _ in range(told, chunks)]
 
     def _carry_out(self, tx: Transaction, act: _Act, batch: Batch, outcome: TableOutcome, now: datetime) -> None:
         """Recall what rows no longer are, and what a replaced batch leaves over; say as much, whatever was found."""
@@ -494,6 +533,7 @@ def _provenance(file: RawFile, outcome: TableOutcome, came_on: date) -> Provenan
         catalogue_version=catalogue().version,
         raw_sha256=file.sha256,
         as_of=date.fromisoformat(outcome.as_of) if outcome.as_of else came_on,
+        sender=file.delivery.agency,
     )
 
 

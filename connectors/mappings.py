@@ -1,9 +1,10 @@
 """What agencies have said of their own headings: remembered, and applied to each later file of the same agency.
 
 A mapping names, for one kind of table, one heading of an organisation and the column that it is. It is proposed and,
-where the organisation wants two persons, approved by another one; only then does it count. Two headings are never put
-to one column unless it is said that both are meant, and a mapping displaces no heading that a declaration knows
-(`layout`). Headings are no personal data; cells are not looked at here.
+where the organisation wants two persons, approved by another one; only then does it count, and until then what was
+decided of the same heading before. Two headings are never put to one column unless it is said that both are meant, and
+a mapping displaces no heading that a declaration knows (`layout`). Headings are no personal data; cells are not looked
+at here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,28 +71,29 @@ def propose(  # noqa: PLR0913  # what a mapping is made of
     proposer: str,
     now: datetime,
 ) -> ColumnMapping:
-    """Remember a mapping, in the place of an earlier one of the same heading.
+    """Remember a mapping, in the place of an earlier one of the same heading; what was decided counts on till then.
 
     Raises:
         MendingRefused: `column-mapped-already`, another heading is mapped to this column and `also` was not said.
     """
     others = tx.execute(
-        'SELECT FROM column_mapping WHERE organisation = %s AND kind = %s AND "column" = %s AND heading <> %s'
-        " AND state IN ('proposed', 'decided') LIMIT 1",
-        (organisation, kind, column, heading),
+        "SELECT FROM column_mapping WHERE organisation = %s AND kind = %s AND heading <> %s"
+        " AND (in_force = %s OR \"column\" = %s AND state = 'proposed') LIMIT 1",
+        (organisation, kind, heading, column, column),
     ).fetchone()
     if others is not None and not also:
         raise MendingRefused("column-mapped-already")
     decided = state is State.DECIDED
     row = tx.execute(
-        f"INSERT INTO column_mapping ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608  # a constant
+        f"INSERT INTO column_mapping ({_COLUMNS}, in_force) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # noqa: S608  # a constant
         ' ON CONFLICT (organisation, kind, heading) DO UPDATE SET mapping_id = EXCLUDED.mapping_id, "column" ='
         ' EXCLUDED."column", batch_id = EXCLUDED.batch_id, state = EXCLUDED.state, proposer = EXCLUDED.proposer,'
-        " proposed_at = EXCLUDED.proposed_at, approver = EXCLUDED.approver, decided_at = EXCLUDED.decided_at"
+        " proposed_at = EXCLUDED.proposed_at, approver = EXCLUDED.approver, decided_at = EXCLUDED.decided_at,"
+        " in_force = coalesce(EXCLUDED.in_force, column_mapping.in_force)"
         f" RETURNING {_COLUMNS}",
         (
             *(uuid4(), organisation, kind, heading, column, batch_id, state.value, proposer, now),
-            *(proposer if decided else None, now if decided else None),
+            *(proposer if decided else None, now if decided else None, column if decided else None),
         ),
     ).fetchone()
     if row is None:
@@ -122,8 +124,9 @@ def settle(
         raise MendingRefused("four-eyes-needed")
     state = State.DECIDED if approve else State.REFUSED
     tx.execute(
-        "UPDATE column_mapping SET state = %s, approver = %s, decided_at = %s WHERE mapping_id = %s",
-        (state.value, person, now, mapping_id),
+        "UPDATE column_mapping SET state = %s, approver = %s, decided_at = %s,"
+        ' in_force = CASE WHEN %s THEN "column" ELSE in_force END WHERE mapping_id = %s',
+        (state.value, person, now, approve, mapping_id),
     )
     _tell(tx, found, person, now)
     return replace(found, state=state, approver=person, decided_at=now)
@@ -143,7 +146,7 @@ def remembered(tx: Transaction, organisation: str) -> Mapping[str, str]:
     if not organisation:
         return {}
     rows = tx.execute(
-        "SELECT kind, heading, \"column\" FROM column_mapping WHERE organisation = %s AND state = 'decided'",
+        "SELECT kind, heading, in_force FROM column_mapping WHERE organisation = %s AND in_force IS NOT NULL",
         (organisation,),
     ).fetchall()
     return {f"{kind}:{heading}": column for kind, heading, column in rows}

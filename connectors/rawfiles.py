@@ -85,16 +85,25 @@ def size_of(raw: Source) -> int:
     return len(raw) if isinstance(raw, bytes) else raw.size
 
 
-def raw_id_of(sealing: Sealing, found: Hashes) -> UUID:
-    """Give a file's id: the same bytes always have the same, which nobody outside can work out."""
+def raw_id_of(sealing: Sealing, agency: str, found: Hashes) -> UUID:
+    """Give a file's id: the same bytes of the same agency always have the same, which nobody outside can work out.
+
+    Of two agencies the same bytes are two files: nobody owns bytes by being the first to send them.
+    """
     secret = sealing.keyring.symmetric(Purpose.MAC).secret
-    return UUID(bytes=hmac_sha256(secret, b"raw|" + found.sm3)[:16])
+    return UUID(bytes=hmac_sha256(secret, b"raw|" + found.sm3 + agency.encode())[:16])
 
 
-def get(tx: Transaction, sm3_of_file: bytes) -> RawFile | None:
-    """Find a file by its SM3."""
-    found = tx.execute(_FILES + "WHERE f.sm3 = %s", (sm3_of_file,)).fetchone()
+def get(tx: Transaction, agency: str, sm3_of_file: bytes) -> RawFile | None:
+    """Find a file by the agency that delivered it and its SM3."""
+    found = tx.execute(_FILES + "WHERE f.agency = %s AND f.sm3 = %s", (agency, sm3_of_file)).fetchone()
     return _file(found) if found else None
+
+
+def id_of(tx: Transaction, sealing: Sealing, agency: str, found: Hashes) -> UUID:
+    """Give the id under which an agency's file is known, or that it will have."""
+    known = get(tx, agency, found.sm3)
+    return raw_id_of(sealing, agency, found) if known is None else known.raw_id
 
 
 def by_id(tx: Transaction, raw_id: UUID) -> RawFile | None:

@@ -79,7 +79,7 @@ def apply_manifests(intake: Intake) -> int:
         if file is not None:
             try:
                 raw = rawfiles.opened(intake.folder, intake.sealing, file)
-                intake.take(raw, file.label, as_of=clock.beijing_day(intake.now()))
+                intake.take(raw, file.label, as_of=clock.beijing_day(intake.now()), delivery=file.delivery)
             except BytesDestroyed:
                 pass  # in the meantime: what was published stays as it was weighed
             except IntakeBusy:
@@ -157,7 +157,7 @@ def _take_bytes(intake: Intake, upload: Upload, raw: Source) -> str:
     if not taken:
         return "NOT_A_TABLE"
     with intake.database.transaction() as tx:  # 4
-        raw_id = rawfiles.raw_id_of(intake.sealing, found)
+        raw_id = rawfiles.id_of(tx, intake.sealing, upload.agency, found)
         uploads.finish(tx, upload, raw_id=raw_id, progress=_in_the_end(taken), now=intake.now())
         if manifest:
             manifests.applied(tx, manifest, found.sha256, now=intake.now())
@@ -180,7 +180,8 @@ def _manifest(intake: Intake, upload: Upload, found: Hashes) -> str:
 def _run(intake: Intake, upload: Upload, raw: Source, found: Hashes, manifest: str) -> list[Taken]:
     if manifest:  # a file that came unsigned before is weighed under the signature from now on
         with intake.database.transaction() as tx:
-            manifests.apply(tx, rawfiles.raw_id_of(intake.sealing, found), manifest, now=intake.now())
+            raw_id = rawfiles.id_of(tx, intake.sealing, upload.agency, found)
+            manifests.apply(tx, raw_id, manifest, now=intake.now())
     delivery = Delivery(Channel.UPLOAD, upload.agency, upload.source, manifest)
     told = replace(intake, progress=_told(intake, upload))
     return told.take(raw, upload.label or _UNNAMED, as_of=clock.beijing_day(intake.now()), delivery=delivery)

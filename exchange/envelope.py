@@ -31,6 +31,7 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from exchange import journal
 from exchange.errors import CredentialsRefused
 from exchange.metrics import Metrics
 from exchange.oauth.doors import PRESENTED
@@ -127,7 +128,7 @@ class Envelope:
                 async with _ahead(receive, most > self._limits.ordinary) as received:
                     await self._app(scope, _limited(received, most), send_with_headers)
         except Exception as error:  # noqa: BLE001  # 3: the last place that can keep its message out of the server's log
-            self._journal.error("failed", request_id=request_id, exc_info=error)
+            self._journal.error("failed", request_id=request_id, **journal.told(error))
             if not status:
                 await _send(tell(self._issuer, "internal"), send_with_headers)
         finally:

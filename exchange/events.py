@@ -20,6 +20,7 @@ class Event(StrEnum):
     FEED_PAUSED = "exchange:feed:paused"
     FEED_RESUMED = "exchange:feed:resumed"
     FEED_RUN = "exchange:feed:run-by-hand"
+    FILES_WEIGHED = "exchange:files:weighed-again"
     KEY_ROTATED = "exchange:key:rotated"
     AUDIT_READ = "audit:events:read"
     FINDINGS_READ = "audit:findings:read"

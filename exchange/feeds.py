@@ -46,6 +46,7 @@ from connectors.schedule import Due, Occasion, Timetable
 from exchange.events import Event
 from exchange.holding import Held, kept
 from exchange.home import Home
+from exchange.journal import told
 from registry import clock, log
 from registry.database import Transaction
 from registry.errors import DatabaseUnavailable
@@ -352,7 +353,7 @@ def _switch(home: Home, name: str, event: Event, act: Callable[[Transaction], bo
 def _tell(event: str, name: str, error: Exception | None = None) -> None:
     """Write to the process's own log; that its disk is full keeps no run from being ended."""
     with suppress(OSError):
-        _journal.error(event, job=f"feed:{name}", exc_info=error)
+        _journal.error(event, job=f"feed:{name}", **told(error))
 
 
 def _timetable(one: Feed) -> Timetable | None:

@@ -18,7 +18,7 @@ their own (`exchange.feeds`).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Event as Signal
 from threading import Thread
@@ -38,7 +38,7 @@ from connectors.credentials import Credentials
 from connectors.feed import Feed
 from connectors.intake import Intake
 from consent import ledger
-from exchange import audit, consents, findings, mending, notices
+from exchange import consents, findings, journal, mending, notices, reweighing
 from exchange.feeds import LOOK_SECONDS, FeedRuns
 from exchange.holding import Held
 from exchange.home import Home
@@ -53,7 +53,6 @@ TAKEOVER_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 30.0
 SEQUENCE_SECONDS: Final = 0.5  # architecture.md, section 3: an entry is covered by a checkpoint within a second
 UPLOAD_SECONDS: Final = 1.0  # between two looks for uploads that are complete
-SLOWEST_COMMIT: Final = timedelta(seconds=60)  # an entry's time is its act's, and it is seen when that commits
 _THREADS: Final = 4
 
 _journal = structlog.get_logger("qingqiao.jobs")
@@ -107,31 +106,6 @@ def destroy_raw_files(home: Home) -> None:
     intake_of(home).destroy_due()
 
 
-class Reevaluation:
-    """Weighs open batches again when a consent has changed since, or a day has begun on which one may start or end.
-
-    It remembers how far it has looked, in this process only: whoever leads next weighs all once, which changes nothing
-    where nothing has changed.
-    """
-
-    def __init__(self) -> None:
-        self._day: date | None = None
-        self._since: datetime | None = None
-
-    def __call__(self, home: Home) -> None:
-        """Look, and weigh if need be."""
-        now = clock.now()
-        today = clock.beijing_day(now)
-        if today == self._day and not self._consents_changed(home):
-            return
-        intake_of(home).reevaluate()
-        self._day, self._since = today, now - SLOWEST_COMMIT
-
-    def _consents_changed(self, home: Home) -> bool:
-        with home.database.transaction() as tx:
-            return bool(audit.read(tx, audit.Filters(event="consent:*", since=self._since), limit=1).events)
-
-
 def collect_feed(home: Home, feed: Feed, now: datetime) -> Collected:
     """Collect from a feed once, and take in what it gave."""
     day = clock.beijing_day(now)
@@ -172,7 +146,7 @@ def table() -> list[Job]:
         Job("log:sequence", SEQUENCE_SECONDS, sequence_log),
         Job("consent:expire", 60, expire_consents),
         Job("upload:intake", UPLOAD_SECONDS, take_uploads),
-        Job("intake:reevaluate", 120, Reevaluation()),
+        Job("intake:reevaluate", 120, reweighing.weigh_nightly),
         Job("intake:weigh-mended", 60, weigh_mended),
         Job("exchange:complete-notices", 60, complete_notices),
         Job("findings:check", 60, findings.check_published),
@@ -305,6 +279,6 @@ class Jobs:
 
     def _note_failure(self, scheduler: BackgroundScheduler, event: JobExecutionEvent) -> None:
         self._failed.labels(event.job_id).inc()
-        _journal.error("jobs:job:failed", job=event.job_id, exc_info=event.exception)
+        _journal.error("jobs:job:failed", job=event.job_id, **journal.told(event.exception))
         if self._table[event.job_id].every_seconds > self._retry_seconds:
             scheduler.modify_job(event.job_id, next_run_time=clock.now() + timedelta(seconds=self._retry_seconds))

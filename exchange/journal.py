@@ -51,9 +51,17 @@ def tell_exceptions_without_message(_: WrappedLogger, __: str, line: Line) -> Li
     if error is True:
         error = sys.exc_info()[1]
     if isinstance(error, BaseException):
-        line["error"] = type(error).__name__
-        line["where"] = where(error.__traceback__)
+        line.update(told(error))
     return line
+
+
+def told(error: BaseException | None) -> dict[str, str]:
+    """Give what may be logged of an error, as fields of a line: its class and the last places it passed.
+
+    Code of the product logs an error by this and never by `exc_info`: in a process that has set up no log, a renderer
+    of tracebacks would print the local variables, which may be a person's data.
+    """
+    return {} if error is None else {"error": type(error).__name__, "where": where(error.__traceback__)}
 
 
 def where(trace: TracebackType | None) -> str:

@@ -90,15 +90,17 @@ def _say(tx: Transaction, made: int) -> None:
 
 
 def complete(tx: Transaction, *, now: datetime) -> int:
-    """Notify again of what was recalled or corrected in the last minutes, for questions that were under way then."""
+    """Notify again of what was recalled or corrected in the last minutes, for questions that were under way then.
+
+    That it looked is logged each time: an entry only where notices were made would say of whom lenders had asked.
+    """
     rows = tx.execute(
         "SELECT subject_id, record_id, version, commitment FROM record WHERE recalled_at >= %s", (now - LOOK_BACK,)
     ).fetchall()
     made = _make(tx, [Recalled(RecordRef(*row[:3]), row[3]) for row in rows], What.RECALLED)
     for batch_id, places in mending.corrected_since(tx, now - LOOK_BACK):
         made += _make(tx, recalling.corrected(tx, batch_id, places), What.CORRECTED)
-    if made:
-        _say(tx, made)
+    _say(tx, made)
     return made
 
 

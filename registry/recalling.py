@@ -3,7 +3,8 @@
 What is corrected is not recalled: the next version stands in its place, and `corrected` finds the one before.
 
 A recalled version stays with its commitment, so that an answer that was given before stays provable; `store.visible`
-leaves it out, and nothing older comes back in its place. What is recalled is found by batch, sheet and row, which every
+leaves it out, and nothing older of the same sender comes back in its place; what another sender had published stands
+again, for nobody's record vanishes by another's recall. What is recalled is found by batch, sheet and row, which every
 record carries: it works after the raw file's bytes are gone.
 
 One entry is written for each act, also where it finds nothing: otherwise the public log would tell whoever recalls a
@@ -49,12 +50,12 @@ _CORRECTED: Final = (
     " AND r.payload_mac <> (SELECT later.payload_mac FROM record later"
     " JOIN publication q ON q.publication_id = later.publication_id WHERE later.subject_id = r.subject_id"
     " AND later.record_id = r.record_id AND later.version > r.version AND q.published_at IS NOT NULL"
-    " ORDER BY later.version DESC LIMIT 1)"
+    " AND later.recalled_at IS NULL ORDER BY later.version DESC LIMIT 1)"
 )
 _STANDING: Final = (
     " AND NOT EXISTS (SELECT FROM record later JOIN publication q ON q.publication_id = later.publication_id"
     " WHERE later.subject_id = r.subject_id AND later.record_id = r.record_id AND later.version > r.version"
-    " AND q.published_at IS NOT NULL AND q.batch_id <> p.batch_id)"
+    " AND q.published_at IS NOT NULL AND q.batch_id <> p.batch_id AND q.sender = p.sender)"
 )
 
 
@@ -65,7 +66,7 @@ def recall_batch(tx: Transaction, batch_id: UUID, *, now: datetime, actor: str) 
 
 
 def recall_remainder(tx: Transaction, batch_id: UUID, *, now: datetime, actor: str) -> list[Recalled]:
-    """Recall what a batch has published and no other batch holds in a later version: what a replacement leaves over."""
+    """Recall what a batch has published and no other of its sender holds in a later version: what is left over."""
     found = tx.execute(_RECALL + _STANDING + _RETURNING, (now, batch_id)).fetchall()
     return _told(tx, batch_id, found, now, actor)
 

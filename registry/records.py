@@ -118,7 +118,11 @@ class RecordRef:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a publication's records come from; shared by all of them."""
+    """Where a publication's records come from; shared by all of them.
+
+    `sender` is the organisation that delivered them, "" for the operator: it decides what a recall may hide, and is
+    told to nobody.
+    """
 
     publication_id: UUID
     source: str
@@ -128,6 +132,7 @@ class Provenance:
     raw_sha256: bytes
     as_of: date
     published_at: datetime | None = None
+    sender: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,6 +235,7 @@ _STANDING = (
     " || boolsend(held.gone), ''::bytea) FROM unnest(%b::uuid[], %b::bytea[]) AS n(s, i), LATERAL ("
     " SELECT r.record_id, max(r.version) OVER () AS version, r.payload_mac,"
     " r.frozen_at IS NOT NULL OR r.recalled_at IS NOT NULL OR p.batch_id = %b"
+    " OR p.sender <> (SELECT sender FROM publication WHERE publication_id = %b)"
     " OR NOT (p.published_at IS NOT NULL OR p.publication_id = %b) AS gone"
     " FROM record r JOIN publication p USING (publication_id) WHERE r.subject_id = n.s AND r.identity_mac = n.i"
     " ORDER BY p.published_at IS NOT NULL OR p.publication_id = %b DESC, r.version DESC LIMIT 1) AS held"
@@ -250,12 +251,13 @@ def _latest(
 ) -> dict[bytes, _Latest]:
     """Read what stands under each identity. What another publication has only staged counts for nothing but its number.
 
+    So does what another sender has published: who says the same says it too, and may recall it without the other.
     A broken-off publication may yet be discarded: taking its records for held would lose the row that is here now.
     LATERAL with LIMIT makes it one probe of the index for each row; a plain join is planned as a scan of all records.
     """
     row = tx.execute(
         _STANDING,
-        (Ids(subjects), Hashes(identities), replaced, publication_id, publication_id),
+        (Ids(subjects), Hashes(identities), replaced, publication_id, publication_id, publication_id),
         binary=True,
     ).fetchone()
     found = cut(row[0] if row else None, HASH_BYTES, HASH_BYTES, ID_BYTES, 4, 1)
@@ -294,7 +296,7 @@ def _changed(  # the columns of one chunk, side by side
             continue
         if known is None or known.gone or known.payload_mac != payload_macs[i]:
             changed.append(i)
-    standing = _standing_sets(tx, list(sets), replaced)
+    standing = _standing_sets(tx, publication_id, list(sets), replaced)
     for key, members in sets.items():
         given = {(identities[i], payload_macs[i]) for i in members}
         if not given <= before and standing.get(key) != given:
@@ -330,22 +332,23 @@ def _published_by_this_batch(
 
 
 def _standing_sets(
-    tx: Transaction, keys: Sequence[_SetKey], replaced: UUID = NOBODY
+    tx: Transaction, publication_id: UUID, keys: Sequence[_SetKey], replaced: UUID = NOBODY
 ) -> dict[_SetKey, set[tuple[bytes, bytes]]]:
-    """Read, for each subject, kind and period, the set that its last publication left."""
+    """Read, for each subject, kind and period, the set that its last publication left, if the sender is the same."""
     standing: dict[_SetKey, set[tuple[bytes, bytes]]] = defaultdict(set)
     if keys:
         subjects, kinds, periods = (list(column) for column in zip(*keys, strict=True))
         rows = tx.execute(
             "WITH wanted AS (SELECT * FROM unnest(%b::uuid[], %b::text[], %b::text[]) AS n(s, k, p)), held AS ("
             " SELECT r.subject_id, r.kind, r.period, r.identity_mac, r.payload_mac, r.recalled_at, p.batch_id,"
-            "   dense_rank() OVER ("
+            "   p.sender, dense_rank() OVER ("
             "   PARTITION BY r.subject_id, r.kind, r.period ORDER BY p.published_at DESC, p.publication_id) AS age"
             " FROM record r JOIN wanted w ON (r.subject_id, r.kind, r.period) = (w.s, w.k, w.p)"
             " JOIN publication p USING (publication_id) WHERE p.published_at IS NOT NULL)"
             " SELECT uuid_send(subject_id), kind, period, identity_mac, payload_mac FROM held"
-            " WHERE age = 1 AND recalled_at IS NULL AND batch_id <> %b",
-            (Ids(subjects), kinds, periods, replaced),
+            " WHERE age = 1 AND recalled_at IS NULL AND batch_id <> %b"
+            " AND sender = (SELECT sender FROM publication WHERE publication_id = %b)",
+            (Ids(subjects), kinds, periods, replaced, publication_id),
             binary=True,
         )
         for subject, kind, period, identity, payload in rows:

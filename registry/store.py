@@ -12,6 +12,7 @@ Whoever uses the store finds subjects and stages chunks through it too (`subject
 Not here: opening (`disclosure`), deciding who may have what (`consent`), reading files (`connectors`).
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -61,7 +62,7 @@ def open_publication(tx: Transaction, batch_id: UUID, provenance: Provenance, *,
     """Step 1: say whence the records of `provenance.publication_id` come. They stay unseen until `publish`."""
     tx.execute(
         "INSERT INTO publication (publication_id, batch_id, source, publisher, class_code, catalogue_version,"
-        " raw_sha256, raw_sm3, as_of, started_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        " raw_sha256, raw_sm3, as_of, sender, started_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             provenance.publication_id,
             batch_id,
@@ -72,6 +73,7 @@ def open_publication(tx: Transaction, batch_id: UUID, provenance: Provenance, *,
             provenance.raw_sha256,
             raw_sm3,
             provenance.as_of,
+            provenance.sender,
             now,
         ),
     )
@@ -124,7 +126,8 @@ _VISIBLE = (
     "SELECT r.subject_id, r.record_id, r.version, r.kind, r.period, r.quality, r.remark, r.sheet, r.row_no,"
     " r.valid_from, r.valid_to, r.chunk_id, r.chunk_position, r.commitment, r.sealed, r.frozen_at IS NOT NULL, r.basis,"
     " r.recalled_at IS NOT NULL,"
-    " p.publication_id, p.source, p.publisher, p.class_code, p.catalogue_version, p.raw_sha256, p.as_of, p.published_at"
+    " p.publication_id, p.source, p.publisher, p.class_code, p.catalogue_version, p.raw_sha256, p.as_of,"
+    " p.published_at, p.sender"
     " FROM record r JOIN publication p USING (publication_id)"
 )
 
@@ -132,7 +135,9 @@ _VISIBLE = (
 def visible(tx: Transaction, wanted: Collection[tuple[UUID, str]]) -> list[VisibleRecord]:
     """Read the standing versions of (subject, kind) pairs, sealed: the latest published one of each record.
 
-    Of a snapshot kind, those of the last publication for each subject and period. Frozen and recalled are left out.
+    Of a snapshot kind, those of the last publication for each subject and period. Frozen and recalled are left out. A
+    recall lets nothing older of the same sender come back, and everything of others that the recalled version stood
+    before: nobody's record vanishes because somebody else takes one back.
     """
     subjects, kinds = zip(*sorted(wanted), strict=True) if wanted else ((), ())
     rows = tx.execute(
@@ -171,27 +176,62 @@ def _visible(rows: Sequence[tuple[Any, ...]]) -> list[VisibleRecord]:
 
 def _standing(records: Sequence[VisibleRecord]) -> list[VisibleRecord]:
     kinds = current().kinds
+    last_set = _last_sets([record for record in records if kinds[record.kind].snapshot])
     newest: dict[int, VisibleRecord] = {}  # by the record's id as a number, which is hashed and compared faster
-    last_set: dict[tuple[UUID, str, str], tuple[datetime, UUID]] = {}
-    for record in records:
+    for record in _left(records):
         held = newest.get(record.ref.record_id.int)
         if held is None or held.ref.version < record.ref.version:
             newest[record.ref.record_id.int] = record
-        if kinds[record.kind].snapshot and record.provenance.published_at is not None:
-            key = (record.ref.subject_id, record.kind, record.period)
-            mark = (record.provenance.published_at, record.provenance.publication_id)
-            last_set[key] = max(last_set.get(key, mark), mark)
     standing = [
         record
         for record in newest.values()
         if not record.frozen
-        and not record.recalled
         and (
             not kinds[record.kind].snapshot
-            or last_set[record.ref.subject_id, record.kind, record.period][1] == record.provenance.publication_id
+            or last_set.get((record.ref.subject_id, record.kind, record.period)) == record.provenance.publication_id
         )
     ]
     return sorted(standing, key=lambda r: (r.ref.subject_id.int, r.kind, r.period, r.ref.record_id.int))
+
+
+def _left(records: Sequence[VisibleRecord]) -> Sequence[VisibleRecord]:
+    """Leave out what is recalled, and what the same sender said of the same record before."""
+    ended: dict[tuple[int, str], int] = {}
+    for record in records:
+        if record.recalled:
+            key = (record.ref.record_id.int, record.provenance.sender)
+            ended[key] = max(ended.get(key, 0), record.ref.version)
+    if not ended:
+        return records
+    return [
+        record
+        for record in records
+        if record.ref.version > ended.get((record.ref.record_id.int, record.provenance.sender), 0)
+    ]
+
+
+def _last_sets(records: Sequence[VisibleRecord]) -> dict[tuple[UUID, str, str], UUID]:
+    """Name the publication whose set stands, by subject, kind and period: the last one of which something is left.
+
+    Where a set is recalled whole, none that its sender published before it comes back.
+    """
+    sets: dict[tuple[UUID, str, str], dict[tuple[datetime, UUID], tuple[str, bool]]] = defaultdict(dict)
+    for record in records:
+        said = record.provenance
+        if said.published_at is not None:
+            found = sets[record.ref.subject_id, record.kind, record.period]
+            mark = (said.published_at, said.publication_id)
+            found[mark] = (said.sender, not record.recalled or (mark in found and found[mark][1]))
+    last: dict[tuple[UUID, str, str], UUID] = {}
+    for key, found in sets.items():
+        over: set[str] = set()
+        for mark in sorted(found, reverse=True):
+            sender, left = found[mark]
+            if left and sender not in over:
+                last[key] = mark[1]
+                break
+            over.add(sender)
+    return last
 
 
 @dataclass(frozen=True, slots=True)

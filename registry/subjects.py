@@ -18,10 +18,7 @@ from registry.identifiers import Identifier, SubjectKind
 from registry.keyring import Keyring, Purpose
 from registry.suites import hmac_sha256_each
 
-_FIND = (
-    "SELECT string_agg(token || uuid_send(subject_id), ''::bytea) FROM subject_lookup"
-    " WHERE token = ANY(%b)"
-)
+_FIND = "SELECT string_agg(token || uuid_send(subject_id), ''::bytea) FROM subject_lookup WHERE token = ANY(%b)"
 
 
 def lookup(tx: Transaction, keyring: Keyring, identifiers: Collection[Identifier]) -> dict[str, UUID]:

@@ -71,7 +71,10 @@ class SubjectIdentifier(SQLModel, table=True):
 
 
 class Publication(SQLModel, table=True):
-    """One publishing of one batch. `published_at` empty: staged, seen by nobody."""
+    """One publishing of one batch. `published_at` empty: staged, seen by nobody.
+
+    `sender` is the organisation that delivered it, "" for the operator.
+    """
 
     __tablename__ = "publication"
 
@@ -84,6 +87,7 @@ class Publication(SQLModel, table=True):
     raw_sha256: bytes = bytes_()
     raw_sm3: bytes = bytes_()
     as_of: date
+    sender: str = ""
     started_at: datetime = moment()
     published_at: datetime | None = moment(nullable=True)
 

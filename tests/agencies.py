@@ -2,11 +2,15 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import timedelta
 from uuid import UUID
 
+from connectors import permits
 from connectors.delivery import Channel, Delivery
 from connectors.mending import Place, What
+from connectors.source import current
+from consent.scope import recipient_name
 from exchange import mending
 from exchange.home import Home
 from exchange.mending import Wanted
@@ -23,7 +27,7 @@ NAME = "民和县_粮食直补发放明细_2026.csv"
 def staff(client_id: str = "wang", organisation: str = AGENCY) -> Caller:
     """One person of an agency, admitted."""
     scopes = frozenset({"agency:read", "agency:decide"})
-    return Caller(client_id, organisation, "agency", scopes, "jti", b"", clock.now())
+    return Caller(client_id, organisation, "agency", scopes, "jti", b"", clock.now(), clock.now() + timedelta(hours=1))
 
 
 def people(count: int) -> list[ResidentId]:
@@ -43,8 +47,16 @@ def line(who: ResidentId, amount: str = "242.59", day: str = "2026-05-08") -> tu
     return (who.text, "示例", amount, day)
 
 
+def permitted(home: Home, agency: str = AGENCY, sources: Collection[str] | None = None) -> None:
+    """Let an agency deliver sources: all that are declared, unless some are named."""
+    known = [one.source for one in current().sources] if sources is None else sources
+    with home.database.transaction() as tx:
+        permits.permit(tx, recipient_name(agency), known, now=clock.now())
+
+
 def delivered(home: Home, raw: bytes, name: str = NAME, agency: str = AGENCY) -> UUID:
     """Deliver a file of one table as an agency; give its batch."""
+    permitted(home, agency)
     delivery = Delivery(Channel.UPLOAD, agency)
     taken = mending.intake_of(home).take(raw, name, as_of=clock.beijing_day(clock.now()), delivery=delivery)
     assert len(taken) == 1

@@ -49,6 +49,9 @@ def published(home: Home, rows: Rows, *, agency: str = AGENCY, codes: Mapping[st
     digest = sha256(raw_id.bytes)
     class_code = current().kinds[rows[0][1]].class_code if rows else "SUBSIDY"
     said = Provenance(publication_id, "test", "某局", class_code, current().version, digest, date(2026, 6, 15))
+    people = len({who.text for who, _, _ in rows if isinstance(who, ResidentId)})
+    told = {"warned": dict(codes or {})}
+    totals = {"apparent": told, "people": people}
     with home.database.transaction() as tx:
         tx.execute(
             "INSERT INTO raw_file (raw_id, sha256, sm3, label, size_bytes, received_at, open_until, channel, agency,"
@@ -58,8 +61,8 @@ def published(home: Home, rows: Rows, *, agency: str = AGENCY, codes: Mapping[st
         tx.execute(
             "INSERT INTO batch (batch_id, raw_id, label, class_code, state, as_of, rows, accepted, warned, quarantined,"
             " rejected, codes, totals, evaluations, evaluated_at)"
-            " VALUES (%s, %s, 'x', %s, 'published', '2026-06-15', %s, %s, 0, 0, 0, %s, '{}', 1, %s)",
-            (batch_id, raw_id, class_code, max(len(rows), 20), len(rows), Jsonb({"warned": dict(codes or {})}), now),
+            " VALUES (%s, %s, 'x', %s, 'published', '2026-06-15', %s, %s, 0, 0, 0, %s, %s, 1, %s)",
+            (batch_id, raw_id, class_code, max(len(rows), 20), len(rows), Jsonb(told), Jsonb(totals), now),
         )
         if rows:
             subjects = store.ensure_subjects(

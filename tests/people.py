@@ -39,7 +39,16 @@ RATING: Payload = {"grade": "AA", "score": "86.5", "eval_date": "2026-03-01", "v
 
 def caller(organisation: str = BANK, client_id: str = "bank") -> Caller:
     """A lender's system that has been admitted."""
-    return Caller(client_id, organisation, "lender", frozenset({"queries"}), "jti", b"", clock.now())
+    return Caller(
+        client_id,
+        organisation,
+        "lender",
+        frozenset({"queries"}),
+        "jti",
+        b"",
+        clock.now(),
+        clock.now() + timedelta(hours=1),
+    )
 
 
 def capture() -> Capture:
@@ -63,6 +72,7 @@ def consented(  # one argument a term
     mode: Mode = Mode.SUMMARY,
     history_months: int | None = None,
     w_acknowledged: bool = True,
+    by_register: bool = False,
 ) -> Consent:
     """Record a consent that is in force."""
     start = clock.now() - began
@@ -79,6 +89,7 @@ def consented(  # one argument a term
         max_uses=max_uses,
         mode=mode,
         history_months=history_months,
+        register_no=str(uuid4()) if by_register else None,  # an office's paper names what it names
     )
     return consents.grant(home, who, new, actor="test")
 

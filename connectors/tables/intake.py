@@ -24,7 +24,7 @@ class RawFile(SQLModel, table=True):
     """
 
     __tablename__ = "raw_file"
-    __table_args__ = (UniqueConstraint("sm3"),)
+    __table_args__ = (UniqueConstraint("agency", "sm3"),)
 
     raw_id: UUID = Field(primary_key=True)
     sha256: bytes = Field(sa_column=Column(LargeBinary, nullable=False))

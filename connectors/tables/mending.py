@@ -55,7 +55,10 @@ class AgencySetting(SQLModel, table=True):
 
 
 class ColumnMapping(SQLModel, table=True):
-    """One heading of an organisation's tables of one kind, and the column it is; said of which batch, if of one."""
+    """One heading of an organisation's tables of one kind, and the column it is; said of which batch, if of one.
+
+    `in_force` is the column that counts: that of the last decision, while another one may be proposed in `column`.
+    """
 
     __tablename__ = "column_mapping"
     __table_args__ = (UniqueConstraint("organisation", "kind", "heading"),)
@@ -65,6 +68,7 @@ class ColumnMapping(SQLModel, table=True):
     kind: str
     heading: str
     column: str
+    in_force: str | None = None
     batch_id: UUID | None = None
     state: str
     proposer: str

@@ -4,6 +4,7 @@ upload         a file on its way in: how much of it is durable, what became of i
 agency_key     public keys by which an agency's manifests are signed, with their dates
 manifest       a signed manifest as it came
 manifest_file  one file of a manifest: hashes, size, declared rows and amount
+agency_source  which sources an agency may deliver by upload
 """
 
 from datetime import datetime
@@ -94,3 +95,13 @@ class ManifestFile(SQLModel, table=True):
     rows: int | None = _number(nullable=True)
     amount_fen: int | None = _number(nullable=True)
     applied_at: datetime | None = moment(nullable=True)
+
+
+class AgencySource(SQLModel, table=True):
+    """A source (code of a declaration) that an agency may deliver by upload, permitted by the operator."""
+
+    __tablename__ = "agency_source"
+
+    agency: str = Field(primary_key=True)
+    source: str = Field(primary_key=True)
+    since: datetime = moment()

@@ -82,7 +82,7 @@ class BatchSummary(BaseModel):
     quarantined: int
     rejected: int
     without_consent: int | None = Field(
-        description="rows of which nothing is held for want of a consent, in all; not told where few people are named"
+        description="rows of which nothing is held for want of a consent, in tens; not told where few people are named"
     )
     blocked: CodeCount | None
 

@@ -21,8 +21,9 @@ from exchange import problems
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth.doors import require
-from exchange.oauth.guard import Caller
+from exchange.oauth.guard import Caller, still_admitted
 from exchange.oauth.scopes import Scope
+from registry import clock
 from registry.database import Transaction
 
 LOOK_SECONDS: Final = 0.5  # between two looks at an upload that somebody watches
@@ -86,10 +87,15 @@ def build_router(home: Home) -> APIRouter:
         },
     )
     async def events(upload_id: UUID, caller: _Reader) -> StreamingResponse:
-        """Send the upload's status whenever it has changed, until it is over; after ten minutes watch it anew."""
+        """Send the upload's status whenever it has changed, until it is over; after ten minutes watch it anew.
 
-        def look() -> UploadStatus:
+        It ends, too, with the token or with the client's right to read.
+        """
+
+        def look() -> UploadStatus | None:
             with home.database.transaction() as tx:
+                if not still_admitted(tx, caller, scope=Scope.AGENCY_READ, now=clock.now()):
+                    return None
                 return _status(tx, _own(tx, upload_id, caller))
 
         await run_in_threadpool(look)  # what is not there is a problem, no empty stream
@@ -131,7 +137,9 @@ def _status(tx: Transaction, upload: Upload) -> UploadStatus:
     )
 
 
-async def _counted(watching: Counter[str], organisation: str, look: Callable[[], UploadStatus]) -> AsyncIterator[str]:
+async def _counted(
+    watching: Counter[str], organisation: str, look: Callable[[], UploadStatus | None]
+) -> AsyncIterator[str]:
     if watching[organisation] >= MOST_WATCHING:  # others began in the meantime
         return
     watching[organisation] += 1
@@ -142,11 +150,13 @@ async def _counted(watching: Counter[str], organisation: str, look: Callable[[],
         watching[organisation] -= 1
 
 
-async def _watch(look: Callable[[], UploadStatus]) -> AsyncIterator[str]:
+async def _watch(look: Callable[[], UploadStatus | None]) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
     until, before = loop.time() + WATCHED_SECONDS, ""
     while loop.time() < until:
         status = await run_in_threadpool(look)
+        if status is None:
+            return
         text = status.model_dump_json()
         yield f"event: upload\ndata: {text}\n\n" if text != before else ": still\n\n"
         if status.state in _OVER:

@@ -4,6 +4,7 @@
 where its private key stays. Everything else is the operator's.
 """
 
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, time
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +15,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from connectors import manifests, mending
+from connectors import manifests, mending, permits, source
 from connectors.manifests import SigningKey
 from consent.scope import recipient_name
 from exchange.cli.context import console, opened
@@ -56,21 +57,73 @@ def add(
     organisation: _Organisation,
     jwks: Annotated[Path | None, typer.Option(help="Its public keys (JWK set).")] = None,
     make_key: Annotated[Path | None, typer.Option(help="Make a key pair and write the private key here.")] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source",
+            help="可报送的数据来源，可多次给出；不给出则不能报送 / a source that the agency may deliver, as"
+            " subsidy_roster; may be given several times. Without any, it may deliver nothing (see: agency sources).",
+        ),
+    ] = None,
     *,
     staff: Annotated[bool, typer.Option("--staff", help="A person, who may also decide of rows.")] = False,
 ) -> None:
     """Register a system of an agency, or a member of its staff; of one organisation there may be several."""
     if (jwks is None) == (make_key is None):
         raise typer.BadParameter("give either --jwks FILE or --make-key FILE")
-    scopes = None if staff else OF_AN_AGENCY_SYSTEM
+    scopes, granted = None if staff else OF_AN_AGENCY_SYSTEM, _declared(sources or (), "--source")
     with opened() as home:
         if make_key is not None:
             client = new_client(client_id)
-            register(home, client_id, organisation, Role.AGENCY, client.jwks, scopes=scopes)
+            register(home, client_id, organisation, Role.AGENCY, client.jwks, scopes=scopes, sources=granted)
             save_key(make_key, client)
         elif jwks is not None:
-            register(home, client_id, organisation, Role.AGENCY, orjson.loads(jwks.read_bytes()), scopes=scopes)
+            keys = orjson.loads(jwks.read_bytes())
+            register(home, client_id, organisation, Role.AGENCY, keys, scopes=scopes, sources=granted)
+        with home.database.transaction() as tx:
+            held = permits.permitted(tx, recipient_name(organisation))
     console.print(f"[green]✓[/green] {escape(client_id)} is registered as {'staff' if staff else 'a system'}")
+    _tell_sources(recipient_name(organisation), held)
+
+
+@_AGENCY.command("sources")
+def sources_of(
+    organisation: Annotated[str, typer.Argument(help="机构全称 / full name of the agency")],
+    permit: Annotated[list[str] | None, typer.Option(help="准予报送的来源 / a source that it may deliver")] = None,
+    refuse: Annotated[list[str] | None, typer.Option(help="不再准予的来源 / a source that it may not deliver")] = None,
+) -> None:
+    """查看或设置一个机构可报送的数据来源 / show or set which sources an agency may deliver by upload."""
+    granted, ended = _declared(permit or (), "--permit"), refuse or []
+    now = clock.now()
+    with opened() as home, home.database.transaction() as tx:
+        name = recipient_name(organisation)
+        before = permits.permitted(tx, name)
+        if not clients.knows(tx, name, Role.AGENCY) and not before:
+            raise typer.BadParameter(
+                "没有登记这个机构 / no agency of this name is registered", param_hint="ORGANISATION"
+            )
+        if strange := sorted({*ended} - before):
+            raise typer.BadParameter(f"原本未获准 / it was not permitted: {', '.join(strange)}", param_hint="--refuse")
+        permits.permit(tx, name, granted, now=now)
+        permits.refuse(tx, name, ended, now=now)
+        held = permits.permitted(tx, name)
+    _tell_sources(name, held)
+
+
+def _declared(codes: Sequence[str], option: str) -> list[str]:
+    known = {one.source for one in source.current().sources}
+    if strange := sorted({*codes} - known):
+        said = f"没有这个来源 / no such source: {', '.join(strange)}; 可用 / there are: {', '.join(sorted(known))}"
+        raise typer.BadParameter(said, param_hint=option)
+    return list(codes)
+
+
+def _tell_sources(agency: str, held: Collection[str]) -> None:
+    if held:
+        said = f"{agency} 可报送 / may deliver: {', '.join(sorted(held))}"
+    else:
+        said = f"{agency} 尚不能报送任何来源 / may deliver nothing yet: qingqiao agency sources {agency} --permit CODE"
+    console.print(escape(said))
 
 
 class Switch(StrEnum):

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from exchange import feeds, journal, sources
+from exchange import feeds, journal, reweighing, sources
 from exchange.cli import feed
 from exchange.cli.context import console, opened
 from exchange.feeds import FeedFiles, NotRun
@@ -67,6 +67,14 @@ def pause(name: str = typer.Argument(help="Which feed.")) -> None:
 def resume(name: str = typer.Argument(help="Which feed.")) -> None:
     """Let a paused feed run again; what it missed is caught up once."""
     _switch(name, on=True)
+
+
+@_JOBS.command()
+def reweigh() -> None:
+    """Weigh all open files again now instead of tonight: consents may have changed. The log tells no more by it."""
+    with opened() as home:
+        changed = reweighing.weigh_all(home, actor="operator")
+    console.print(f"{changed} 个批次有变化 / batches have changed")
 
 
 def _switch(name: str, *, on: bool) -> None:

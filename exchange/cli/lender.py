@@ -1,7 +1,7 @@
 """`qingqiao lender`, `query`, `evidence` and `audit`: register systems, and act as one over OAuth."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from enum import StrEnum
@@ -14,6 +14,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from connectors import permits
 from consent.scope import recipient_name
 from exchange.cli.context import console, opened, settings
 from exchange.errors import OutOfService
@@ -48,8 +49,12 @@ def register(  # what a registration states
     *,
     same_organisation: bool = False,
     scopes: Iterable[Scope] | None = None,
+    sources: Collection[str] = (),
 ) -> None:
-    """Register a system, with all scopes of its role unless fewer are given, and write it to the log."""
+    """Register a system, with all scopes of its role unless fewer are given, and write it to the log.
+
+    `sources` are what an agency may deliver from now on, besides what it may already.
+    """
     now = clock.now()
     with home.database.transaction() as tx:
         granted = clients.register(
@@ -66,6 +71,7 @@ def register(  # what a registration states
         fields: dict[str, Any] = {"client_id": client_id, "organisation": name, "role": role.value}
         fields["scopes"] = sorted(str(scope) for scope in granted)
         log.append(tx, [log.Entry(event=Event.CLIENT_ADDED, at=now, actor="operator", fields=fields)])
+        permits.permit(tx, name, sources, now=now)
 
 
 @_LENDER.command()

@@ -70,7 +70,7 @@ def _hand_over(home: Home, households: int, said: Callable[..., None]) -> None:
     province = settle(seed=_SEED, households=households, as_of=clock.beijing_day(clock.now()))
     file = rating(province.tenants, as_of=province.as_of, seed=_SEED)
     client, faults = new_client(_CLERK_ID), Faults([Fault.RESET])
-    register(home, _CLERK_ID, _OFFICE, Role.AGENCY, client.jwks)
+    register(home, _CLERK_ID, _OFFICE, Role.AGENCY, client.jwks, sources=["rating_results"])
     there = urlsplit(home.settings.issuer)
     once = httpx.Limits(max_keepalive_connections=0)
     with (

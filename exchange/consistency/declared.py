@@ -58,6 +58,18 @@ class Rule(Declared):
         return frozenset(items.union(*(_items(one.kind, one.names) for one in self.check.counterparts)))
 
     @property
+    def compares(self) -> frozenset[str]:
+        """The kinds of which other records of the same subject than the flagged one may have made it a fault.
+
+        The registers of organisations that a record names are not among them: they say how a register stands.
+        """
+        if self.records is None or self.check is None:
+            return frozenset()
+        kinds = {one.kind for one in self.check.counterparts if one.organisation is None}
+        among = self.check.among_own or self.records.newest is not None
+        return frozenset(kinds | {self.records.kind} if among else kinds)
+
+    @property
     def number(self) -> str:
         """The rule's number in the data dictionary: X09 for its parts X09A and X09B."""
         return self.id[:3]
@@ -121,13 +133,18 @@ def fields_read() -> Mapping[str, frozenset[str]]:
 
 
 @lru_cache(maxsize=1024)  # sets of items come again with every question; nothing here can go stale
-def told_with(items: frozenset[str]) -> tuple[str, ...]:
+def told_with(items: frozenset[str], beyond: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """Give the rules of whose findings a lender may learn who may see these items: those that read nothing else.
+
+    Of the kinds in `beyond` the subject has records older than the lender may see: a rule that compares with records of
+    such a kind is left out, for what it found may rest on them.
 
     A flag says something of every item that its rule reads (a payee who has died, a loan that is overdue), so it is a
     disclosure of them (docs/requirements.md R-10).
     """
-    return tuple(rule.id for rule in checks() if rule.told == "lenders" and rule.reads <= items)
+    return tuple(
+        rule.id for rule in checks() if rule.told == "lenders" and rule.reads <= items and not rule.compares & beyond
+    )
 
 
 def between_subjects() -> tuple[tuple[Rule, Selection, KOrMoreDistinct], ...]:

@@ -132,6 +132,11 @@ class _Check(Declared):
         """The records that are compared with."""
         return ()
 
+    @property
+    def among_own(self) -> bool:
+        """Whether own records are weighed together, so that one can be at fault because of another."""
+        return False
+
     def at_fault(self, own: Sequence[Row], related: Related) -> Iterator[Row]:
         """Give the own records at fault."""
         raise NotImplementedError
@@ -155,6 +160,11 @@ class _Grouped(_Check):
     def counterparts(self) -> Sequence[Counterpart]:
         """The records that are compared with."""
         return self.against
+
+    @property
+    def among_own(self) -> bool:
+        """Whether own records are weighed together."""
+        return self.per is not None or self.year is not None
 
     def _groups(self, own: Sequence[Row]) -> list[list[Row]]:
         if self.per is None and self.year is None:
@@ -403,6 +413,11 @@ class OncePer(_Check):
         """The fields that are read of the own records."""
         return frozenset(self.per)
 
+    @property
+    def among_own(self) -> bool:
+        """Own records are compared with each other."""
+        return True
+
     def at_fault(self, own: Sequence[Row], related: Related) -> Iterator[Row]:
         """Give the own records at fault."""
         del related
@@ -424,6 +439,11 @@ class Overlaps(_Check):
     def own_names(self) -> frozenset[str]:
         """The fields that are read of the own records."""
         return frozenset({self.start, self.end, *self.per})
+
+    @property
+    def among_own(self) -> bool:
+        """Own records are compared with each other."""
+        return True
 
     def at_fault(self, own: Sequence[Row], related: Related) -> Iterator[Row]:
         """Give the own records at fault."""

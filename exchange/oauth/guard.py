@@ -19,8 +19,8 @@ is rolled back, its proofs count as unused: nothing was let out on them.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from exchange.errors import CredentialsMissing, CredentialsRefused, ProofRefused, ScopeMissing, TokenRefused
@@ -49,6 +49,10 @@ LEFT JOIN client ON client.client_id = presented.client_id AND client.state = 'a
 LEFT JOIN revoked_token ON revoked_token.jti = presented.jti
 ORDER BY n
 """
+_STILL: Final = (
+    "SELECT FROM client WHERE client_id = %s AND state = 'active' AND organisation = %s AND %s = ANY(scopes)"
+    " AND NOT EXISTS (SELECT FROM revoked_token WHERE jti = %s)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Presented:
     scopes: frozenset[str]
     token_jti: str
     proof: Spend
+    token_expires: float  # in seconds since 1970
     needed: Scope | None = None
 
 
@@ -73,6 +78,7 @@ class Caller:
     token_jti: str
     proof_digest: bytes
     proof_expires: datetime
+    token_expires: datetime
 
 
 class Guard:
@@ -121,7 +127,7 @@ def need(presented: Presented, scope: Scope) -> Presented:
     """
     if scope.value not in presented.scopes:
         raise ScopeMissing(scope.value)
-    return Presented(presented.client_id, presented.scopes, presented.token_jti, presented.proof, scope)
+    return replace(presented, needed=scope)
 
 
 def admit(tx: Transaction, presented: Sequence[Presented]) -> list[Caller | CredentialsRefused]:
@@ -147,11 +153,23 @@ def admit(tx: Transaction, presented: Sequence[Presented]) -> list[Caller | Cred
         else:
             held = one.scopes.intersection(scopes)
             spend = one.proof
+            until = datetime.fromtimestamp(one.token_expires, UTC)
             outcomes.append(
-                Caller(one.client_id, organisation, role, held, one.token_jti, spend.digest, spend.expires_at)
+                Caller(one.client_id, organisation, role, held, one.token_jti, spend.digest, spend.expires_at, until)
             )
         taken.add(one.proof.digest)
     return outcomes
+
+
+def still_admitted(tx: Transaction, caller: Caller, *, scope: Scope, now: datetime) -> bool:
+    """Say whether a caller who was admitted may go on: the token stands and has not ended, the client has the scope.
+
+    For answers that last. The proof was used when the caller was admitted and is not asked for again.
+    """
+    if now >= caller.token_expires:
+        return False
+    row = tx.execute(_STILL, (caller.client_id, caller.org_code, scope.value, caller.token_jti)).fetchone()
+    return row is not None
 
 
 def _presented(headers: RawHeaders) -> tuple[str, str]:
@@ -173,4 +191,4 @@ def _presented(headers: RawHeaders) -> tuple[str, str]:
 
 
 def _of(access: AccessToken, proof: dpop.Proof) -> Presented:
-    return Presented(access.client_id, access.scopes, access.jti, proof.spend)
+    return Presented(access.client_id, access.scopes, access.jti, proof.spend, access.expires)

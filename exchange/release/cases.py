@@ -86,6 +86,7 @@ class Case:
     facts: QueryFacts | None = None
     versions: list[RecordRef] | None = None
     records: list[VisibleRecord] | None = None
+    beyond: frozenset[str] = frozenset()  # kinds of which records stand that are older than the permit reaches
     opened: list[OpenedRecord] | None = None
     permit: Permit | None = None
     rests_on: StoredGrant | None = None

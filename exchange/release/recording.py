@@ -72,11 +72,11 @@ def _find_records(tx: Transaction, cases: Sequence[Case], now: datetime) -> None
                 case.outcome = Refused(case.facts.query_id if case.facts else uuid4(), reason)
         elif case.permit and case.subject_id:
             kinds, months = profile.names_by_kind(case.permit.items), case.permit.history_months
-            case.records = [
-                record
-                for record in by_subject.get(case.subject_id, ())
-                if record.kind in kinds and profile.within_history(record.valid_from, months, at=now)
-            ]
+            held = [record for record in by_subject.get(case.subject_id, ()) if record.kind in kinds]
+            case.records = [one for one in held if profile.within_history(one.valid_from, months, at=now)]
+            case.beyond = frozenset(
+                one.kind for one in held if not profile.within_history(one.valid_from, months, at=now)
+            )
 
 
 def _not_again(case: Case, wanted: Sequence[RecordRef], found: Sequence[VisibleRecord]) -> Reason | None:
@@ -122,7 +122,7 @@ def _insert_queries(home: Home, tx: Transaction, cases: Sequence[Case], now: dat
         )
         key = idempotency(case)[1] if ask.idempotency_key is not None else None
         claims = sealed_claims(keys[case.subject_id], query_id, ask.claims) if ask.claims else None
-        rows.append((case.facts, key, case.records or (), claims))
+        rows.append((case.facts, key, case.records or (), claims, case.beyond))
     behind = sources.partial_kinds(tx, now)
     given = orjson.dumps([_row(*row, behind) for row in rows]).decode()
     inserted: dict[UUID, dict[str, Any]] = dict(tx.execute(_INSERT_QUERIES, (given,)).fetchall())
@@ -162,6 +162,7 @@ def _row(
     key: bytes | None,
     records: Sequence[VisibleRecord],
     claims: bytes | None,
+    beyond: frozenset[str],
     behind: Mapping[str, str],
 ) -> dict[str, object]:
     kinds = profile.names_by_kind(facts.items)
@@ -181,7 +182,7 @@ def _row(
             "versions": [(r.ref.record_id, r.ref.version) for r in records],
             "partial": {kind: reason for kind, reason in behind.items() if kind in kinds},
         },
-        "rules": declared.told_with(facts.items) if facts.mode != "verify" else (),
+        "rules": declared.told_with(facts.items, beyond) if facts.mode != "verify" else (),
         "claims": None if claims is None else claims.hex(),
         "decided_at": facts.decided_at,
     }

@@ -151,12 +151,23 @@ class _Door:
         return JSONResponse({"advanced": count})
 
     def _refused(self, request: Request) -> Response | None:
-        if request.headers.get("authorization") != f"Bearer {self._token}":
+        if not _same(request.headers.get("authorization", ""), f"Bearer {self._token}"):
             return JSONResponse({"message": "the token is not the one of this start"}, 401)
         agency = request.path_params.get("agency")
         if agency is not None and agency not in self._agencies:
             return JSONResponse({"message": f"no such agency; there are: {', '.join(self._agencies)}"}, 404)
         return None
+
+
+def _same(given: str, expected: str) -> bool:
+    """Compare in a time that does not depend on where the texts differ: every byte is looked at."""
+    one, other = given.encode(), expected.encode()
+    if len(one) != len(other):
+        return False
+    differing = 0
+    for left, right in zip(one, other, strict=True):
+        differing |= left ^ right
+    return differing == 0
 
 
 async def _body(request: Request) -> dict[str, Any]:

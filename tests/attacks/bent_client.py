@@ -5,7 +5,7 @@ The clients sign with joserfc, not with our own code, so that a mistake on our s
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -17,6 +17,9 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
+from connectors import permits
+from connectors.source import current
+from consent.scope import recipient_name
 from exchange.app import create_app
 from exchange.home import Home
 from exchange.oauth import clients
@@ -28,6 +31,7 @@ from registry.suites import sha256
 ISSUER = "https://exchange.example"
 TOKEN_URL = f"{ISSUER}/oauth/token"
 CATALOGUE_URL = f"{ISSUER}/v1/catalogue"
+SOURCES = [one.source for one in current().sources]
 ALL_ALGORITHMS = ["ES256", "PS256", "Ed25519", "EdDSA", "RS256", "HS256", "none"]
 Key = ECKey | OKPKey | RSAKey
 
@@ -149,8 +153,13 @@ def sign(header: Mapping[str, Any], claims: Mapping[str, Any], key: Key) -> str:
 
 
 def registered(
-    home: Home, caller: Caller, role: Role = Role.LENDER, organisation: str = "91630000MA0000000X"
+    home: Home,
+    caller: Caller,
+    role: Role = Role.LENDER,
+    organisation: str = "91630000MA0000000X",
+    sources: Collection[str] | None = None,
 ) -> Caller:
+    """Register a system; an agency's may deliver all sources unless some are named."""
     with home.database.transaction() as tx:
         clients.register(
             tx,
@@ -161,4 +170,7 @@ def registered(
             now=clock.now(),
             same_organisation=True,
         )
+        if role is Role.AGENCY:
+            name = recipient_name(organisation)
+            permits.permit(tx, name, SOURCES if sources is None else sources, now=clock.now())
     return caller

@@ -42,7 +42,7 @@ def faults(home: Home, people: int = 1) -> None:
     """Consented people with a fault each, and two collectives that share an account."""
     rows = []
     for who in [person(n) for n in range(people)]:
-        consented(home, who, items=("SUBSIDY", "LAND_CONTRACT"))
+        consented(home, who, items=("SUBSIDY", "LAND_CONTRACT"), by_register=True)
         rows += [(who, "SUBSIDY", GRANT), (who, "LAND_CONTRACT", LAND)]
     published(home, rows)
     funds: dict[str, Value] = {"org_name": "甲村", "account_no": ACCOUNT, "as_of": "2026-06-30"}
@@ -104,7 +104,9 @@ def test_nothing_stays_to_be_compared_of_who_has_withdrawn(exchange_home: Home) 
 
 def test_an_erased_subject_stops_no_check(exchange_home: Home) -> None:
     first, second = person(1), person(2)
-    given = [consented(exchange_home, who, items=("SUBSIDY", "LAND_CONTRACT")) for who in (first, second)]
+    given = [
+        consented(exchange_home, who, items=("SUBSIDY", "LAND_CONTRACT"), by_register=True) for who in (first, second)
+    ]
     for who in (first, second):
         published(exchange_home, [(who, "SUBSIDY", GRANT), (who, "LAND_CONTRACT", LAND)])
     erased = given[1].terms.subject_id
@@ -133,7 +135,7 @@ def test_one_consented_person_among_many_cannot_be_told_from_none(
     exchange_home: Home, door: Door, agency: Caller
 ) -> None:
     before = asked(door, agency, FINDINGS_URL)
-    consented(exchange_home, items=("SUBSIDY", "LAND_CONTRACT"))
+    consented(exchange_home, items=("SUBSIDY", "LAND_CONTRACT"), by_register=True)
     published(exchange_home, [(ZHANG, "SUBSIDY", GRANT), (ZHANG, "LAND_CONTRACT", LAND)])
     findings.check_published(exchange_home)
     assert asked(door, agency, FINDINGS_URL) == before

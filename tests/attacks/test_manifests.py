@@ -324,8 +324,28 @@ def test_a_manifest_of_anothers_file_does_nothing_to_it(
     assert qualities(exchange_home) == {"B"}
     url = other.upload(RAW, filename=ROSTER.name)
     run(intake, exchange_home)
-    assert other.json(url)["batches"] == []
-    assert qualities(exchange_home) == {"B"}
+    (own,) = agency.json(BATCHES)["batches"]
+    (others,) = other.json(url)["batches"]
+    assert own["batch_id"] != others
+    assert (agency.json(f"{BATCHES}/{own['batch_id']}")["signed"], other.json(f"{BATCHES}/{others}")["signed"]) == (
+        False,
+        True,
+    )
+    with exchange_home.database.transaction() as tx:
+        signed = tx.execute("SELECT agency, manifest <> '' FROM raw_file ORDER BY agency").fetchall()
+    assert dict(signed) == {OURS: False, THEIRS: True}
+
+
+def test_a_manifest_that_came_later_weighs_its_agencys_file_again_and_makes_no_other(
+    agency: Agency, intake: Intake, exchange_home: Home, key: OutsideKey
+) -> None:
+    agency.upload(RAW, filename=ROSTER.name)
+    run(intake, exchange_home)
+    assert send(agency, manifest(key)).status_code == 201
+    run(intake, exchange_home)
+    with exchange_home.database.transaction() as tx:
+        rows = tx.execute("SELECT agency, channel, manifest <> '' FROM raw_file").fetchall()
+    assert rows == [(OURS, "upload", True)]
 
 
 def test_the_same_manifest_again_is_one_entry(agency: Agency, exchange_home: Home, key: OutsideKey) -> None:

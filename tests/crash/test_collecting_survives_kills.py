@@ -14,6 +14,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -71,10 +72,11 @@ collect(
 )
 """
 STEPS = [Step.FETCHED, IntakeStep.STAGED, IntakeStep.PUBLISHING, Step.TAKEN, Step.MOVED, Step.SETTLED]
+FEW = [Step.TAKEN, Step.MOVED]  # between intake and what a transport keeps of it
 TABLES = ("record", "log_entry", "batch", "publication", "raw_file", "feed_file", "feed_position")
 
 
-@pytest.fixture(params=["rest", "sql", "sftp", "folder"])
+@pytest.fixture
 def transport(
     request: pytest.FixtureRequest, server: Server, short_path: Path, exchange_home: Home
 ) -> Iterator[dict[str, Any]]:
@@ -85,7 +87,7 @@ def transport(
         "sftp": partial(_sftp, short_path, exchange_home),
         "folder": partial(_folder, short_path),
     }
-    yield from makers[request.param]()
+    yield from makers[str(request.getfixturevalue("kind"))]()
 
 
 def _csv() -> bytes:
@@ -118,7 +120,7 @@ def _rest() -> Iterator[dict[str, Any]]:
 
 
 def _sql(server: Server) -> Iterator[dict[str, Any]]:
-    name = "qq_agency_killed"
+    name = f"qq_killed_{uuid4().hex[:12]}"
     with psycopg.connect(server.address("postgres"), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
@@ -169,20 +171,29 @@ def counts(database: Database) -> dict[str, int]:
     return {table: int(one[0]) for table, one in found.items() if one}
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("kind", "steps"),
+    [
+        ("rest", STEPS),
+        *((kind, FEW) for kind in ("sql", "sftp", "folder")),
+        *(pytest.param(kind, STEPS, marks=pytest.mark.slow) for kind in ("sql", "sftp", "folder")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)}-steps",
+)
 def test_killed_after_any_step_a_rerun_loses_and_doubles_nothing(
-    transport: dict[str, Any], exchange_home: Home, addresses: Addresses
+    kind: str, transport: dict[str, Any], steps: list[Step | IntakeStep], exchange_home: Home, addresses: Addresses
 ) -> None:
     kept = Credentials(exchange_home.database, exchange_home.sealing)
     intake = Intake(exchange_home.database, exchange_home.sealing, exchange_home.raw, everybody)
+    assert transport["kind"] == kind
     secret = transport.pop("secret", "")
     if transport["kind"] == "sql":
         transport["password"] = bool(secret)
     said = {"feed": "killed", "source": "subsidy_roster", "agency": "玉树市财政局", "transport": transport}
     if secret:
         kept.set("killed", secret, now=NOW)
-    for step in STEPS:  # one home, so that each kill meets what the last one left
+    for step in steps:  # one home, so that each kill meets what the last one left
         killed = subprocess.run(
             [
                 *(sys.executable, "-c", VICTIM, addresses.database_url, addresses.keystore_url),

@@ -34,6 +34,7 @@ from sandbox.caller import new_client
 from sandbox.people import settle
 from sandbox.register import register
 from sandbox.subsidy import farmland
+from tests.agencies import permitted
 
 _DAY = date(2026, 6, 15)
 _OFFICE = "民和县农业农村局（沙箱）"
@@ -45,6 +46,7 @@ class Exchange:
     def __init__(self, home: Home, faults: Faults) -> None:
         self.home = home
         self.faults = faults
+        permitted(home, _OFFICE)
 
     def clerk(self, name: str) -> Agency:
         """Register one person of the office, and give its client."""

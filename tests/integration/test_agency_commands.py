@@ -90,3 +90,30 @@ def test_the_operator_has_decisions_made_by_two_persons_and_by_one_again_and_it_
         assert connection.execute("SELECT organisation, four_eyes FROM agency_setting").fetchall() == [(AGENCY, False)]
         logged = connection.execute("SELECT count(*) FROM log_entry WHERE event = %s", (Event.FOUR_EYES_SET.value,))
         assert logged.fetchone() == (2,)
+
+
+def test_the_operator_says_which_sources_an_agency_may_deliver_and_without_any_it_is_told_so(
+    short_path: Path, addresses: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qingqiao = InProcess(short_path, addresses, monkeypatch)
+    register = ("agency", "add", "--organisation", AGENCY, "--make-key")
+    assert qingqiao("agency", "sources", AGENCY).returncode == 2
+    assert qingqiao(*register, str(short_path / "a"), "office-a", "--source", "no_such").returncode == 2
+    bare = qingqiao(*register, str(short_path / "b"), "office-b")
+    assert "may deliver nothing yet" in " ".join(bare.stdout.split())
+    named = qingqiao(*register, str(short_path / "c"), "office-c", "--source", "subsidy_roster")
+    assert "may deliver: subsidy_roster" in " ".join(named.stdout.split())
+    assert qingqiao("agency", "sources", AGENCY, "--refuse", "court_lists").returncode == 2
+    assert qingqiao("agency", "sources", AGENCY, "--permit", "no_such").returncode == 2
+    done = qingqiao("agency", "sources", AGENCY, "--permit", "rating_results", "--refuse", "subsidy_roster")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with psycopg.connect(addresses.database_url) as connection:
+        assert connection.execute("SELECT agency, source FROM agency_source").fetchall() == [(AGENCY, "rating_results")]
+        events = connection.execute(
+            "SELECT event FROM log_entry WHERE event LIKE 'connectors:sources:%' ORDER BY at"
+        ).fetchall()
+    assert sorted(events) == [
+        ("connectors:sources:permitted",),
+        ("connectors:sources:permitted",),
+        ("connectors:sources:refused",),
+    ]

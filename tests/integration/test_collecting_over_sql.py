@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -25,8 +26,9 @@ from tests.unit.connectors.consent_register import everybody
 NOW = datetime(2026, 6, 15, 2, tzinfo=UTC)
 DAY = date(2026, 6, 15)
 PASSWORD = "Geheim-9$%@:/#"
-NAME = "qq_agency_subsidies"
-READER = "qq_agency_reader"
+_OWN = uuid4().hex[:12]  # of this process: several may test at once on one server
+NAME = f"qq_agency_{_OWN}"
+READER = f"qq_reader_{_OWN}"
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from datetime import timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 
+import dask
 import pytest
 from cryptography import x509  # noqa: TID251  # certificates of this test
 from cryptography.hazmat.primitives import hashes, serialization  # noqa: TID251  # certificates of this test
@@ -136,8 +137,8 @@ def certificates(tmp_path: Path) -> Callable[[str], tuple[Path, Path]]:
     return made
 
 
-@pytest.fixture
-def cluster(certificates: Callable[[str], tuple[Path, Path]]) -> Iterator[Dask]:
+@pytest.fixture(params=[False])
+def cluster(request: pytest.FixtureRequest, certificates: Callable[[str], tuple[Path, Path]]) -> Iterator[Dask]:
     """A scheduler and two workers on loopback, each with a certificate of its own; ends with the test."""
     ca, _ = certificates("ca")
     pairs = {role: tuple(map(str, certificates(role))) for role in ("scheduler", "worker", "cluster", "intake")}
@@ -151,14 +152,18 @@ def cluster(certificates: Callable[[str], tuple[Path, Path]]) -> Iterator[Dask]:
         tls_client_cert=pairs["cluster"][0],
         tls_client_key=pairs["cluster"][1],
     )
-    with LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=2,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        protocol="tls://",
-        security=security,
-        dashboard_address=None,
-    ) as running:
+    memory = {"distributed.worker.memory.spill": request.param, "distributed.worker.memory.target": request.param}
+    with (
+        dask.config.set(memory),
+        LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=2,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            protocol="tls://",
+            security=security,
+            dashboard_address=None,
+        ) as running,
+    ):
         yield Dask(running.scheduler_address, ca, Path(pairs["intake"][0]), Path(pairs["intake"][1]), fewest=0)
 
 
@@ -174,6 +179,13 @@ def test_a_dask_cluster_over_tls_stores_what_this_process_stores(
     replace(intake, workers=cluster).run([ROSTER], as_of=AS_OF)
     assert stored(exchange_home.database) == here
     assert proven(exchange_home) == HELD
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", [0.7], indirect=True)
+def test_a_cluster_whose_workers_may_write_plaintext_to_disk_is_refused(cluster: Dask) -> None:
+    with pytest.raises(ExecutorInsecure, match=r"distributed\.worker\.memory\.spill"), cluster.executor(HELD):
+        pytest.fail("it was let in")
 
 
 def test_a_cluster_in_clear_is_refused(tmp_path: Path) -> None:

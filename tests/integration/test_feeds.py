@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 
 from connectors import runs
@@ -485,3 +486,23 @@ def test_beijing_has_no_summer_time(nightly: Installation) -> None:
     table = nightly.runs._files.timetable(NAME)
     assert table is not None
     assert {table.next_after(day).astimezone(UTC).hour for day in year} == {18}
+
+
+def test_a_run_that_fails_where_no_log_was_set_up_prints_nothing_of_a_person(
+    exchange_home: Home, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def collect(_: Home, __: Feed, ___: datetime) -> Collected:
+        person = {"identifier": "630222199901010001", "name": "卓玛"}
+        raise RuntimeError(f"no row of {person['identifier']}")
+
+    structlog.reset_defaults()  # as in a process that runs one command
+    write_feed(exchange_home.settings.home, NAME, schedule=NIGHTLY)
+    found = Installation(exchange_home, collect, NIGHT - timedelta(hours=1))
+    found.look(NIGHT - timedelta(hours=1))
+    found.look(NIGHT)
+    assert [row[2:] for row in found.rows()] == [("failed", "INTERNAL")]
+    said = "".join(capfd.readouterr())
+    assert "feeds:run:failed" in said
+    assert "RuntimeError" in said
+    assert "630222199901010001" not in said
+    assert "卓玛" not in said

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from consent.evidence import Channel
+from consent.notices import Notice
 from consent.scope import Mode
 from exchange import consents, evidence, findings, sources
 from exchange.home import Home
@@ -43,7 +44,7 @@ def flags_of(body: bytes) -> dict[str, list[str]]:
 
 
 def test_a_fault_is_found_after_its_batch_and_cleared_once_it_is_mended(exchange_home: Home) -> None:
-    consented(exchange_home, items=ITEMS)
+    consented(exchange_home, items=ITEMS, by_register=True)
     published(exchange_home, FAULTY)
     findings.check_published(exchange_home)
     assert standing(exchange_home) == [("X01", 1)]
@@ -55,7 +56,7 @@ def test_a_fault_is_found_after_its_batch_and_cleared_once_it_is_mended(exchange
 
 
 def test_a_fault_that_is_mended_by_the_other_source_is_cleared_too(exchange_home: Home) -> None:
-    consented(exchange_home, items=ITEMS)
+    consented(exchange_home, items=ITEMS, by_register=True)
     published(exchange_home, FAULTY)
     findings.check_published(exchange_home)
     published(exchange_home, [(ZHANG, "LAND_CONTRACT", LAND | {"confirmed_area": 100_000})])
@@ -64,7 +65,7 @@ def test_a_fault_that_is_mended_by_the_other_source_is_cleared_too(exchange_home
 
 
 def test_a_correction_that_is_as_wrong_is_a_finding_of_the_new_version(exchange_home: Home) -> None:
-    consented(exchange_home, items=ITEMS)
+    consented(exchange_home, items=ITEMS, by_register=True)
     published(exchange_home, FAULTY)
     findings.check_published(exchange_home)
     published(exchange_home, [(ZHANG, "SUBSIDY", GRANT | {"area": 90_000})])
@@ -73,7 +74,7 @@ def test_a_correction_that_is_as_wrong_is_a_finding_of_the_new_version(exchange_
 
 
 def test_what_has_been_checked_is_not_checked_again(exchange_home: Home) -> None:
-    consented(exchange_home, items=ITEMS)
+    consented(exchange_home, items=ITEMS, by_register=True)
     published(exchange_home, FAULTY)
     assert findings.check_published(exchange_home) == 1
     assert findings.check_published(exchange_home) == 0
@@ -85,7 +86,7 @@ def test_checking_that_was_broken_off_goes_on_where_it_stopped(
 ) -> None:
     people = [person(n) for n in range(4)]
     for who in people:
-        consented(exchange_home, who, items=ITEMS)
+        consented(exchange_home, who, items=ITEMS, by_register=True)
     published(exchange_home, [(who, kind, told) for who in people for _, kind, told in FAULTY])
     seen: list[UUID] = []
     check = checking.check
@@ -114,7 +115,7 @@ def test_nothing_is_opened_of_a_person_whose_consent_has_ended(exchange_home: Ho
 
 
 def test_a_withdrawal_clears_what_was_found_in_its_own_transaction(exchange_home: Home) -> None:
-    consent = consented(exchange_home, items=ITEMS)
+    consent = consented(exchange_home, items=ITEMS, by_register=True)
     published(exchange_home, FAULTY)
     findings.check_published(exchange_home)
     consents.withdraw(exchange_home, consent.consent_id, Channel.VILLAGE, actor="test")
@@ -142,7 +143,7 @@ def test_a_shared_account_is_found_with_both_collectives_and_cleared_with_both(e
 def test_three_payees_of_one_account_are_found_and_two_are_not(exchange_home: Home) -> None:
     people = [person(n) for n in range(3)]
     for who in people:
-        consented(exchange_home, who, items=ITEMS)
+        consented(exchange_home, who, items=ITEMS, by_register=True)
     paid: dict[str, Value] = {"project": "a", "grant_year": 2026, "instalment": "1", "bank_account": "623"}
     published(exchange_home, [(who, "SUBSIDY", paid) for who in people[:2]])
     findings.check_published(exchange_home)
@@ -179,7 +180,7 @@ def test_the_register_of_an_organisation_that_a_contract_names_is_followed(excha
 
 
 def test_an_answer_carries_the_flags_of_its_records_and_its_evidence_verifies(exchange_home: Home) -> None:
-    consented(exchange_home, items=ITEMS)
+    consented(exchange_home, items=ITEMS, by_register=True)
     published(exchange_home, FAULTY)
     findings.check_published(exchange_home)
     first = answered(release(exchange_home, [question()])[0])
@@ -193,7 +194,7 @@ def test_an_answer_carries_the_flags_of_its_records_and_its_evidence_verifies(ex
 
 
 def test_an_answer_opened_again_says_what_stood_then_whatever_was_found_or_cleared_since(exchange_home: Home) -> None:
-    consented(exchange_home, items=ITEMS, max_uses=1)
+    consented(exchange_home, items=ITEMS, by_register=True, max_uses=1)
     published(exchange_home, [(ZHANG, "SUBSIDY", GRANT)])
     before = answered(release(exchange_home, [question(idempotency_key="key-one-1")])[0])
     published(exchange_home, FAULTY[1:])
@@ -205,7 +206,7 @@ def test_an_answer_opened_again_says_what_stood_then_whatever_was_found_or_clear
 
 
 def test_an_answer_with_a_flag_says_it_again_after_the_finding_was_cleared(exchange_home: Home) -> None:
-    consented(exchange_home, items=ITEMS)
+    consented(exchange_home, items=ITEMS, by_register=True)
     published(exchange_home, FAULTY)
     findings.check_published(exchange_home)
     before = answered(release(exchange_home, [question(idempotency_key="key-one-1")])[0])
@@ -219,7 +220,7 @@ def test_an_answer_with_a_flag_says_it_again_after_the_finding_was_cleared(excha
 
 
 def test_a_query_of_before_flags_were_noted_is_opened_without_them(exchange_home: Home) -> None:
-    consented(exchange_home, items=ITEMS)
+    consented(exchange_home, items=ITEMS, by_register=True)
     published(exchange_home, FAULTY)
     first = answered(release(exchange_home, [question()])[0])
     with exchange_home.database.transaction() as tx:
@@ -229,7 +230,7 @@ def test_a_query_of_before_flags_were_noted_is_opened_without_them(exchange_home
 
 
 def test_a_lender_learns_nothing_by_a_flag_that_it_was_not_permitted_to_see(exchange_home: Home) -> None:
-    consented(exchange_home, items=ITEMS)
+    consented(exchange_home, items=ITEMS, by_register=True)
     published(exchange_home, [(ZHANG, "SUBSIDY", GRANT | {"paid_on": "2026-05-08"}), (ZHANG, "CIVIL_AFF", DEAD)])
     findings.check_published(exchange_home)
     assert standing(exchange_home) == [("X06", 1)]
@@ -241,8 +242,24 @@ def test_a_lender_learns_nothing_by_a_flag_that_it_was_not_permitted_to_see(exch
     assert flags_of(told)["SUBSIDY"] == ["X06"]
 
 
+@pytest.mark.parametrize(("age", "told"), [(30, ["X01"]), (3650, [])])
+def test_a_flag_that_may_rest_on_a_record_older_than_the_permit_reaches_is_not_told(
+    exchange_home: Home, monkeypatch: pytest.MonkeyPatch, age: int, told: list[str]
+) -> None:
+    monkeypatch.setattr(Notice, "unnamed", lambda *_: frozenset())  # a text that names all
+    consented(exchange_home, items=ITEMS, by_register=True, history_months=12)
+    published(exchange_home, FAULTY)
+    with exchange_home.database.transaction() as tx:
+        tx.execute(
+            "UPDATE record SET valid_from = %s WHERE kind = 'LAND_CONTRACT'", (clock.now() - timedelta(days=age),)
+        )
+    findings.check_published(exchange_home)
+    assert standing(exchange_home) == [("X01", 1)]
+    assert flags_of(answered(release(exchange_home, [question()])[0]).body)["SUBSIDY"] == told
+
+
 def test_a_yes_or_no_tells_no_flag(exchange_home: Home) -> None:
-    consented(exchange_home, items=ITEMS)
+    consented(exchange_home, items=ITEMS, by_register=True)
     published(exchange_home, FAULTY)
     findings.check_published(exchange_home)
     told = answered(release(exchange_home, [question(mode=Mode.VERIFY)])[0]).body
@@ -253,7 +270,7 @@ def test_a_yes_or_no_tells_no_flag(exchange_home: Home) -> None:
 def test_what_a_source_is_behind_with_is_labelled_so_and_stays_so(
     exchange_home: Home, monkeypatch: pytest.MonkeyPatch, reason: str, state: str
 ) -> None:
-    consented(exchange_home, items=ITEMS)
+    consented(exchange_home, items=ITEMS, by_register=True)
     published(exchange_home, FAULTY)
     monkeypatch.setattr(sources, "partial_kinds", lambda *_: {"SUBSIDY": reason, "TAX_CREDIT": "late"})
     first = answered(release(exchange_home, [question()])[0])
@@ -278,7 +295,7 @@ def told(home: Home, agency: str = AGENCY, batch_id: UUID | None = None) -> find
 def faulty(home: Home, count: int) -> UUID:
     people = [person(n) for n in range(count)]
     for who in people:
-        consented(home, who, items=ITEMS)
+        consented(home, who, items=ITEMS, by_register=True)
     batch_id = published(home, [(who, kind, one) for who in people for _, kind, one in FAULTY])
     findings.check_published(home)
     return batch_id
@@ -296,10 +313,10 @@ def test_an_agency_is_told_nothing_of_few_persons(exchange_home: Home) -> None:
     assert told(exchange_home) == findings.OfAgency([], [], more=False)
 
 
-def test_an_agency_is_told_nothing_of_persons_in_a_table_of_few_rows(exchange_home: Home) -> None:
+def test_an_agency_is_told_nothing_of_persons_in_a_table_that_speaks_of_few(exchange_home: Home) -> None:
     faulty(exchange_home, findings.TOLD_FROM)
     with exchange_home.database.transaction() as tx:
-        tx.execute("UPDATE batch SET rows = 6")
+        tx.execute("""UPDATE batch SET totals = totals || '{"people": 6}'""")
     assert told(exchange_home).counted == []
 
 

@@ -1,6 +1,7 @@
 """Mending with a database: what people decide of rows, what follows, and what nobody can tell from it."""
 
 import zipfile
+from collections.abc import Mapping
 from datetime import timedelta
 from io import BytesIO
 from uuid import UUID
@@ -8,7 +9,7 @@ from uuid import UUID
 import openpyxl
 import pytest
 
-from connectors import annotate, apparent
+from connectors import annotate, apparent, mappings
 from connectors import mending as decisions
 from connectors.delivery import Channel, Delivery
 from connectors.errors import BytesDestroyed
@@ -28,6 +29,7 @@ from tests.agencies import (
     events,
     line,
     people,
+    permitted,
     roster,
     shown,
     staff,
@@ -326,7 +328,7 @@ def test_only_the_totals_of_an_annotated_workbook_tell_that_somebody_consented(e
     differing = {name for name in without if without[name] != within[name]}
     assert differing == {"xl/worksheets/sheet1.xml"}
     old, new = (sheets["xl/worksheets/sheet1.xml"].decode() for sheets in (without, within))
-    assert old.replace("<t>13</t>", "<t>9</t>") == new
+    assert old.replace("<t>10</t>", "<t>0</t>") == new  # 13 and 9, in tens
 
 
 def test_of_few_people_not_even_the_total_is_told(exchange_home: Home) -> None:
@@ -410,6 +412,7 @@ def test_two_headings_are_not_mapped_to_one_column_silently(exchange_home: Home)
     assert code_of(refused) == "column-mapped-already"
     say("领款号", also=True)
     both = ("领款凭证码", "领款号", "补贴金额(元)", "发放日期")
+    permitted(exchange_home)
     delivery = Delivery(Channel.UPLOAD, AGENCY)
     taken = mending.intake_of(exchange_home).take(
         roster((ZHANG.text, LI.text, "1", "2026-05-08"), header=both), "两列.csv",
@@ -450,6 +453,7 @@ def test_a_heading_explained_later_leaves_the_other_tables_of_its_file_where_the
     saved = BytesIO()
     book.save(saved)
     name = "民和县_粮食直补发放明细_2026.xlsx"
+    permitted(exchange_home)
     taken = mending.intake_of(exchange_home).take(
         saved.getvalue(), name, as_of=clock.beijing_day(clock.now()), delivery=Delivery(Channel.UPLOAD, AGENCY)
     )
@@ -527,3 +531,29 @@ def test_the_public_log_does_not_tell_whether_a_lender_was_shown_a_row(exchange_
         entries.append(sorted(events(exchange_home)[before:]))
     assert told(exchange_home)
     assert entries[0] == entries[1]
+
+
+def test_a_decided_heading_counts_until_another_one_is_approved(exchange_home: Home) -> None:
+    def say(column: str) -> mappings.ColumnMapping:
+        return mending.say_heading(exchange_home, staff(), "SUBSIDY", "领款凭证码", column, also=True, batch_id=None)
+
+    def counts() -> Mapping[str, str]:
+        with exchange_home.database.transaction() as tx:
+            return mappings.remembered(tx, AGENCY)
+
+    say("payee_id")
+    with_four_eyes(exchange_home)
+    refused = say("payee_name")
+    assert counts() == {"SUBSIDY:领款凭证码": "payee_id"}
+    mending.settle_heading(exchange_home, staff("li"), refused.mapping_id, approve=False)
+    assert counts() == {"SUBSIDY:领款凭证码": "payee_id"}
+    approved = say("payee_name")
+    assert counts() == {"SUBSIDY:领款凭证码": "payee_id"}
+    mending.settle_heading(exchange_home, staff("li"), approved.mapping_id, approve=True)
+    assert counts() == {"SUBSIDY:领款凭证码": "payee_name"}
+
+
+def test_that_notices_were_completed_is_logged_whether_any_were_made(exchange_home: Home) -> None:
+    with exchange_home.database.transaction() as tx:
+        assert notices.complete(tx, now=clock.now()) == 0
+    assert events(exchange_home).count("exchange:lenders:notified") == 1

@@ -14,8 +14,10 @@ from exchange.feeds import FeedFiles
 from exchange.home import Home
 from exchange.oauth.scopes import Role
 from registry import clock
+from tests.agencies import delivered, line, roster
 from tests.attacks.bent_client import ISSUER, Caller, Door, registered
 from tests.feeding import NIGHTLY, write_feed
+from tests.people import ZHANG
 
 URL = f"{ISSUER}/v1/sources"
 NAME = "yushu_rating"
@@ -158,3 +160,20 @@ def test_a_source_delivered_by_hand_is_late_when_its_newest_batch_is_older_than_
     assert before["rating_results"] == "waiting"
     assert (after["rating_results"].state.value, after["rating_results"].lag_seconds) == ("healthy", 3600)
     assert late["rating_results"] == "late"
+
+
+def test_what_an_agency_uploads_and_gets_back_blocked_says_nothing_of_a_source(exchange_home: Home) -> None:
+    def state_of(channel: str) -> tuple[str, str | None]:
+        with exchange_home.database.transaction() as tx:
+            tx.execute("UPDATE raw_file SET channel = %s", (channel,))
+            (found,) = [one for one in sources.states(tx, at=clock.now()) if (one.source, one.feed) == (source, None)]
+        return found.state.value, found.error
+
+    delivered(exchange_home, roster(line(ZHANG)))
+    with exchange_home.database.transaction() as tx:
+        tx.execute("UPDATE batch SET state = 'blocked', blocked_code = 'TOTAL_MISMATCH'")
+        row = tx.execute("SELECT source FROM batch").fetchone()
+    assert row is not None
+    source = row[0]
+    assert state_of("upload") == ("healthy", None)
+    assert state_of("rest") == ("blocked", "TOTAL_MISMATCH")

@@ -38,7 +38,7 @@ from sandbox.agencies.faults import Faults
 from sandbox.agencies.line import line
 from sandbox.agency import Agency, Content
 from sandbox.caller import new_client
-from tests.agencies import delivered
+from tests.agencies import delivered, permitted
 from tests.corpus import workbooks
 from tests.corpus.workbooks import HEADER, one, row, rows, total
 from tests.people import consented
@@ -53,6 +53,7 @@ class Desk:
 
     def __init__(self, home: Home, folder: Path) -> None:
         self.home, self.folder = home, folder
+        permitted(home, OFFICE)
         for name in ("wang", "li"):
             client = new_client(f"office-{name}")
             with home.database.transaction() as tx:

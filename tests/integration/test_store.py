@@ -19,11 +19,13 @@ from registry.records import (
     OpenedRecord,
     Payload,
     Provenance,
+    RecordColumns,
     VisibleRecord,
     associated_data,
     beside,
     header,
 )
+from registry.sealing import seal_records
 from registry.suites import intl, seal
 from tests.people import LI, RATING, SUBSIDY, ZHANG, held
 
@@ -247,3 +249,32 @@ def test_an_old_file_weighed_again_does_not_bring_back_what_a_later_one_correcte
     assert stored == [1, 1, 0]
     (standing,) = seen(exchange_home, owner, "RATING")
     assert standing.ref.version == 2
+
+
+def test_chunks_prepared_before_the_ones_before_are_written_are_numbered_after_them(exchange_home: Home) -> None:
+    """The same record in three chunks: when the third is prepared, the first is committed and the second is not."""
+    owner, said = held(exchange_home, payloads=[("SUBSIDY", SUBSIDY)]), provenance()
+    stager = store.Stager(exchange_home.sealing, said, now=clock.now())
+
+    def prepared(grade: str) -> store.Staging:
+        row = NewRecord(owner, "RATING", {**RATING, "grade": grade}, 3, Basis(BasisKind.CONSENT, "c"), "B", "2026")
+        with exchange_home.database.transaction() as tx:
+            return stager.prepare(tx, RecordColumns.of([row], current().kinds))
+
+    def written(staging: store.Staging) -> None:
+        with exchange_home.database.transaction() as tx:
+            stager.write(tx, staging, seal_records(staging.ready))
+        stager.written(staging)
+
+    with exchange_home.database.transaction() as tx:
+        store.open_publication(tx, uuid4(), said, raw_sm3=b"\x02" * 32, now=clock.now())
+    first, second = prepared("A"), prepared("AA")
+    written(first)
+    third = prepared("A")
+    for staging in (second, third):
+        written(staging)
+    assert [one.ready.versions for one in (first, second, third)] == [[1], [2], [3]]
+    with exchange_home.database.transaction() as tx:
+        store.publish(tx, said, now=clock.now())
+    (standing,) = opened(exchange_home, owner)
+    assert (standing.visible.ref.version, standing.fields["grade"]) == (3, "A")

@@ -15,7 +15,7 @@ from tests.unit.connectors.tables import tables
 
 SMALL = [make for make in cases() if make.__name__ not in {"unpacks_to_gigabytes", "locked_with_a_password"}]
 FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
-LONG = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+LONG = settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
 _MARKS = [b"", b"\x00", b"\xff\xfe", b"\x81", b'"', b",", b"\r\n", b"<", b"&a;"]
 PIECES = st.sampled_from([*_MARKS, b"PK\x03\x04", b't="e"', b"1e999", b"-", "合计".encode()])
 

@@ -92,9 +92,9 @@ def test_a_byte_that_fits_no_encoding_far_down_stops_the_whole_file() -> None:
 
 @pytest.mark.usefixtures("short_blocks")
 def test_rows_of_another_length_are_not_held_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    raw = csv([HEADER, *([*row, "多一格"] for row in rows(400))])
-    assert table(raw).rows == 400
-    monkeypatch.setattr(bounds, "ODD_BYTES", 20_000)
+    raw = csv([HEADER, *rows(600), *([*row, "多一格"] for row in rows(400))])
+    assert table(raw).rows == 1_000
+    monkeypatch.setattr(bounds, "ODD_BYTES", 2_000)
     assert table(raw).blocked == "FILE_UNREADABLE"
 
 

@@ -264,3 +264,14 @@ def test_a_new_rule_of_an_operator_that_exists_needs_no_code() -> None:
     fields: dict[str, Value] = {"project": "a", "grant_year": 2026, "paid_on": "2026-05-08"}
     rows = [row("SUBSIDY", fields, subject), row("SUBSIDY", fields, subject)]
     assert {flag.ref for flag in flags([rule], {subject: {"SUBSIDY": rows}}, {})} == {one.ref for one in rows}
+
+
+def test_a_rule_that_compares_with_kinds_beyond_the_permits_history_is_not_told() -> None:
+    x18 = declared.current()["X18"]
+    assert x18.compares == {"RATING", "LOAN_EVENT"}
+    x01 = declared.current()["X01"]
+    assert x01.compares == {"SUBSIDY", "LAND_CONTRACT"}
+    assert "X01" in declared.told_with(x01.reads)
+    assert "X01" not in declared.told_with(x01.reads, frozenset({"LAND_CONTRACT"}))
+    x12 = declared.current()["X12"]
+    assert "X12" in declared.told_with(x12.reads, frozenset({"RATING"}))  # each record by itself
