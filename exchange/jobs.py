@@ -146,7 +146,7 @@ def table() -> list[Job]:
         Job("log:sequence", SEQUENCE_SECONDS, sequence_log),
         Job("consent:expire", 60, expire_consents),
         Job("upload:intake", UPLOAD_SECONDS, take_uploads),
-        Job("intake:reevaluate", 120, reweighing.weigh_nightly),
+        Job("intake:reevaluate", 120, reweighing.weigh_due),
         Job("intake:weigh-mended", 60, weigh_mended),
         Job("exchange:complete-notices", 60, complete_notices),
         Job("findings:check", 60, findings.check_published),

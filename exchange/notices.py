@@ -111,7 +111,10 @@ def of_lender(tx: Transaction, organisation: str, *, after: int, limit: int, una
         " WHERE organisation = %s AND position > %s AND (NOT %s OR acknowledged_at IS NULL) ORDER BY position LIMIT %s",
         (organisation, after, unacknowledged, limit),
     ).fetchall()
-    return [Notice(*row[:3], What(row[3]), tuple(row[4]), *row[5:]) for row in rows]
+    return [
+        Notice(position, notice_id, commitment, What(event), tuple(queries), recalled_at, acknowledged_at)
+        for position, notice_id, commitment, event, queries, recalled_at, acknowledged_at in rows
+    ]
 
 
 def acknowledge(tx: Transaction, organisation: str, notice_id: UUID, *, by: str, now: datetime) -> bool:

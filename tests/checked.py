@@ -43,8 +43,19 @@ def organisation(number: int) -> CreditCode:
     return CreditCode.parse(code + CREDIT_ALPHABET[-total % 31])
 
 
-def published(home: Home, rows: Rows, *, agency: str = AGENCY, codes: Mapping[str, int] | None = None) -> UUID:
-    """Publish rows as one batch: row 7 is the first. Of persons on consent, of organisations as such."""
+def published(  # one argument a fact
+    home: Home,
+    rows: Rows,
+    *,
+    agency: str = AGENCY,
+    codes: Mapping[str, int] | None = None,
+    since: Mapping[str, date] | None = None,
+) -> UUID:
+    """Publish rows as one batch: row 7 is the first. Of persons on consent, of organisations as such.
+
+    `since` says from when records of a kind speak; of the others it is not known.
+    """
+    began = since or {}
     now, raw_id, batch_id, publication_id = clock.now(), uuid4(), uuid4(), uuid4()
     digest = sha256(raw_id.bytes)
     class_code = current().kinds[rows[0][1]].class_code if rows else "SUBSIDY"
@@ -70,7 +81,9 @@ def published(home: Home, rows: Rows, *, agency: str = AGENCY, codes: Mapping[st
             )
             store.open_publication(tx, batch_id, said, raw_sm3=digest, now=now)
             records = [
-                NewRecord(subjects[who.text], kind, payload, 7 + place, _basis(who), "B", "2026")
+                NewRecord(
+                    subjects[who.text], kind, payload, 7 + place, _basis(who), "B", "2026", valid_from=began.get(kind)
+                )
                 for place, (who, kind, payload) in enumerate(rows)
             ]
             store.stage(tx, home.sealing, said, records, now=now)

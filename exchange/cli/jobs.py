@@ -71,7 +71,7 @@ def resume(name: str = typer.Argument(help="Which feed.")) -> None:
 
 @_JOBS.command()
 def reweigh() -> None:
-    """Weigh all open files again now instead of tonight: consents may have changed. The log tells no more by it."""
+    """Weigh all open files again now, whether or not it is time. The log tells no more by it."""
     with opened() as home:
         changed = reweighing.weigh_all(home, actor="operator")
     console.print(f"{changed} 个批次有变化 / batches have changed")

@@ -24,6 +24,7 @@ def workbook() -> bytes:
     sheet.append(line(LI))
     sheet["A2"].comment = Comment(ZHANG.text, ZHANG.text)
     sheet["Z99"] = ZHANG.text
+    assert sheet.oddFooter is not None
     assert sheet.oddFooter.left is not None
     sheet.oddFooter.left.text = ZHANG.text
     chosen = DataValidation(type="list", formula1=f'"{ZHANG.text},{LI.text}"')

@@ -24,6 +24,7 @@ from connectors import uploadfiles, uploading, uploads
 from connectors.intake import Intake
 from exchange.agency_api import progress
 from exchange.home import Home
+from exchange.oauth import guard
 from exchange.oauth.guard import Caller as Admitted
 from exchange.oauth.scopes import Role, Scope
 from registry import clock
@@ -491,7 +492,7 @@ def test_watching_ends_with_the_right_to_watch(
 ) -> None:
     url = agency.begin(100)  # open: it would be watched for ten minutes
     looks = 0
-    still = progress.still_admitted
+    still = guard.still_admitted
 
     def looked(tx: Transaction, caller: Admitted, *, scope: Scope, now: datetime) -> bool:
         nonlocal looks

@@ -120,7 +120,11 @@ def test_a_night_writes_the_same_whoever_consented_and_however_many_files_speak_
     assert len(set(weighed)) == 1
 
 
-def test_a_consent_begins_no_run_and_the_night_runs_once(exchange_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_consent_begins_no_run_of_its_own_and_a_quarter_runs_once(
+    exchange_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarter = reweighing.last_quarter(clock.now())
+    monkeypatch.setattr(clock, "now", lambda: quarter + timedelta(minutes=5))
     (job,) = [one for one in jobs.table() if one.name == "intake:reevaluate"]
     delivered(exchange_home, roster(line(ZHANG)))
     job.run(exchange_home)
@@ -130,13 +134,14 @@ def test_a_consent_begins_no_run_and_the_night_runs_once(exchange_home: Home, mo
         job.run(exchange_home)
     assert len(logged(exchange_home)) == before
     assert not shown(exchange_home, ZHANG)
-    tomorrow = clock.now() + timedelta(days=1)
-    monkeypatch.setattr(clock, "now", lambda: tomorrow)
+    monkeypatch.setattr(clock, "now", lambda: quarter + timedelta(minutes=16))
     job.run(exchange_home)
     assert shown(exchange_home, ZHANG)
     after = len(logged(exchange_home))
     job.run(exchange_home)
-    assert len(logged(exchange_home)) == after
+    monkeypatch.setattr(clock, "now", lambda: quarter + timedelta(minutes=31))
+    job.run(exchange_home)
+    assert len(logged(exchange_home)) == after, "no consent has changed since"
 
 
 @pytest.mark.parametrize(

@@ -248,11 +248,7 @@ def test_a_flag_that_may_rest_on_a_record_older_than_the_permit_reaches_is_not_t
 ) -> None:
     monkeypatch.setattr(Notice, "unnamed", lambda *_: frozenset())  # a text that names all
     consented(exchange_home, items=ITEMS, by_register=True, history_months=12)
-    published(exchange_home, FAULTY)
-    with exchange_home.database.transaction() as tx:
-        tx.execute(
-            "UPDATE record SET valid_from = %s WHERE kind = 'LAND_CONTRACT'", (clock.now() - timedelta(days=age),)
-        )
+    published(exchange_home, FAULTY, since={"LAND_CONTRACT": clock.now().date() - timedelta(days=age)})
     findings.check_published(exchange_home)
     assert standing(exchange_home) == [("X01", 1)]
     assert flags_of(answered(release(exchange_home, [question()])[0]).body)["SUBSIDY"] == told

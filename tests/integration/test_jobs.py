@@ -15,7 +15,7 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
-from exchange import jobs, reweighing
+from exchange import jobs, mending, reweighing
 from exchange.home import SANDBOX, Home
 from exchange.jobs import Job, Jobs, Leadership
 from exchange.settings import Settings
@@ -173,16 +173,16 @@ def test_a_database_that_is_gone_is_waited_for(installation: Home) -> None:
     assert not thread.is_alive()
 
 
-def test_weighing_that_failed_is_told_and_waits_for_the_next_night(
+def test_weighing_that_failed_is_told_and_waits_for_the_next_run(
     installation: Home, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def busy() -> None:
         raise OSError("busy")
 
-    monkeypatch.setattr(reweighing.mending, "intake_of", lambda _: SimpleNamespace(reevaluate_evenly=busy))
+    monkeypatch.setattr(mending, "intake_of", lambda _: SimpleNamespace(reevaluate_evenly=busy))
     with pytest.raises(OSError, match="busy"):
-        reweighing.weigh_nightly(installation)
-    reweighing.weigh_nightly(installation)
+        reweighing.weigh_due(installation)
+    reweighing.weigh_due(installation)
     with database.transaction() as tx:
         runs = tx.execute("SELECT count(*) FROM log_entry WHERE event = 'exchange:files:weighed-again'").fetchone()
     assert runs == (1,)
