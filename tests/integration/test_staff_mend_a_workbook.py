@@ -156,7 +156,7 @@ def mend_by_the_words(sheet: Worksheet, known: Callable[[int], str]) -> int:
             cell.number_format, cell.value = "@", known(cell.row)
         elif "补填金额" in words:
             cell.value = 0
-        elif "填写数字" in words:
+        elif "填写阿拉伯数字" in words:
             cell.value = 786
         elif "核对面积、标准和金额" in words:
             sheet.cell(cell.row, column(sheet, "补贴金额(元)")).value = 786
