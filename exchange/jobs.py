@@ -11,15 +11,19 @@ which an old leader has not noticed yet, each job must bear to run twice: the se
 others do only what is due.
 
 A job that fails is logged by class and place, counted, and run again after RETRY_SECONDS or at its next time,
-whichever is first; never silently. The schedule lives in memory: it is this table, not a row somewhere that may
-differ from it. Feeds are run by one of these jobs, which only looks and begins: runs have threads and a fence of
+whichever is first; never silently. The leading thread alone changes when a job runs next: who is told of a failure may
+be a thread that the scheduler waits for while it holds its lock, or the scheduler itself just before it writes the
+usual next time. The schedule lives in memory: it is this table, not a row somewhere that may differ from it. Feeds are
+run by one of these jobs, which only looks and begins: runs have threads and a fence of
 their own (`exchange.feeds`).
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from queue import Empty, SimpleQueue
 from threading import Event as Signal
 from threading import Thread
 from typing import Final
@@ -241,7 +245,8 @@ class Jobs:
         return table() if feeds is None else [*table(), Job("feeds:look", LOOK_SECONDS, lambda _: feeds.look())]
 
     def _lead(self, stop_event: Signal) -> None:
-        scheduler = self._scheduler()
+        failed: SimpleQueue[str] = SimpleQueue()
+        scheduler = self._scheduler(failed)
         scheduler.start()  # 2
         self._leading.set()
         _journal.info("jobs:leader:taken")
@@ -251,12 +256,22 @@ class Jobs:
                 if not self._leadership.held():  # 3
                     lost = True
                     break
+                self._run_again(scheduler, failed)
         finally:
             self._leading.clear()
             scheduler.shutdown(wait=not lost)  # 3, 4
             _journal.info("jobs:leader:lost" if lost else "jobs:leader:left")
 
-    def _scheduler(self) -> BackgroundScheduler:
+    def _run_again(self, scheduler: BackgroundScheduler, failed: "SimpleQueue[str]") -> None:
+        """Bring forward the next run of jobs that failed since the last look."""
+        soon = clock.now() + timedelta(seconds=self._retry_seconds)
+        with suppress(Empty):
+            while True:
+                job = scheduler.get_job(failed.get_nowait())
+                if job.next_run_time > soon:
+                    job.modify(next_run_time=soon)
+
+    def _scheduler(self, failed: "SimpleQueue[str]") -> BackgroundScheduler:
         scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(_THREADS)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -271,14 +286,13 @@ class Jobs:
                 next_run_time=clock.now(),
             )
         scheduler.add_listener(self._note_success, EVENT_JOB_EXECUTED)
-        scheduler.add_listener(lambda event: self._note_failure(scheduler, event), EVENT_JOB_ERROR)
+        scheduler.add_listener(lambda event: self._note_failure(failed, event), EVENT_JOB_ERROR)
         return scheduler
 
     def _note_success(self, event: JobExecutionEvent) -> None:
         self._succeeded.labels(event.job_id).set(clock.now().timestamp())
 
-    def _note_failure(self, scheduler: BackgroundScheduler, event: JobExecutionEvent) -> None:
+    def _note_failure(self, failed: "SimpleQueue[str]", event: JobExecutionEvent) -> None:
+        failed.put(event.job_id)
         self._failed.labels(event.job_id).inc()
         _journal.error("jobs:job:failed", job=event.job_id, **journal.told(event.exception))
-        if self._table[event.job_id].every_seconds > self._retry_seconds:
-            scheduler.modify_job(event.job_id, next_run_time=clock.now() + timedelta(seconds=self._retry_seconds))

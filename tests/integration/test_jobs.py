@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 import structlog
+from apscheduler.executors.base import run_job
+from apscheduler.executors.pool import ThreadPoolExecutor
 from prometheus_client import CollectorRegistry
 
 from exchange import jobs, mending, reweighing
@@ -123,6 +125,47 @@ def test_a_failure_is_told_counted_and_tried_again(installation: Home) -> None:
     assert "630222199901010001" not in str(line)
     assert sample(one.metrics, "qingqiao_job_failures_total", "test:fails") == 1
     assert sample(one.metrics, "qingqiao_job_last_success_timestamp_seconds", "test:fails")
+
+
+def test_a_job_that_fails_before_it_was_handed_over_is_tried_again(
+    installation: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then its failure is told inside the scheduler, which writes the job's usual next time right after."""
+    runs: list[int] = []
+
+    def fails_once(_: Home) -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise OSError("no")
+
+    class AtOnce(ThreadPoolExecutor):  # type: ignore[misc]  # published without types
+        """A pool whose work is done when it is handed over."""
+
+        def _do_submit_job(self, job: Any, run_times: Any) -> None:
+            self._run_job_success(job.id, run_job(job, job._jobstore_alias, run_times, self._logger.name))
+
+    monkeypatch.setattr(jobs, "ThreadPoolExecutor", AtOnce)
+    with running(Jobs(installation, [Job("test:fails", 3600, fails_once)], retry_seconds=0.2)):
+        wait_until(lambda: len(runs) == 2)
+
+
+def test_a_job_that_fails_while_the_leader_ends_does_not_hold_up_the_end(installation: Home) -> None:
+    began, ending = Event(), Event()
+
+    def fails(_: Home) -> None:
+        began.set()
+        assert ending.wait(10)
+        time.sleep(0.3)  # so that the scheduler waits for this job when it fails
+        raise OSError("no")
+
+    one = Jobs(installation, [Job("test:fails", 3600, fails)], retry_seconds=0.2)
+    one.start()
+    assert began.wait(10)
+    ending.set()
+    end = Thread(target=one.stop, daemon=True)
+    end.start()
+    end.join(10)
+    assert not end.is_alive()
 
 
 def test_a_failing_job_stops_no_other(installation: Home) -> None:
