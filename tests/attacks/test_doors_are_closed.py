@@ -168,10 +168,11 @@ def test_a_database_that_is_gone_is_said_as_503_with_a_time_to_come_again(
     token = lender.token(door)
     address = exchange_home.database.engine.url.set(port=1, host="127.0.0.1")
     gone = type(exchange_home.database)(address.render_as_string(hide_password=False))
-    monkeypatch.setattr(exchange_home.database, "engine", gone.engine)
-    for answer in (lender.get(door, token), door.call("GET", f"{ISSUER}/readyz"), lender.ask(door)):
-        assert answer.status_code == 503
-        assert answer.headers["retry-after"] == "5"
+    with monkeypatch.context() as meanwhile:  # given back before the database is closed, which closes its own engine's
+        meanwhile.setattr(exchange_home.database, "engine", gone.engine)
+        for answer in (lender.get(door, token), door.call("GET", f"{ISSUER}/readyz"), lender.ask(door)):
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"] == "5"
 
 
 def test_metadata_names_only_what_is_served(door: Door) -> None:
