@@ -144,8 +144,20 @@ class _Anything(JWSRegistry):
         return super().get_alg("Ed25519" if name == "EdDSA" else name)
 
 
+@dataclass(frozen=True)
+class FromNow:
+    """A moment so many seconds from when it is signed, not from when the test was collected."""
+
+    seconds: int
+
+
 def sign(header: Mapping[str, Any], claims: Mapping[str, Any], key: Key) -> str:
-    stated = {name: value for name, value in claims.items() if value is not None}
+    now = int(time.time())
+    stated = {
+        name: now + value.seconds if isinstance(value, FromNow) else value
+        for name, value in claims.items()
+        if value is not None
+    }
     named = {name: value for name, value in header.items() if value is not None}
     registry = _Anything(algorithms=ALL_ALGORITHMS)
     registry.max_header_length = 4096

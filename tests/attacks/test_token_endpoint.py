@@ -11,7 +11,7 @@ from exchange.home import Home
 from exchange.oauth import clients
 from registry.canonical import b64url
 from registry.suites import hmac_sha256
-from tests.attacks.bent_client import ISSUER, TOKEN_URL, Caller, Door, registered
+from tests.attacks.bent_client import ISSUER, TOKEN_URL, Caller, Door, FromNow, registered
 
 
 def refused(answer: Any, error: str, status: int) -> bool:
@@ -94,15 +94,15 @@ def test_the_audience_is_the_issuer_as_one_string(door: Door, lender: Caller, au
 @pytest.mark.parametrize(
     "bent",
     [
-        {"exp": int(time.time()) - 5},
-        {"exp": int(time.time()) + 3600},
-        {"exp": int(time.time()) + 10 * 365 * 86400},
+        {"exp": FromNow(-5)},
+        {"exp": FromNow(3600)},
+        {"exp": FromNow(10 * 365 * 86400)},
         {"exp": None},
         {"exp": "tomorrow"},
         {"exp": True},
         {"exp": 10**30},
-        {"iat": int(time.time()) + 3600},
-        {"nbf": int(time.time()) + 3600},
+        {"iat": FromNow(3600)},
+        {"nbf": FromNow(3600)},
         {"jti": None},
         {"jti": ""},
         {"jti": "x" * 300},
@@ -275,8 +275,8 @@ def test_a_token_for_another_resource_is_refused(door: Door, lender: Caller) -> 
         {"htu": "http://exchange.example/oauth/token"},
         {"htu": "https://exchange.example:8443/oauth/token"},
         {"htu": "https://[::1"},
-        {"iat": int(time.time()) - 600},
-        {"iat": int(time.time()) + 600},
+        {"iat": FromNow(-600)},
+        {"iat": FromNow(600)},
         {"iat": None},
         {"jti": None},
         {"header": {"typ": "JWT"}},

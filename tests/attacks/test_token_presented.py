@@ -20,7 +20,7 @@ from exchange.oauth.tokens import Grant, Issuer, TokenKeys
 from registry import clock
 from registry.canonical import b64url, unb64url
 from registry.keyring import Purpose
-from tests.attacks.bent_client import CATALOGUE_URL, ISSUER, Caller, Door, registered, sign
+from tests.attacks.bent_client import CATALOGUE_URL, ISSUER, Caller, Door, FromNow, registered, sign
 
 
 def refused(answer: Any, code: str, status: int) -> bool:
@@ -109,7 +109,7 @@ def test_of_many_at_once_with_one_proof_exactly_one_is_served(door: Door, lender
         {"htu": "https://elsewhere.example/v1/catalogue"},
         {"ath": None},
         {"ath": "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"},
-        {"iat": int(time.time()) - 600},
+        {"iat": FromNow(-600)},
         {"header": {"typ": "jwt"}},
     ],
 )
@@ -133,10 +133,10 @@ def test_a_proof_may_spell_the_same_address_in_another_way(door: Door, lender: C
         ({}, {"aud": ISSUER}),
         ({}, {"aud": [f"{ISSUER}/api"]}),
         ({}, {"aud": None}),
-        ({}, {"exp": int(time.time()) - 1}),
+        ({}, {"exp": FromNow(-1)}),
         ({}, {"exp": None}),
-        ({}, {"exp": int(time.time()) + 86400}),
-        ({}, {"iat": int(time.time()) + 300}),
+        ({}, {"exp": FromNow(86400)}),
+        ({}, {"iat": FromNow(300)}),
         ({}, {"cnf": None}),
         ({}, {"cnf": {}}),
         ({}, {"cnf": "x"}),
