@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bench.rig.measure import percentile
+
 HOST: Final = "127.0.0.1"
 SECONDS_AT_MOST: Final = 120.0
 
@@ -30,7 +32,7 @@ class Load:
 
     def percentile(self, share: float) -> float:
         """Return the latency that this share of the answers did not exceed, in milliseconds."""
-        return 1000 * self.latencies[min(len(self.latencies) - 1, int(share * len(self.latencies)))]
+        return 1000 * percentile(self.latencies, share)
 
 
 def request(method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
@@ -67,11 +69,17 @@ async def _connection(
 ) -> None:
     for one in todo:
         began = time.perf_counter()
-        writer.write(one)
-        head = await reader.readuntil(b"\r\n\r\n")
-        await reader.readexactly(_length(head))
+        status = await answered(reader, writer, one)
         latencies.append(time.perf_counter() - began)
-        statuses[int(head[9:12])] += 1
+        statuses[status] += 1
+
+
+async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, one: bytes) -> int:
+    """Send one request, wait until its answer is there whole, and give the status."""
+    writer.write(one)
+    head = await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(_length(head))
+    return int(head[9:12])
 
 
 def _length(head: bytes) -> int:

@@ -67,11 +67,22 @@ def best_rate(count: int, run: Callable[[], object], *, repeats: int = REPEATS, 
     return count / best
 
 
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value that this share of the values did not exceed; the greatest for a share of 1."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
 def show(title: str, figures: Sequence[Figure], notes: Sequence[str] = ()) -> None:
     """Print the machine and the table: what, limit, ours, ratio, aim."""
+    table(title, ["what", "limit", "ours", "ratio", "aim", ""], [figure.cells for figure in figures], notes)
+
+
+def table(title: str, head: Sequence[str], lines: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> None:
+    """Print the machine and any table, with notes below it."""
     print(f"\n{title}")
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}")
-    rows = [["what", "limit", "ours", "ratio", "aim", ""], *(figure.cells for figure in figures)]
+    rows = [head, *lines]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print(" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,8 +1,8 @@
 """One server process for a benchmark: the product's application, or a handler that does nothing, on the same server.
 
-Run as `python -m bench.rig.serving app HOME PORT` or `… noop HOME PORT`; `serving` starts it, waits until it answers,
-and ends it. The server is uvicorn, its access log off, our own journal written and thrown away; scheduled jobs are
-not in this process.
+Run as `python -m bench.rig.serving app HOME PORT ISSUER_PORT` or `… noop …`; `serving` starts it, waits until it
+answers, and ends it. The server is uvicorn, its access log off, our own journal written and thrown away; scheduled
+jobs are not in this process.
 """
 
 import os
@@ -29,9 +29,11 @@ What = Literal["app", "noop"]
 _START_SECONDS: Final = 60.0
 
 
-def settings(home: Path, port: int) -> Settings:
-    """Return the settings of a benchmark's installation."""
-    return Settings(home=home, issuer=f"http://{HOST}:{port}", listen_host=HOST, listen_port=port, postgres="wheel")
+def settings(home: Path, port: int, issuer_port: int | None = None) -> Settings:
+    """Return the settings of a benchmark's installation, whose address is that of the process at `issuer_port`."""
+    return Settings(
+        home=home, issuer=f"http://{HOST}:{issuer_port or port}", listen_host=HOST, listen_port=port, postgres="wheel"
+    )
 
 
 @contextmanager
@@ -44,13 +46,13 @@ def fresh_home() -> Iterator[Path]:
 
 
 @contextmanager
-def serving(what: What, home: Path, port: int) -> Iterator[None]:
-    """Serve in a process of its own until the block ends.
+def serving(what: What, home: Path, port: int, issuer_port: int | None = None) -> Iterator[None]:
+    """Serve in a process of its own until the block ends; several may serve one installation, under one's address.
 
     Raises:
         RuntimeError: it does not listen within a minute.
     """
-    command = [sys.executable, "-m", "bench.rig.serving", what, str(home), str(port)]
+    command = [sys.executable, "-m", "bench.rig.serving", what, str(home), str(port), str(issuer_port or port)]
     with subprocess.Popen(command) as server:
         try:
             _wait_for(port, server)
@@ -91,12 +93,12 @@ def _run(app: FastAPI, port: int) -> None:
     uvicorn.run(app, host=HOST, port=port, access_log=False, log_config=None, server_header=False)
 
 
-def main(what: str, home: str, port: str) -> None:
+def main(what: str, home: str, port: str, issuer_port: str) -> None:
     """Serve until terminated."""
     if what == "noop":
         _run(_noop(), int(port))
         return
-    with open_home(settings(Path(home), int(port))) as opened, Path(os.devnull).open("w") as nowhere:
+    with open_home(settings(Path(home), int(port), int(issuer_port))) as opened, Path(os.devnull).open("w") as nowhere:
         journal.set_up(nowhere)
         app = create_app(opened)
         spare_the_collector()  # as `qingqiao serve` does

@@ -1,9 +1,12 @@
 """What the benchmarks print rests on: ratios, verdicts, and requests as they go over the wire."""
 
+from collections import deque
+
 import pytest
 
 from bench.rig.load import Load, request
 from bench.rig.measure import Figure, best_rate, show
+from bench.withdrawal import Answer, Person
 
 
 def test_a_ratio_is_held_against_its_aim() -> None:
@@ -47,3 +50,17 @@ def test_a_percentile_is_a_latency_that_was_seen() -> None:
     assert load.rate == 2.0
     assert load.percentile(0.5) == 3.0
     assert load.percentile(1.0) == 100.0
+
+
+def test_a_permit_asked_for_after_the_withdrawal_had_returned_counts_as_broken() -> None:
+    person = Person("one", deque(), commit_began=10.0, committed=10.01)
+    person.answers = [Answer(9.0, 9.5, 200), Answer(9.9, 10.03, 200), Answer(10.02, 10.05, 403)]
+    assert (person.broken, person.late) == (0, 1)
+    assert person.lag_ms == pytest.approx(30)
+    person.answers.append(Answer(10.02, 10.06, 200))
+    assert person.broken == 1
+
+
+def test_answers_that_all_came_before_a_withdrawal_lag_by_nothing() -> None:
+    person = Person("one", deque(), [Answer(9.0, 9.5, 200), Answer(10.02, 10.05, 403)], 10.0, 10.01)
+    assert (person.broken, person.late, person.lag_ms) == (0, 0, 0.0)
