@@ -6,7 +6,8 @@ No function further down commits. See docs/adr/0003.
 `transaction` gives the driver's own connection (psycopg 3): the query path and bulk work speak plain
 SQL. `session` gives an ORM session for administration; `driver` reaches the same transaction from it.
 Both draw on one pool. A connection that the server dropped while it lay there is noticed when it is taken out, by what
-its socket says and without asking the server; with it go all others of its age. So the first transaction after a
+its socket says and without asking the server; with it go all others of its age, those in use as soon as they come
+back. So the first transaction after a
 restart works as any other does; those that were on when the server went away fail.
 
 Not here: the schema (`schema`), the private server (`embedded`), retries. A transaction that fails is
@@ -72,6 +73,7 @@ class Database:
             DatabaseUnavailable: no connection could be had. Nothing was done.
             psycopg.Error: a statement or the commit failed. Nothing was written.
         """
+        pool = self.engine.pool
         pooled = self._checkout(self.engine.raw_connection)
         raw = cast("Transaction", pooled.driver_connection)
         try:
@@ -86,6 +88,8 @@ class Database:
             if raw.closed:  # the server went away: the pool's other connections are dead as well
                 pooled.invalidate()
                 self.engine.dispose()
+            elif self.engine.pool is not pool:  # disposed of meanwhile: nobody would take it out again, or close it
+                pooled.invalidate()
             pooled.close()
 
     @contextmanager
@@ -96,13 +100,15 @@ class Database:
             DatabaseUnavailable: no connection could be had. Nothing was done.
             sqlalchemy.exc.SQLAlchemyError: a statement or the commit failed. Nothing was written.
         """
-        with (
-            self._checkout(self.engine.connect) as connection,
-            Session(connection, expire_on_commit=False) as session,
-            session.begin(),
-        ):
-            yield session
-            _refuse_failed(driver(session))
+        pool = self.engine.pool
+        with self._checkout(self.engine.connect) as connection:
+            try:
+                with Session(connection, expire_on_commit=False) as session, session.begin():
+                    yield session
+                    _refuse_failed(driver(session))
+            finally:
+                if self.engine.pool is not pool:
+                    connection.invalidate()
 
     def close(self) -> None:
         """Close the pool's idle connections; those in use close when they come back."""

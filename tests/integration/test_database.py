@@ -109,6 +109,18 @@ def test_after_the_server_dropped_us_the_next_transaction_works(notes: Database)
         assert lines(notes) == []
 
 
+def test_connections_in_use_when_the_pool_is_closed_are_closed_when_they_come_back(notes: Database) -> None:
+    with notes.transaction() as tx:
+        notes.close()
+        tx.execute("INSERT INTO note VALUES ('kept')")
+    with notes.session() as session:
+        held = driver(session)
+        notes.close()
+    assert (tx.closed, held.closed) == (True, True)
+    with notes.transaction() as tx:
+        assert tx.execute("SELECT count(*) FROM note").fetchone() == (1,)
+
+
 def test_a_database_that_is_not_there_is_said_without_its_password() -> None:
     database = Database("postgresql://someone:verysecret@127.0.0.1:1/nothing")
     with pytest.raises(DatabaseUnavailable, match="nothing") as caught, database.transaction():
