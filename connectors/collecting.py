@@ -34,8 +34,9 @@ from connectors import transports
 from connectors.credentials import Credentials
 from connectors.delivery import Channel, Delivery
 from connectors.errors import IntakeBusy, SourceRefused
-from connectors.feed import Feed, RestTransport, SqlTransport, kinds_of
+from connectors.feed import Feed, kinds_of
 from connectors.intake import Intake, Taken
+from connectors.protocols import RestTransport, SqlTransport
 from connectors.transports.line import Arrival, Asked, FileMark, Line, Meter, Position, Settled, Sight, forms
 from registry import clock
 from registry.database import Transaction

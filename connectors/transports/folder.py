@@ -24,7 +24,7 @@ from typing import BinaryIO, Final
 import orjson
 
 from connectors.errors import SourceRefused, SourceUnavailable
-from connectors.feed import FolderTransport
+from connectors.protocols import FolderTransport
 from connectors.spool import Spool
 from connectors.transports import files
 from connectors.transports.line import Arrival, FileMark, Line, Settled, Sight

@@ -23,7 +23,8 @@ import httpx
 import orjson
 
 from connectors.errors import SourceRefused
-from connectors.feed import CursorPages, NextPages, NumberedPages, OAuth, RestTransport, Signed, document_name
+from connectors.feed import document_name
+from connectors.protocols import CursorPages, NextPages, NumberedPages, OAuth, RestTransport, Signed
 from connectors.transports import web
 from connectors.transports.line import SAMPLE_ROWS, Arrival, Asked, Line, Position, Sight, folded
 from connectors.transports.retrying import tried
@@ -42,24 +43,25 @@ _MILLISECONDS_FROM: Final = 100_000_000_000  # an epoch above this is in millise
 _KEYS: Final[dict[str, type[Ed25519Key | Es256Key]]] = {"Ed25519": Ed25519Key, "ES256": Es256Key}
 _Result = TypeVar("_Result")
 _UNAUTHORISED: Final = "HTTP 401"
+_MOST_EMPTY: Final = 100  # pages without a row, one after another: a source that has nothing and does not end
 
 
-def fetch(line: Line, http: httpx.Client | None = None) -> Iterator[Arrival]:
+def fetch(line: Line) -> Iterator[Arrival]:
     """Give what changed as one document, or nothing if nothing did.
 
     Raises:
         SourceUnavailable, SourceRefused, LimitExceeded: nothing was taken and the watermark stays.
     """
     transport = _transport(line)
-    with http or web.client(transport.ca, line.feed.retry.timeout) as opened:
+    with web.Web(transport.ca, line.feed.retry.timeout) as opened:
         reading = _Reading(line, opened)
         yield reading.arrival()
 
 
-def look(line: Line, http: httpx.Client | None = None) -> Sight:
+def look(line: Line) -> Sight:
     """Ask for the first page and say what is in it; nobody is asked about, nothing is kept."""
     transport = _transport(line)
-    with http or web.client(transport.ca, line.feed.retry.timeout) as opened, line.spool() as body:
+    with web.Web(transport.ca, line.feed.retry.timeout) as opened, line.spool() as body:
         if transport.people is not None:
             _Reading(line, opened).authorise()
             return Sight(transport.url)
@@ -91,7 +93,7 @@ class _Ask:
 class _Reading:
     """One run over one interface."""
 
-    def __init__(self, line: Line, http: httpx.Client) -> None:
+    def __init__(self, line: Line, http: web.Web) -> None:
         self._line, self._http, self._transport = line, http, _transport(line)
         self._token, self._token_until = "", 0.0
         self._latest: datetime | None = None
@@ -260,7 +262,7 @@ class _Reading:
         return token
 
     def _request(self, method: str, url: str, headers: dict[str, str], body: bytes, place: str) -> web.Answer:
-        return web.send(self._http, method, url, headers=headers, body=body, meter=self._line.meter, place=place)
+        return self._http.send(method, url, headers=headers, body=body, meter=self._line.meter, place=place)
 
 
 class _Pages:
@@ -269,6 +271,7 @@ class _Pages:
     def __init__(self, transport: RestTransport) -> None:
         self._transport = transport
         self._met: set[bytes] = set()
+        self._empty = 0
         self._before: frozenset[str] = frozenset()
         self.count = 0
 
@@ -286,6 +289,9 @@ class _Pages:
                 raise SourceRefused("PAGE_WRONG", ask.place)
         if rows:
             self._twice(sha256(orjson.dumps(rows)), ask.place)
+        self._empty = 0 if rows else self._empty + 1
+        if self._empty > _MOST_EMPTY:
+            raise SourceRefused("PAGE_REPEATED", f"{ask.place}: > {_MOST_EMPTY} empty pages")
         if self._transport.id:
             ids = [str(row.get(self._transport.id)) for row in rows if isinstance(row, dict)]
             now = frozenset(ids)

@@ -24,9 +24,10 @@ from paramiko import AuthenticationException, PKey, SFTPAttributes, SFTPClient, 
 from paramiko.ssh_exception import IncompatiblePeer
 
 from connectors.errors import SourceRefused, SourceUnavailable
-from connectors.feed import SftpTransport
+from connectors.protocols import SftpTransport
 from connectors.spool import Spool
 from connectors.transports import files
+from connectors.transports.deadline import cut_in_time
 from connectors.transports.line import Arrival, FileMark, Line, Sight
 from connectors.transports.retrying import tried
 from registry.suites import constant_time_equal
@@ -164,7 +165,7 @@ def _opened(line: Line) -> Iterator[SFTPClient]:
     transport = _transport(line)
     try:
         connected = socket.create_connection((transport.host, transport.port), timeout=line.feed.retry.timeout)
-        with connected, paramiko.Transport(connected) as ssh:
+        with connected, cut_in_time(line.meter, lambda: [connected]), paramiko.Transport(connected) as ssh:
             _greet(ssh, transport, line.feed.retry.timeout)
             _log_in(ssh, transport, line)
             with SFTPClient.from_transport(ssh) or _nothing_opened() as sftp:

@@ -1,8 +1,9 @@
 """Rows from a view in an agency's database, streamed in the order in which they changed.
 
 Steps (the numbers are used in the code):
-  1. connect, read-only, at one snapshot, with a time limit on the statement (PostgreSQL; elsewhere the account's
-     rights and the feed's limits hold)
+  1. connect, encrypted and to the server that its certificate names (wherever the line leaves this machine),
+     read-only, at one snapshot, with a time limit on the statement (PostgreSQL; elsewhere the account's rights and
+     the feed's limits hold); a server that says nothing more is cut off when the run's time is over
   2. hold the view's columns to those declared
   3. read from the watermark less the overlap, or from the beginning, in the order (changed_at, id)
   4. a line that is cut goes on after the last row it gave
@@ -12,21 +13,26 @@ Names of view and columns are quoted by SQLAlchemy, values are bound, among them
 the feed filters. Nothing of the driver's own error texts is passed on: they hold statement, address and values.
 """
 
+import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import Any, Final
 
+import psycopg
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    ExceptionContext,
     Select,
     TableClause,
     and_,
     column,
     create_engine,
+    event,
     func,
     inspect,
     make_url,
@@ -38,7 +44,9 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, NoSuchTableError, SQLA
 from sqlalchemy.pool import NullPool
 
 from connectors.errors import SourceRefused, SourceUnavailable
-from connectors.feed import SqlTransport, document_name
+from connectors.feed import document_name
+from connectors.protocols import SqlTransport
+from connectors.transports.deadline import cut_in_time
 from connectors.transports.line import SAMPLE_ROWS, Arrival, Asked, Line, Position, Sight
 from connectors.transports.retrying import tried
 from connectors.transports.rows import Writer, told
@@ -55,11 +63,18 @@ _BY_STATE: Final = {  # SQLSTATE, or its class
     "42P01": "NOT_FOUND",
     "3D": "NOT_FOUND",
 }
-_BY_WORD: Final = {
+_BY_WORD: Final = {  # the first that is found; a server says it in its own language
+    "SSL connection has been closed": "CUT_OFF",
+    "certificate": "CERTIFICATE_REFUSED",
+    "SSL": "TLS_MISSING",
     "password": "CREDENTIAL_REFUSED",
     "authentication": "CREDENTIAL_REFUSED",
+    "认证失败": "CREDENTIAL_REFUSED",
+    "pg_hba.conf": "CREDENTIAL_REFUSED",
     "permission denied": "CREDENTIAL_REFUSED",
+    "权限不够": "CREDENTIAL_REFUSED",
     "does not exist": "NOT_FOUND",
+    "不存在": "NOT_FOUND",
 }
 _UNAVAILABLE: Final = frozenset({"NO_ANSWER_IN_TIME", "CUT_OFF", "SERVER_FAILED", "NOT_REACHED"})
 _SECONDS_TO_CONNECT: Final = 10
@@ -213,20 +228,36 @@ def _engine(line: Line) -> Iterator[Engine]:
     url = make_url(transport.url)
     if transport.password:
         url = url.set(password=line.need_secret().text)
-    postgres = url.get_backend_name() == _POSTGRES
-    if postgres and url.drivername == _POSTGRES:
+    if url.drivername == _POSTGRES:
         url = url.set(drivername="postgresql+psycopg")
-    seconds = {"connect_timeout": _SECONDS_TO_CONNECT, "application_name": "qingqiao"} if postgres else {}
+    settings = _settings(transport) if transport.is_postgres else {}
     try:
-        engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=seconds)
+        engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=settings)
     except (NoSuchModuleError, ImportError):
         engine = None
     if engine is None:
         raise SourceRefused("NOT_FOUND", "transport.url: driver")
+    event.listen(engine, "handle_error", _close_cursor)
     try:
         yield engine
     finally:
         engine.dispose()
+
+
+def _close_cursor(failed: ExceptionContext) -> None:
+    """Close the cursor of a line that broke: SQLAlchemy leaves it open then, and psycopg minds."""
+    context = failed.execution_context
+    if failed.is_disconnect and context is not None and context.cursor is not None:
+        with suppress(psycopg.Error):  # its connection is gone
+            context.cursor.close()
+
+
+def _settings(transport: SqlTransport) -> dict[str, str | int]:
+    """Say everything that libpq would otherwise take from the environment, or decide for itself."""
+    mode = "verify-full" if transport.verified else "prefer" if transport.tls == "private" else "disable"
+    said: dict[str, str | int] = {"sslmode": mode, "gssencmode": "disable", "application_name": "qingqiao"}
+    said |= {"connect_timeout": _SECONDS_TO_CONNECT}
+    return said | ({"sslrootcert": str(transport.ca or "system")} if transport.verified else {})
 
 
 @contextmanager
@@ -234,7 +265,7 @@ def _connected(engine: Engine, line: Line) -> Iterator[Connection]:
     """Step 1. What the driver raises becomes an error of ours, without its text."""
     failure: SourceUnavailable | SourceRefused
     try:
-        with engine.connect() as connection:
+        with engine.connect() as connection, _cut_in_time(connection, line):
             if engine.dialect.name == _POSTGRES:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
                 limit = f"{int(line.meter.seconds_left * 1000)}"
@@ -249,6 +280,17 @@ def _connected(engine: Engine, line: Line) -> Iterator[Connection]:
     except SQLAlchemyError:
         failure = SourceRefused("REQUEST_REFUSED", _transport(line).view)
     raise failure from None
+
+
+@contextmanager
+def _cut_in_time(connection: Connection, line: Line) -> Iterator[None]:
+    """Bound what is waited for on this side too, where the driver shows its socket (psycopg)."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection):
+        yield
+        return
+    with socket.socket(fileno=os.dup(driver.pgconn.socket)) as ours, cut_in_time(line.meter, lambda: [ours]):
+        yield
 
 
 def _named(error: DBAPIError, view: str) -> SourceUnavailable | SourceRefused:

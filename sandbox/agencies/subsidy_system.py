@@ -100,7 +100,7 @@ class SubsidySystem:
                     password=self._password,
                     host="127.0.0.1",
                     port=port,
-                    query={"sslmode": "disable"},
+                    query={},
                 ).render_as_string(hide_password=False)
         finally:
             self._open = False

@@ -1,14 +1,12 @@
 """Rows from a real HTTP server on loopback, page by page: what it does wrong costs no row and is not believed."""
 
 import json
-import threading
 import traceback
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -24,54 +22,13 @@ from registry.canonical import b64url
 from registry.database import Database
 from registry.identifiers import ResidentId
 from registry.suites import Ed25519Key, hmac_sm3, sm3
+from tests.answering import Agency, Answer, page
 from tests.subsidies import COLUMNS, resident_id, row
 from tests.unit.connectors.consent_register import everybody
 
 NOW = datetime(2026, 6, 15, 2, tzinfo=UTC)
 DAY = date(2026, 6, 15)
 SECRET = "s3cret-of-the-feed/+="
-Answer = tuple[int, dict[str, str], bytes]
-
-
-class Agency:
-    """A server whose answers a test chooses; it remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.answer: Callable[[str, dict[str, list[str]], bytes], Answer] = lambda *_: page([])
-        agency = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # as the library calls it
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                agency.asked.append((self.command, self.path, dict(self.headers), body))
-                parts = urlsplit(self.path)
-                status, headers, content = agency.answer(parts.path, parse_qs(parts.query), body)
-                self.send_response(status)
-                for name, value in ({"Content-Length": str(len(content))} | headers).items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(content)
-                self.close_connection = True
-
-            do_POST = do_GET  # noqa: N815  # as the library calls it
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-def page(rows: Sequence[Any], status: int = 200, headers: dict[str, str] | None = None, **more: Any) -> Answer:
-    return status, headers or {}, json.dumps({"items": rows, **more}).encode()
 
 
 @pytest.fixture
@@ -284,8 +241,8 @@ def test_who_is_kept_under_an_old_number_is_found_and_nobody_else(
     assert (done.rows, done.error) == (2, None)
     assert all(len(json.loads(body)["ids"]) <= size for *_, body in agency.asked)
     with database.transaction() as tx:
-        (counted,) = tx.execute("SELECT count(*) FROM batch_remark WHERE code = 'ID_15_CONVERTED'").fetchone() or (0,)
-    assert (held(database), counted) == (2, 1)
+        found = tx.execute("SELECT codes->'warned'->'ID_15_CONVERTED' FROM batch").fetchall()
+    assert (held(database), sum(counted or 0 for (counted,) in found)) == (2, 1)
     agency.answer = lambda *_: page([kept[2]])
     with pytest.raises(SourceRefused) as refused:
         run(people=people, filter="subjects", kind="SUBSIDY", transport=transport)

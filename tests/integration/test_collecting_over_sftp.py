@@ -1,8 +1,6 @@
 """Files from a real OpenSSH agency: taken once, whole, from the right agency only, and nothing of the key is told."""
 
 import os
-import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +12,7 @@ import pytest
 from connectors import collecting
 from connectors.collecting import Collected, Patience, collect
 from connectors.credentials import Credentials
-from connectors.errors import LimitExceeded, SourceRefused, SourceUnavailable
+from connectors.errors import IntakeBusy, LimitExceeded, SourceRefused, SourceUnavailable
 from connectors.feed import Feed
 from connectors.intake import Intake
 from connectors.spool import Spool
@@ -202,20 +200,18 @@ def test_check_counts_files_and_takes_none(intake: Intake, agency: OpenSsh) -> N
         assert tx.execute("SELECT count(*) FROM raw_file").fetchone() == (0,)
 
 
-def test_two_runs_at_once_are_one(run: Callable[..., Collected], agency: OpenSsh) -> None:
+def test_two_runs_at_once_are_one(run: Callable[..., Collected], intake: Intake, agency: OpenSsh) -> None:
     agency.put("一.xlsx", ROSTER.read_bytes())
-    ends: list[object] = []
+    kept = Credentials(intake.database, intake.sealing)
+    others: list[type[Exception]] = []
 
-    def attempt() -> None:
-        try:
-            ends.append(run())
-        except Exception as error:  # noqa: BLE001  # what it ends with is looked at below
-            ends.append(error)
+    def meanwhile(step: collecting.Step) -> None:
+        if step is collecting.Step.FETCHED:
+            with pytest.raises(IntakeBusy) as busy:
+                run()
+            others.append(busy.type)
 
-    threads = [threading.Thread(target=attempt) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.05)
-    for thread in threads:
-        thread.join()
-    assert sum(end.files for end in ends if isinstance(end, Collected)) == 1
+    patience = Patience(sleep=lambda _: None, at_step=meanwhile)
+    first = collect(intake, feed(agency), credentials=kept, people=None, now=NOW, as_of=AS_OF, patience=patience)
+    assert (first.files, others) == (1, [IntakeBusy])
+    assert run().files == 0

@@ -1,5 +1,6 @@
 """Rows from a view in a second database that really speaks SQL: what changed, of those who consented, nothing told."""
 
+import gc
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -19,6 +20,7 @@ from connectors.intake import Intake
 from exchange.home import Home
 from registry.database import Database
 from registry.identifiers import ResidentId
+from tests.answering import relaying
 from tests.conftest import Server
 from tests.subsidies import COLUMNS, resident_id
 from tests.unit.connectors.consent_register import everybody
@@ -204,8 +206,8 @@ def test_who_is_kept_under_an_old_number_is_found(
     done = run(people=people, filter="subjects", kind="SUBSIDY", transport={"subject": "zjh"})
     assert (done.rows, done.error, held(database)) == (2, None, 2)
     with database.transaction() as tx:
-        codes = [code for (code,) in tx.execute("SELECT code FROM batch_remark").fetchall()]
-    assert codes.count("ID_15_CONVERTED") == 1
+        found = tx.execute("SELECT codes->'warned' FROM batch").fetchall()
+    assert found == [({"ID_15_CONVERTED": 1},)]
 
 
 def test_more_rows_than_allowed_are_not_taken(run: Callable[..., Collected], agency: str, database: Database) -> None:
@@ -227,6 +229,22 @@ def test_a_statement_is_stopped_by_the_server_in_time(run: Callable[..., Collect
     with pytest.raises((SourceUnavailable, LimitExceeded)) as stopped:
         run(limits={"seconds": 1}, retry={"attempts": 1})
     assert stopped.value.fault in {"NO_ANSWER_IN_TIME", "TOO_LONG"}
+
+
+def test_a_server_that_falls_silent_is_cut_off_in_time_and_leaves_nothing_open(
+    run: Callable[..., Collected], agency: str, database: Database
+) -> None:
+    for number in range(1, 6):
+        insert(agency, number, number, NOW)
+    with psycopg.connect(agency) as connection:
+        host, port = connection.info.host, connection.info.port
+    parts = make_url(account(agency, READER))
+    with relaying(host, port, silent_after=b"FETCH") as opened, pytest.raises(LimitExceeded) as exceeded:
+        url = URL.create("postgresql", READER, None, "127.0.0.1", opened, parts.database).render_as_string()
+        run(limits={"seconds": 2}, transport={"url": url})
+    assert exceeded.value.fault == "TOO_LONG"
+    assert held(database) == 0
+    gc.collect()  # a connection or a cursor that was left open would be told of now
 
 
 def test_the_connection_can_only_read(run: Callable[..., Collected], agency: str) -> None:

@@ -7,10 +7,17 @@ import yaml
 
 from connectors.errors import DeclarationInvalid
 from connectors.feed import Feed, document_name, kinds_of, read
+from connectors.protocols import SqlTransport
 from connectors.source import current
+from connectors.transports import sql
 
 REST: dict[str, Any] = {"kind": "rest", "url": "https://a.example/rows", "columns": {"zjh": "身份证号"}}
-SQL: dict[str, Any] = {"kind": "sql", "url": "postgresql://q@h/d", "view": "s.v", "columns": {"zjh": "身份证号"}}
+SQL: dict[str, Any] = {
+    "kind": "sql",
+    "url": "postgresql://q@h/d",
+    "view": "s.v",
+    "columns": {"zjh": "身份证号"},
+}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA=="
 SFTP: dict[str, Any] = {"kind": "sftp", "host": "h", "user": "q", "host_key": KEY}
 SECRET = "hunter2-geheim"
@@ -50,6 +57,13 @@ def test_a_whole_feed_is_read() -> None:
         ({"transport": SQL | {"url": f"postgresql://q:{SECRET}@h/d"}}, "transport.url: 地址中不得写密码"),
         ({"transport": SQL | {"view": 'v"; DROP TABLE t'}}, "transport.view: 格式不对"),
         ({"transport": SQL | {"changed_at": "zjh"}}, "transport: changed_at 与 id 须同时给出"),
+        ({"transport": SQL | {"url": "postgresql://q@h/d?sslmode=disable"}}, "transport.url: 地址中不得写 sslmode"),
+        (
+            {"transport": SQL | {"url": "postgresql://q@localhost/d?hostaddr=::"}},
+            "transport.url: 地址中不得写 host",
+        ),
+        ({"transport": SQL | {"url": "mysql+pymysql://q@h/d"}}, "transport: 此类数据库的加密无法核对"),
+        ({"transport": SQL | {"tls": "private", "ca": "/ca.pem"}}, "transport: tls: private 与 ca"),
         ({"transport": SFTP | {"host_key": None}}, "transport.host_key:"),
         ({"transport": SFTP | {"pattern": "../*"}}, "transport.pattern: 格式不对"),
         ({"transport": {"kind": "folder", "path": "drop"}}, "transport.path: 须为绝对路径"),
@@ -76,3 +90,33 @@ def test_a_kind_that_is_replaced_whole_needs_whole_sets() -> None:
     with pytest.raises(DeclarationInvalid, match="sets: 快照类数据"):
         feed(source="sanzi_ledger")
     assert feed(source="sanzi_ledger", sets="whole").sets == "whole"
+
+
+@pytest.mark.parametrize(
+    ("over", "mode", "trusted"),
+    [
+        ({}, "verify-full", "system"),
+        ({"ca": "/etc/agency.pem"}, "verify-full", "/etc/agency.pem"),
+        ({"url": "postgresql://q@10.1.2.3/d"}, "verify-full", "system"),
+        ({"url": "postgresql://q@/d?host=127.0.0.1&host=10.1.2.3"}, "verify-full", "system"),
+        ({"url": "postgresql://q@127.0.0.1/d", "ca": "/etc/agency.pem"}, "verify-full", "/etc/agency.pem"),
+        ({"tls": "private"}, "prefer", None),
+        ({"url": "postgresql://q@127.0.0.1/d"}, "disable", None),
+        ({"url": "postgresql://q@localhost/d"}, "disable", None),
+        ({"url": "postgresql:///d?host=/run/postgresql"}, "disable", None),
+    ],
+)
+def test_a_database_beyond_this_machine_is_asked_over_a_verified_line_only(
+    over: dict[str, Any], mode: str, trusted: str | None
+) -> None:
+    transport = feed(transport=SQL | over).transport
+    assert isinstance(transport, SqlTransport)
+    settings = sql._settings(transport)
+    assert (settings["sslmode"], settings.get("sslrootcert")) == (mode, trusted)
+    assert settings["gssencmode"] == "disable"
+
+
+def test_another_database_on_a_private_line_is_declared_so() -> None:
+    found = feed(transport=SQL | {"url": "mysql+pymysql://q@10.1.2.3/d", "tls": "private"}).transport
+    assert isinstance(found, SqlTransport)
+    assert not found.verified
