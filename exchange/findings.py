@@ -4,6 +4,7 @@
   forget_frozen    what was found in records that a withdrawal froze stands no more, from the withdrawal's own commit on
   of_agency        what stands in an agency's own batches, told so that nobody learns who has consented
   counts           how much stood at a moment, by rule, agency and class, for regulators
+  not_checked      what the rules do not check, and why, for both
 
 Steps of the job, for each page of a publication's subjects, in one transaction:
   1. take the lock of checking; one process checks at a time
@@ -32,6 +33,7 @@ from connectors.normalise import FEWEST_PEOPLE
 from consent.scope import recipient_name
 from exchange.consistency import declared
 from exchange.consistency.evaluating import Flag
+from exchange.consistency.unchecked import Unchecked, unchecked
 from exchange.home import Home
 from exchange.release.checking import Checked, check, check_nobody
 from registry import catalogue, clock
@@ -297,3 +299,17 @@ def counts(tx: Transaction, at: datetime) -> list[tuple[str, str, str, int]]:
         " GROUP BY rule, agency, class_code ORDER BY rule, agency, class_code",
         (at, at),
     ).fetchall()
+
+
+def not_checked(tx: Transaction, agency: str | None = None) -> list[Unchecked]:
+    """Say what the rules do not check: of an agency, the rules on kinds that it has delivered; of None, all.
+
+    It goes by what files were delivered, whoever is in them: nothing of it depends on a consent.
+    """
+    kinds = tx.execute(
+        "SELECT b.kind, bool_or(f.agency = %s) FROM batch b JOIN raw_file f USING (raw_id)"
+        " WHERE b.kind IS NOT NULL AND b.evaluated_at IS NOT NULL AND b.blocked_code IS NULL GROUP BY b.kind",
+        (agency or "",),
+    ).fetchall()
+    own = None if agency is None else {kind for kind, theirs in kinds if theirs}
+    return unchecked({kind for kind, _ in kinds}, about=own)

@@ -58,7 +58,8 @@ def published(  # one argument a fact
     began = since or {}
     now, raw_id, batch_id, publication_id = clock.now(), uuid4(), uuid4(), uuid4()
     digest = sha256(raw_id.bytes)
-    class_code = current().kinds[rows[0][1]].class_code if rows else "SUBSIDY"
+    kind = rows[0][1] if rows else "SUBSIDY"
+    class_code = current().kinds[kind].class_code
     said = Provenance(publication_id, "test", "某局", class_code, current().version, digest, date(2026, 6, 15))
     people = len({who.text for who, _, _ in rows if isinstance(who, ResidentId)})
     told = {"warned": dict(codes or {})}
@@ -70,10 +71,10 @@ def published(  # one argument a fact
             (raw_id, digest, digest, now, now, agency),
         )
         tx.execute(
-            "INSERT INTO batch (batch_id, raw_id, label, class_code, state, as_of, rows, accepted, warned, quarantined,"
-            " rejected, codes, totals, evaluations, evaluated_at)"
-            " VALUES (%s, %s, 'x', %s, 'published', '2026-06-15', %s, %s, 0, 0, 0, %s, %s, 1, %s)",
-            (batch_id, raw_id, class_code, max(len(rows), 20), len(rows), Jsonb(told), Jsonb(totals), now),
+            "INSERT INTO batch (batch_id, raw_id, label, class_code, kind, state, as_of, rows, accepted, warned,"
+            " quarantined, rejected, codes, totals, evaluations, evaluated_at)"
+            " VALUES (%s, %s, 'x', %s, %s, 'published', '2026-06-15', %s, %s, 0, 0, 0, %s, %s, 1, %s)",
+            (batch_id, raw_id, class_code, kind, max(len(rows), 20), len(rows), Jsonb(told), Jsonb(totals), now),
         )
         if rows:
             subjects = store.ensure_subjects(
@@ -82,9 +83,9 @@ def published(  # one argument a fact
             store.open_publication(tx, batch_id, said, raw_sm3=digest, now=now)
             records = [
                 NewRecord(
-                    subjects[who.text], kind, payload, 7 + place, _basis(who), "B", "2026", valid_from=began.get(kind)
+                    subjects[who.text], of, payload, 7 + place, _basis(who), "B", "2026", valid_from=began.get(of)
                 )
-                for place, (who, kind, payload) in enumerate(rows)
+                for place, (who, of, payload) in enumerate(rows)
             ]
             store.stage(tx, home.sealing, said, records, now=now)
             store.publish(tx, said, now=now)

@@ -52,6 +52,14 @@ class LocatedFinding(BaseModel):
     found_at: datetime
 
 
+class UncheckedRule(BaseModel):
+    """A rule that is not checked, in part or at all: that nothing was found is no good news then."""
+
+    rule: str
+    whole: bool = Field(description="whether nothing is checked; else a part of it is")
+    why: dict[str, str] = Field(examples=[{"zh": "未检查：尚无任何单位报送登记信息", "en": "not checked: …"}])
+
+
 class AgencyFindings(BaseModel):
     """What stands now."""
 
@@ -59,6 +67,7 @@ class AgencyFindings(BaseModel):
     counted: list[CountedFinding]
     located: list[LocatedFinding]
     more: bool = Field(description="whether there are more rows than fitted; ask for one batch")
+    unchecked: list[UncheckedRule] = Field(description="rules on the kinds that it delivers, where they find nothing")
 
 
 def build_router(home: Home) -> APIRouter:
@@ -75,6 +84,7 @@ def build_router(home: Home) -> APIRouter:
             if batch_id is not None and delivered.one(tx, batch_id, agency=caller.org_code) is None:
                 raise RequestRefused("batch-unknown")
             found = findings.of_agency(tx, caller.org_code, batch_id)
+            silent = findings.not_checked(tx, caller.org_code)
         named = {one.rule for one in found.counted} | {one.rule for one in found.located}
         return AgencyFindings(
             rules=[_told(declared.current()[rule]) for rule in sorted(named) if rule in declared.current()],
@@ -91,6 +101,7 @@ def build_router(home: Home) -> APIRouter:
                 for f in found.located
             ],
             more=found.more,
+            unchecked=[UncheckedRule(rule=u.rule, whole=u.whole, why=u.why.model_dump()) for u in silent],
         )
 
     return router

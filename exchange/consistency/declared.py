@@ -1,7 +1,8 @@
 """The rules, read from rules.yml and held against the catalogue and the register of codes.
 
 A rule either declares a check of records, or names the code that intake gives for the same fault: one rule, one place.
-It says in both languages what it means, what is the matter and what the agency can do.
+It says in both languages what it means, what is the matter and what the agency can do; and, where no class holds what
+it would need, what it does not check (`unchecked`).
 
 A rule that names a kind, a field or a code that does not exist is refused, as is a word that is not understood: a rule
 that cannot be carried out must not look as if it were.
@@ -17,7 +18,8 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from connectors.codes import BY_NAME
-from exchange.consistency.operators import Check, Declared, KOrMoreDistinct, Selection
+from exchange.consistency.operators import Check, KOrMoreDistinct
+from exchange.consistency.selecting import Declared, Selection
 from exchange.errors import RulesRefused
 from registry import catalogue
 from registry.catalogue import Catalogue
@@ -30,8 +32,17 @@ class Said(Declared):
     en: str = Field(min_length=1)
 
 
+class Lack(Said):
+    """What a rule does not check, and why; `whole` if it checks nothing for it."""
+
+    whole: bool = False
+
+
 class Rule(Declared):
-    """One rule. `told` says who may learn of its findings; a lender only if it may see all that the rule reads."""
+    """One rule. `told` says who may learn of its findings; a lender only if it may see all that the rule reads.
+
+    `lacks` says what it cannot check with the classes that there are: its silence there is no good news.
+    """
 
     id: str = Field(pattern=r"^X\d{2}[A-Z]?$")
     title: Said
@@ -42,6 +53,7 @@ class Rule(Declared):
     code: str | None = None
     records: Selection | None = None
     check: Check | None = None
+    lacks: list[Lack] = Field(default=[])
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

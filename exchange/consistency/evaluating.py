@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from exchange.consistency.declared import Rule
-from exchange.consistency.operators import Counterpart, KOrMoreDistinct, Selection
+from exchange.consistency.operators import KOrMoreDistinct
 from exchange.consistency.rows import Known, Row, folded
+from exchange.consistency.selecting import Counterpart, Selection
 from registry.records import RecordRef
 
 

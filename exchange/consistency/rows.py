@@ -7,14 +7,17 @@ year is neither before nor after a day in it.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import Final, TypeVar
 
 from registry.records import Payload, RecordRef, Value
 
+Key = TypeVar("Key")
 _ISO: Final = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
+_INTERPUNCTS: Final = str.maketrans("", "", "·•・‧∙⋅")  # between the parts of a name; every office types another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,14 @@ def number(value: Value) -> Decimal | None:
 
 
 def folded(value: Value) -> str:
-    """Write a value so that the same said twice compares equal: NFKC, no white space, no case; "" for nothing."""
+    """Write a value so that the same said twice compares equal; "" for nothing.
+
+    NFKC, no white space, no interpuncts, no case.
+    """
     if value is None:
         return ""
-    return "".join(unicodedata.normalize("NFKC", str(value)).split()).casefold()
+    written = unicodedata.normalize("NFKC", str(value)).translate(_INTERPUNCTS)
+    return unicodedata.normalize("NFKC", "".join(written.split()).casefold())
 
 
 def surely_before(earlier: Value, later: Value) -> bool:
@@ -109,3 +116,11 @@ def newest(rows: Sequence[Row], per: Sequence[str], by: str) -> list[Row]:
         if date and (key not in latest or folded(latest[key].fields.get(by)) < date):
             latest[key] = row
     return list(latest.values())
+
+
+def grouped(rows: Sequence[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    """Put records together that have the same key, in the order in which they come."""
+    groups: dict[Key, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[key(row)].append(row)
+    return groups

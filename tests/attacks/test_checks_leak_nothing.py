@@ -134,6 +134,7 @@ def test_the_agencys_door_names_no_person_and_no_row_of_one(exchange_home: Home,
 def test_one_consented_person_among_many_cannot_be_told_from_none(
     exchange_home: Home, door: Door, agency: Caller
 ) -> None:
+    published(exchange_home, [])  # a file of the kind, of which nothing is held
     before = asked(door, agency, FINDINGS_URL)
     consented(exchange_home, items=("SUBSIDY", "LAND_CONTRACT"), by_register=True)
     published(exchange_home, [(ZHANG, "SUBSIDY", GRANT), (ZHANG, "LAND_CONTRACT", LAND)])

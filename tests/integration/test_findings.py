@@ -362,3 +362,26 @@ def test_a_regulator_counts_what_stood_at_a_moment(exchange_home: Home) -> None:
         assert findings.counts(tx, before) == []
         assert findings.counts(tx, found) == [("X01", AGENCY, "SUBSIDY", 2)]
         assert findings.counts(tx, clock.now() + timedelta(seconds=1)) == [("X01", AGENCY, "SUBSIDY", 1)]
+
+
+def test_what_is_not_checked_follows_from_what_was_delivered_and_from_nobodys_consent(exchange_home: Home) -> None:
+    def told_to(agency: str | None) -> dict[str, list[bool]]:
+        found: dict[str, list[bool]] = {}
+        with exchange_home.database.transaction() as tx:
+            for one in findings.not_checked(tx, agency):
+                found.setdefault(one.rule, []).append(one.whole)
+        return found
+
+    assert told_to(AGENCY) == {}
+    assert all(any(whole) for whole in told_to(None).values())
+    published(exchange_home, FAULTY[:1])
+    assert told_to(AGENCY)["X01"] == [True]
+    assert set(told_to(AGENCY)) == {"X01", "X02", "X04", "X05", "X06", "X06B", "X11"}
+    published(exchange_home, FAULTY[1:], agency="别的局")
+    before = told_to(AGENCY)
+    assert "X01" not in before
+    assert "X01" not in told_to(None)
+    assert set(told_to("别的局")) == set()
+    consented(exchange_home, items=ITEMS, by_register=True)
+    findings.check_published(exchange_home)
+    assert told_to(AGENCY) == before

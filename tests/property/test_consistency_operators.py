@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from exchange.consistency.operators import Check, Counterpart
+from exchange.consistency.operators import Check
 from exchange.consistency.rows import Row, first_filled, folded, number, surely_before, year_of
+from exchange.consistency.selecting import Counterpart
 from registry.records import RecordRef, Value
 
 SUBJECT = UUID(int=7)
@@ -101,12 +102,41 @@ def test_a_wider_tolerance_never_finds_more(told: tuple[list[Row], list[Row]], p
 @given(own_and_other)
 def test_a_sum_is_at_fault_exactly_if_it_exceeds_the_counterparts(told: tuple[list[Row], list[Row]]) -> None:
     own, other = told
-    theirs = [read for row in other if (read := number(first_filled(row, ["b"]))) is not None]
-    expected = [
-        row.ref for row in own if theirs and (mine := number(row.fields["a"])) is not None and mine > sum(theirs)
-    ]
+    theirs = [number(first_filled(row, ["b"])) for row in other]
+    known = [read for read in theirs if read is not None]
+    whole = bool(known) and len(known) == len(theirs)
+    expected = [row.ref for row in own if whole and (mine := number(row.fields["a"])) is not None and mine > sum(known)]
     rule = check(operator="le_sum", of=["a"], against=[AGAINST])
     assert [row.ref for row in at_fault(rule, own, other)] == expected
+
+
+@given(st.sampled_from(["le_sum", "ratio"]), own_and_other, st.integers(0, 4))
+def test_a_bound_of_which_a_part_is_not_known_bounds_nothing(
+    operator: str, told: tuple[list[Row], list[Row]], place: int
+) -> None:
+    own, other = told
+    more = {"weight_by": "b", "weights": {"甲": 1}, "at_most": 1} if operator == "ratio" else {}
+    unknown = rows([{"a": None, "b": None, "on": None, "until": None}])
+    holed = [*other[:place], *unknown, *other[place:]]
+    assert at_fault(check(operator=operator, of=["a"], against=[AGAINST], **more), own, holed) == []
+
+
+def test_a_year_whose_months_are_not_all_there_is_not_too_little() -> None:
+    rule = check(operator="ge_sum", of=["a"], year="on", months=12, against=[AGAINST])
+    months: list[dict[str, Value]] = [{"a": 1, "on": f"2026-{n:02d}"} for n in range(1, 13)]
+    award = rows([{"b": 13}])
+    assert len(at_fault(rule, rows(months), award)) == 12
+    assert at_fault(rule, rows(months[:11]), award) == []
+    assert at_fault(rule, rows([*months[:11], {"a": None, "on": "2026-12"}]), award) == []
+    assert at_fault(rule, rows(months), rows([{"b": 12}])) == []
+
+
+def test_numbers_that_are_only_written_differently_are_one() -> None:
+    rule = check(operator="k_or_more_distinct", of="a", k=2, digits=11)
+    written = ["0972-8000000", "(0972) 8000000", "09728000000", "+86 139 0000 0001", "13900000001"]
+    given_out = [rule.value(row) for row in rows([{"a": one} for one in written])]  # type: ignore[union-attr]  # of this operator
+    assert given_out == ["09728000000"] * 3 + ["13900000001"] * 2
+    assert rule.value(rows([{"a": "无"}])[0]) == ""  # type: ignore[union-attr]  # of this operator
 
 
 @given(own_and_other)

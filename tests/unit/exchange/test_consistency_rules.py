@@ -9,6 +9,7 @@ from connectors.codes import BY_NAME
 from exchange.consistency import declared
 from exchange.consistency.evaluating import flags, organisations_named, shared
 from exchange.consistency.rows import Row, folded
+from exchange.consistency.unchecked import unchecked
 from exchange.errors import RulesRefused
 from registry import catalogue
 from registry.records import Payload, RecordRef, Value
@@ -30,7 +31,7 @@ LOAN: dict[str, Value] = {"lessee_name": "张三", "lessor_uscc": LESSOR, "kind"
 OVERDUE: dict[str, Value] = {"lender_code": "B1", "loan_no": "h1", "event_on": "2026-02-01", "overdue_days": 45}
 SETTLED: dict[str, Value] = {"lender_code": "B1", "loan_no": "h1", "event_on": "2026-03-01", "overdue_days": 0}
 RATED: dict[str, Value] = {"grade": "AA", "eval_date": "2026-04-01", "evaluator": "农商银行"}
-SALES: dict[str, Value] = {"tax_month": "2026-02", "invoiced": 500_000}
+SALES: Told = [("TAX_PAYMENT", {"tax_month": f"2026-{n:02d}", "invoiced": 50_000}) for n in range(1, 13)]
 
 # rule → (at fault, what mends it): the first record is the one that is flagged
 CASES: Mapping[str, tuple[Told, Told]] = {
@@ -85,8 +86,8 @@ CASES: Mapping[str, tuple[Told, Told]] = {
     ),
     "X12": ([("RATING", {"eval_date": "2026-04-01", "evaluator": None})], [("RATING", RATED)]),
     "X13": (
-        [("TAX_PAYMENT", SALES), ("GOV_PROC", {"won_amount": 900_000, "won_on": "2026-05-01"})],
-        [("TAX_PAYMENT", SALES), ("GOV_PROC", {"won_amount": 500_000, "won_on": "2026-05-01"})],
+        [*SALES, ("GOV_PROC", {"won_amount": 900_000, "won_on": "2026-05-01"})],
+        [*SALES, ("GOV_PROC", {"won_amount": 600_000, "won_on": "2026-05-01"})],
     ),
     "X17": (
         [("SANZI_CONTRACT", LOAN), (f"{LESSOR} BIZ_REG", {"legal_rep": "张三", "entity_status": "存续"})],
@@ -151,7 +152,7 @@ def test_without_a_counterpart_nothing_is_known_and_nothing_found(rule: str) -> 
 def test_a_value_that_may_stand_with_few_subjects_is_given_to_be_compared(rule: str) -> None:
     kind, name, k = SHARED[rule]
     subject = uuid4()
-    one, empty = row(kind, {name: "62 300"}, subject), row(kind, {name: None}, subject)
+    one, empty = row(kind, {name: "62 3-00"}, subject), row(kind, {name: None}, subject)
     given = [s for s in shared(declared.between_subjects(), {subject: {kind: [one, empty]}}) if s.rule == rule]
     assert [(s.value, s.ref) for s in given] == [("62300", one.ref)]
     assert {r.id: check.k for r, _, check in declared.between_subjects()}[rule] == k
@@ -184,6 +185,97 @@ def test_areas_are_added_up_by_project_and_year_and_never_across_them() -> None:
     one_year = [("SUBSIDY", SUBSIDY), ("SUBSIDY", SUBSIDY), *land]
     assert found(two_years) == {}
     assert found(one_year) == {"X01": [0, 1]}
+
+
+def test_ban_and_balance_are_added_up_though_each_is_a_project_of_its_own() -> None:
+    ban = GRAZING | {"project": "禁牧补助", "balance_area": None}
+    balance = GRAZING | {"project": "草畜平衡奖励", "grazing_ban_area": None}
+    pasture: Told = [("GRASS", {"grass_year": 2026, "pasture_area": 500_000})]
+    assert found([("SUBSIDY", ban), ("SUBSIDY", balance), *pasture]) == {"X02": [0, 1]}
+    assert found([("SUBSIDY", ban), ("SUBSIDY", balance | {"grant_year": 2025}), *pasture]) == {}
+
+
+def test_land_or_pasture_whose_size_is_not_known_bounds_nothing() -> None:
+    unknown: Told = [("LAND_CONTRACT", {"contractor_name": None, "confirmed_area": None})]
+    assert found([("SUBSIDY", SUBSIDY), ("LAND_CONTRACT", {"confirmed_area": 90_000}), *unknown]) == {}
+    herd: Told = [("LIVESTOCK", {"species": "牦牛", "heads_total": 60, "as_of": "2026-06-30"})]
+    capacity: Told = [("GRASS", {"grass_year": 2026, "carrying_capacity": one}) for one in ("200", None)]
+    assert found([*herd, *capacity]) == {}
+
+
+def test_a_year_of_which_months_are_missing_is_not_too_little_turnover() -> None:
+    won: Told = [("GOV_PROC", {"won_amount": 900_000, "won_on": "2026-05-01"})]
+    assert found([*SALES[:11], *won]) == {}
+
+
+@pytest.mark.parametrize("point", "·•・‧∙⋅･")
+def test_a_name_is_the_same_whatever_point_stands_in_it(point: str) -> None:
+    told: Told = [("SUBSIDY", {"payee_name": f"才让{point}卓玛"}), ("GRASS", {"herder_name": "才让·卓玛"})]
+    assert found(told) == {}
+
+
+# ---- what is not checked --------------------------------------------------------------------------------------------
+
+EVERY_KIND = frozenset(catalogue.current().kinds)
+
+
+@pytest.mark.parametrize(
+    ("rule", "whole", "word"),
+    [
+        ("X03", False, "羊单位"),
+        ("X04", False, "家庭成员"),
+        ("X05", True, "账号"),
+        ("X13", False, "个人收入"),
+        ("X14", False, "电话"),
+        ("X17", False, "姓名"),
+        ("X18", False, "等级"),
+    ],
+)
+def test_what_no_class_holds_is_told_as_not_checked(rule: str, whole: bool, word: str) -> None:  # noqa: FBT001  # of the case
+    (told,) = [one for one in unchecked(EVERY_KIND) if one.rule == rule]
+    assert told.whole is whole
+    assert word in told.why.zh
+    assert told.why.zh.startswith("未检查：" if whole else "未全部检查：")
+    assert told.why.en.startswith("not checked: " if whole else "not checked in full: ")
+
+
+def test_with_everything_delivered_only_what_is_declared_is_not_checked() -> None:
+    declared_so = {rule.id for rule in declared.current().values() if rule.lacks}
+    assert {one.rule for one in unchecked(EVERY_KIND)} == declared_so
+
+
+@pytest.mark.parametrize(
+    "rule", sorted(rule.id for rule in declared.checks() if rule.check and rule.check.counterparts)
+)
+def test_a_rule_whose_counterparts_nobody_has_delivered_is_told_as_not_checked(rule: str) -> None:
+    one = declared.current()[rule]
+    assert one.records is not None
+    assert one.check is not None
+    compared = {other.kind for other in one.check.counterparts}
+    told = [u for u in unchecked(EVERY_KIND - compared) if u.rule == rule and u.whole]
+    assert len(told) == 1
+    for kind in compared:
+        assert catalogue.current().kinds[kind].titles["zh"] in told[0].why.zh
+        assert catalogue.current().kinds[kind].titles["en"] in told[0].why.en
+
+
+def test_a_rule_with_some_of_its_counterparts_is_not_checked_in_full() -> None:
+    told = [one for one in unchecked(EVERY_KIND - {"GRASS"}) if one.rule == "X04" and "报送" in one.why.zh]
+    assert [one.whole for one in told] == [False]
+
+
+def test_a_rule_is_never_silent_unless_it_can_find_something() -> None:
+    """A rule that is not told of has something of each kind that it reads, whatever was delivered."""
+    for missing in sorted(EVERY_KIND):
+        silent = {one.rule for one in unchecked(EVERY_KIND - {missing})}
+        for rule in declared.checks():
+            read = {item.partition(".")[0] for item in rule.reads} | {rule.records.kind if rule.records else ""}
+            assert rule.id in silent or missing not in read
+
+
+def test_an_agency_is_told_of_the_rules_on_what_it_delivers() -> None:
+    assert {one.rule for one in unchecked(EVERY_KIND, about={"SANZI_CONTRACT"})} == {"X17"}
+    assert unchecked(EVERY_KIND, about=set()) == []
 
 
 def test_a_pasture_of_another_year_says_nothing() -> None:
