@@ -16,10 +16,10 @@ import pandas as pd
 from connectors import layout, normalise, reading, source
 from connectors.codes import Outcome
 from connectors.delivery import Delivery
+from connectors.grids import Grid
 from connectors.layout import Layout
 from connectors.mends import Mends
 from connectors.normalise import FEWEST_PEOPLE, TableOutcome
-from connectors.reading import Grid
 from registry.basis import Basis, BasisKind
 
 _NO_CONSENT: Final = "NO_CONSENT"
@@ -86,15 +86,6 @@ def end_of(outcomes: Sequence[TableOutcome], label: str, sheet: str, row_no: int
             if len(here):
                 return here.iloc[0][["outcome", "code", "column"]]
     return None
-
-
-def marked(outcome: TableOutcome) -> pd.DataFrame:
-    """Give the rows that the sender should look at: sheet, row_no, outcome, code, column."""
-    names = ["sheet", "row_no", "outcome", "code", "column"]
-    found = [frame.loc[frame["code"] != "", names] for frame in outcome.frames()]
-    if not found:
-        return pd.DataFrame(columns=names)
-    return pd.concat(found, ignore_index=True).sort_values(["sheet", "row_no"])
 
 
 def told_without(outcome: TableOutcome, codes: Mapping[str, Mapping[str, int]]) -> int | None:

@@ -1,13 +1,14 @@
-"""Batches: one table of a raw file, what became of its rows, and where the sender should look.
+"""Batches: one table of a raw file, and what became of its rows in counts, codes and totals.
 
-A batch keeps counts, codes and totals; remarks keep row, column and code, never a value, and never NO_CONSENT. `mark`
-is a keyed digest of what an evaluation decided: the same again changes nothing.
+Of single rows nothing is kept here: which of them the sender should look at is weighed anew whenever somebody asks
+(`apparent`), the same whoever has consented. `mark` is a keyed digest of what an evaluation decided: the same again
+changes nothing.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from pandas.util import hash_pandas_object
@@ -28,7 +29,6 @@ RECALLED: Final = "recalled"  # by its agency, whole: it is not weighed again
 REPLACED: Final = "replaced"  # by another batch of the same agency: neither
 _RECEIVED: Final = "received"
 _SIGNED: Final = "A"
-_REMARKS = 'COPY batch_remark (batch_id, row_no, sheet, outcome, code, "column") FROM STDIN'
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,35 +94,18 @@ def settle(tx: Transaction, batch: Batch, outcome: TableOutcome, mark: str, *, n
             counts["rejected"],
             Jsonb(_codes(outcome)),
             outcome.amount_fen,
-            Jsonb(
-                {
-                    "mark": mark,
-                    "controls": _controls(outcome),
-                    "unread": list(outcome.unread),
-                    "apparent": outcome.apparent,
-                    "people": outcome.people,
-                }
-            ),
+            Jsonb(_totals(outcome, mark)),
             now,
             outcome.blocked is None,
             now,
             batch.batch_id,
         ),
     )
-    tx.execute("DELETE FROM batch_remark WHERE batch_id = %s", (batch.batch_id,))
-    if not any(code for codes in outcome.codes.values() for code in codes):
-        return
-    with tx.cursor() as cursor, cursor.copy(_REMARKS) as copy:
-        for frame in outcome.frames():
-            remarked = frame.loc[frame["code"] != "", ["row_no", "sheet", "outcome", "code", "column"]]
-            for row_no, sheet, end, code, column in remarked.itertuples(index=False):
-                copy.write_row((batch.batch_id, int(row_no), sheet, end, code, column or None))
 
 
 def end(tx: Transaction, batch_id: UUID, state: str) -> None:
-    """Take a batch out of what is weighed: recalled or replaced. Its remarks and quarantined rows go."""
+    """Take a batch out of what is weighed: recalled or replaced. Its quarantined rows go."""
     tx.execute("UPDATE batch SET state = %s WHERE batch_id = %s", (state, batch_id))
-    tx.execute("DELETE FROM batch_remark WHERE batch_id = %s", (batch_id,))
     tx.execute("DELETE FROM quarantine_row WHERE batch_id = %s", (batch_id,))
 
 
@@ -173,15 +156,6 @@ def standing(tx: Transaction) -> list[TableOutcome]:
         )
         for row in rows
     ]
-
-
-def remarks(tx: Transaction, batch_id: UUID) -> list[Mapping[str, Any]]:
-    """Give the rows of a batch that the sender should look at."""
-    rows = tx.execute(
-        'SELECT sheet, row_no, outcome, code, "column" FROM batch_remark WHERE batch_id = %s ORDER BY sheet, row_no',
-        (batch_id,),
-    ).fetchall()
-    return [dict(zip(("sheet", "row_no", "outcome", "code", "column"), row, strict=True)) for row in rows]
 
 
 def agencies(tx: Transaction, batch_ids: Collection[UUID]) -> dict[UUID, str]:

@@ -13,10 +13,10 @@ from openpyxl.utils import get_column_letter
 
 from connectors import headwords, layout
 from connectors.expectations import Control
+from connectors.grids import Grid
 from connectors.headings import ANNOTATION
 from connectors.layout import Layout, Near
 from connectors.normalise import TableOutcome
-from connectors.reading import Grid
 from connectors.source import Column, Table, current
 
 _SCALES: Final = {"money": 100, "area": 10_000}

@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
+from connectors.grids import Grid
 from connectors.layout import Layout
-from connectors.reading import Grid
 from connectors.verdict import Mask, Verdict
 
 ACCEPTED_BY_AGENCY: Final = "ACCEPTED_BY_AGENCY"

@@ -2,7 +2,7 @@
 
 A row is sealed under the data key of its subject, so that erasing the person erases it too, and bound to its place in
 the batch. What an evaluation quarantines replaces what the one before it did: a row that is right now, or whose basis
-has gone, is not kept. Deciding them (release, correct, refuse) is not done here yet; nothing opens them.
+has gone, is not kept. Nothing opens them: what a person decides of is read from the sender's own bytes (`apparent`).
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -100,23 +100,17 @@ def decide(home: Home, caller: Caller, batch_id: UUID, wanted: Wanted) -> Propos
 
 
 def recall(home: Home, caller: Caller, batch_id: UUID, reason: str) -> Proposal:
-    """Recall a whole batch, or propose it where two persons are wanted. It works after the bytes are gone.
+    """Propose to recall a whole batch. Another person must approve it, always; it works after the bytes are gone.
 
     Raises:
         RequestRefused: `batch-unknown`, `batch-ended`.
-        OutOfService: the file is being weighed just now.
     """
-    batch = _own(home, caller, batch_id)
-    with _translated(), intake_of(home).held(batch.raw_id), home.database.transaction() as tx:
+    with _translated(), home.database.transaction() as tx:
         batch = _still(tx, caller, batch_id)
-        state = mending.first_state(What.RECALL, four_eyes=mending.four_eyes(tx, caller.org_code))
-        proposal = mending.propose(
-            tx, home.sealing, batch, What.RECALL, said={"reason": reason}, state=state, proposer=caller.client_id,
-            now=clock.now(),
+        return mending.propose(
+            tx, home.sealing, batch, What.RECALL, said={"reason": reason},
+            state=mending.first_state(What.RECALL, four_eyes=True), proposer=caller.client_id, now=clock.now(),
         )  # fmt: skip
-        if state is State.DECIDED:
-            _follow(tx, proposal, caller.client_id)
-    return proposal
 
 
 def propose_replacement(home: Home, caller: Caller, old: UUID, new: UUID, reason: str) -> Proposal:

@@ -12,25 +12,29 @@ Not here: publications (`store`), how a record is sealed (`sealing`), who it is 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 from typing import NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
+import numpy as np
+
 from registry import merkle
-from registry.arrays import HASH_BYTES, ID_BYTES, Hashes, Ids, cut, new_ids
+from registry.arrays import HASH_BYTES, ID_BYTES, Hashes, Ids, cut, hyphenated, new_ids
 from registry.canonical import canonical
-from registry.catalogue import Kind, current
+from registry.catalogue import current
 from registry.database import Transaction
 from registry.datakeys import DataKeys
 from registry.keyring import Keyring, Purpose
 from registry.records import NOBODY, NewRecord, Provenance, RecordColumns, Value, identity_bytes
-from registry.sealing import COLUMNS, COPY_END, COPY_START, Ready, Sealed, Written, hyphenated, seal_records
+from registry.sealing import COLUMNS, COPY_END, COPY_START, Ready, Sealed, Written, seal_records
 from registry.suites import Suite, hmac_sha256_each
 
 _SIGNED = "A"
 _SetKey = tuple[bytes, str, str]
+_RowKey = tuple[bytes, str, int]  # identity, sheet, row
 _T = TypeVar("_T")
 
 
@@ -48,7 +52,7 @@ class _Latest(NamedTuple):
     record_id: bytes
     version: int
     payload_mac: bytes
-    gone: bool  # frozen, recalled, replaced, or not published: the same payload must be stored again
+    gone: bool = False  # frozen, recalled, replaced, or not published: the same payload must be stored again
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +106,9 @@ class Stager:
         identities = hmac_sha256_each(secret, _identities(records))
         payload_macs = hmac_sha256_each(secret, _stated(written.payloads, records.qualities))
         pending = self._pending.copy()  # before the database is asked: what is gone from it by then stands there
-        latest = _latest(tx, publication_id, records.subjects, identities, self._replaced)
+        latest, ours = _standing(tx, publication_id, records.subjects, identities, self._replaced)
         latest |= {identity: pending[identity] for identity in identities if identity in pending}
-        changed = _changed(
-            tx, publication_id, records, identities, payload_macs, latest, current().kinds, self._replaced
-        )
+        changed = _changed(tx, publication_id, records, identities, payload_macs, latest, ours, self._replaced)
         owners = _taken(records.subjects, changed)
         keys = sealing.keys.ensure_ids(set(owners), now=self._now) if owners else {}
         record_ids, numbers = _numbered(identities, payload_macs, changed, latest)
@@ -187,17 +189,21 @@ def _written_of(records: RecordColumns, rows: Sequence[int]) -> Written:
 
 def _identities(records: RecordColumns) -> list[bytes]:
     """Write what makes each record "the same again", as `records.identity_bytes` does of one."""
-    kinds = current().kinds
+    snapshots = {kind for kind in set(records.kinds) if current().kinds[kind].snapshot}
     values: dict[tuple[str, str | None, tuple[Value, ...]], bytes] = {}
     written = []
     for subject, kind, period, told in zip(
-        records.subjects, records.kinds, records.periods, records.identity, strict=True
+        hyphenated(records.subjects, b'["', b'",'),
+        records.kinds,
+        records.periods,
+        records.identity,
+        strict=True,
     ):
-        key = (kind, period if kinds[kind].snapshot else None, tuple(told))
+        key = (kind, period if kind in snapshots else None, tuple(told))
         rest = values.get(key)
         if rest is None:
             rest = values[key] = canonical([*key[:2], list(told)])[1:]
-        written.append(b'["' + hyphenated(subject) + b'",' + rest)
+        written.append(subject + rest)
     return written
 
 
@@ -219,52 +225,69 @@ def _numbered(
     identities: Sequence[bytes], payload_macs: Sequence[bytes], changed: Sequence[int], latest: dict[bytes, _Latest]
 ) -> tuple[list[bytes], list[int]]:
     """Number the versions that are stored, each after what stands under its identity, in `latest` or in this chunk."""
+    fresh = new_ids(len(changed))
+    if not latest and len(set(identities)) == len(identities) == len(changed):  # as in most files: all is new
+        latest.update(zip(identities, map(_Latest, fresh, repeat(1), payload_macs), strict=True))
+        return fresh, [1] * len(fresh)
     record_ids, numbers = [], []
-    for i, fresh in zip(changed, new_ids(len(changed)), strict=True):
+    for i, new in zip(changed, fresh, strict=True):
         identity = identities[i]
         previous = latest.get(identity)
-        record_id, number = (previous.record_id, previous.version + 1) if previous else (fresh, 1)
-        latest[identity] = _Latest(record_id, number, payload_macs[i], gone=False)
+        record_id, number = (previous.record_id, previous.version + 1) if previous else (new, 1)
+        latest[identity] = _Latest(record_id, number, payload_macs[i])
         record_ids.append(record_id)
         numbers.append(number)
     return record_ids, numbers
 
 
 _STANDING = (
-    "SELECT string_agg(n.i || held.payload_mac || uuid_send(held.record_id) || int4send(held.version)"
-    " || boolsend(held.gone), ''::bytea) FROM unnest(%b::uuid[], %b::bytea[]) AS n(s, i), LATERAL ("
-    " SELECT r.record_id, max(r.version) OVER () AS version, r.payload_mac,"
-    " r.frozen_at IS NOT NULL OR r.recalled_at IS NOT NULL OR p.batch_id = %b"
-    " OR p.sender <> (SELECT sender FROM publication WHERE publication_id = %b)"
-    " OR NOT (p.published_at IS NOT NULL OR p.publication_id = %b) AS gone"
-    " FROM record r JOIN publication p USING (publication_id) WHERE r.subject_id = n.s AND r.identity_mac = n.i"
-    " ORDER BY p.published_at IS NOT NULL OR p.publication_id = %b DESC, r.version DESC LIMIT 1) AS held"
+    "SELECT string_agg(r.identity_mac || r.payload_mac || uuid_send(r.record_id) || int4send(r.version)"
+    " || boolsend(p.published_at IS NOT NULL OR p.publication_id = ours.publication_id)"
+    " || boolsend(r.frozen_at IS NOT NULL OR r.recalled_at IS NOT NULL OR p.batch_id = %b OR p.sender <> ours.sender)"
+    " || boolsend(p.published_at IS NOT NULL AND r.frozen_at IS NULL AND r.recalled_at IS NULL"
+    " AND p.batch_id = ours.batch_id), ''::bytea)"
+    " FROM unnest(%b::uuid[], %b::bytea[]) AS n(s, i), LATERAL ("
+    " SELECT * FROM record r WHERE r.subject_id = n.s AND r.identity_mac = n.i OFFSET 0) AS r"
+    " JOIN publication p USING (publication_id), publication ours WHERE ours.publication_id = %b"
 )
+_NUMBER_BYTES, _FLAGS = 4, 3  # behind identity, payload and id
 
 
-def _latest(
+def _standing(
     tx: Transaction,
     publication_id: UUID,
     subjects: Sequence[bytes],
     identities: Sequence[bytes],
     replaced: UUID = NOBODY,
-) -> dict[bytes, _Latest]:
-    """Read what stands under each identity. What another publication has only staged counts for nothing but its number.
+) -> tuple[dict[bytes, _Latest], set[bytes]]:
+    """Read what stands under each identity, and under which the same batch has published something that still stands.
 
-    So does what another sender has published: who says the same says it too, and may recall it without the other.
-    A broken-off publication may yet be discarded: taking its records for held would lose the row that is here now.
-    LATERAL with LIMIT makes it one probe of the index for each row; a plain join is planned as a scan of all records.
+    What another publication has only staged counts for nothing but its number. So does what another sender has
+    published: who says the same says it too, and may recall it without the other. A broken-off publication may yet be
+    discarded: taking its records for held would lose the row that is here now.
+
+    LATERAL with OFFSET makes it one probe of the index for each row; a plain join is planned as a scan of all records.
+    All versions come back, and which of them counts is said here: sorting them there costs each row, also those under
+    whose identity nothing stands, three times the probe.
     """
-    row = tx.execute(
-        _STANDING,
-        (Ids(subjects), Hashes(identities), replaced, publication_id, publication_id, publication_id),
-        binary=True,
-    ).fetchone()
-    found = cut(row[0] if row else None, HASH_BYTES, HASH_BYTES, ID_BYTES, 4, 1)
-    return {
-        identity: _Latest(record_id, int.from_bytes(version), payload_mac, gone != b"\x00")
-        for identity, payload_mac, record_id, version, gone in found
-    }
+    row = tx.execute(_STANDING, (replaced, Ids(subjects), Hashes(identities), publication_id), binary=True).fetchone()
+    run = row[0] if row else None
+    if not run:
+        return {}, set()
+    found = np.frombuffer(run, np.uint8).reshape(-1, 2 * HASH_BYTES + ID_BYTES + _NUMBER_BYTES + _FLAGS)
+    numbers = found[:, -_NUMBER_BYTES - _FLAGS : -_FLAGS].copy().view(">i4").ravel()
+    order = np.lexsort((numbers, found[:, -_FLAGS]))  # of each identity, what counts most comes last
+    found, versions = found[order], numbers[order].tolist()
+    counts, gone, ours = found[:, -_FLAGS:].astype(bool).T
+    of, payloads, record_ids, _ = zip(
+        *cut(found.tobytes(), HASH_BYTES, HASH_BYTES, ID_BYTES, _NUMBER_BYTES + _FLAGS), strict=True
+    )
+    latest = dict(zip(of, map(_Latest, record_ids, versions, payloads, (~counts | gone).tolist()), strict=True))
+    if len(latest) < len(of):  # of some there are several versions: the next one's number comes after all of them
+        for identity, version in zip(of, versions, strict=True):
+            if version > latest[identity].version:
+                latest[identity] = latest[identity]._replace(version=version)
+    return latest, {of[at] for at in np.flatnonzero(ours)}
 
 
 def _changed(  # the columns of one chunk, side by side
@@ -274,17 +297,23 @@ def _changed(  # the columns of one chunk, side by side
     identities: Sequence[bytes],
     payload_macs: Sequence[bytes],
     latest: Mapping[bytes, _Latest],
-    kinds: Mapping[str, Kind],
+    ours: Collection[bytes],
     replaced: UUID = NOBODY,
 ) -> list[int]:
     """Say which rows must be stored: not those that stand there already, unfrozen, with the same payload.
 
     Nor those that this batch has published before: when it is weighed again, what a later file has corrected since
-    must not come back.
+    must not come back. But a row of which it says something else than it did last has been decided of, and is stored:
+    also where it is corrected back, and where another file says the same.
     """
+    kinds = current().kinds
     if not latest and not any(kinds[kind].snapshot for kind in set(records.kinds)):
         return list(range(len(records)))
-    before = _published_by_this_batch(tx, publication_id, records.subjects, identities, latest)
+    said = _published_by_this_batch(tx, publication_id, records.subjects, identities, ours)
+    before = {(identity, payload) for (identity, _, _), payload in said}
+    last = dict(said)
+    places = list(zip(identities, records.sheets, records.row_nos, strict=True))
+    decided = {i for i, place in enumerate(places) if last.get(place, payload_macs[i]) != payload_macs[i]}
     sets: dict[_SetKey, list[int]] = defaultdict(list)
     changed = []
     for i, kind in enumerate(records.kinds):
@@ -292,14 +321,14 @@ def _changed(  # the columns of one chunk, side by side
             sets[records.subjects[i], kind, records.periods[i]].append(i)
             continue
         known = latest.get(identities[i])
-        if (identities[i], payload_macs[i]) in before:
+        if i not in decided and (identities[i], payload_macs[i]) in before:
             continue
-        if known is None or known.gone or known.payload_mac != payload_macs[i]:
+        if i in decided or known is None or known.gone or known.payload_mac != payload_macs[i]:
             changed.append(i)
     standing = _standing_sets(tx, publication_id, list(sets), replaced)
     for key, members in sets.items():
         given = {(identities[i], payload_macs[i]) for i in members}
-        if not given <= before and standing.get(key) != given:
+        if not decided.isdisjoint(members) or (not given <= before and standing.get(key) != given):
             changed += members
     return sorted(changed)
 
@@ -309,26 +338,26 @@ def _published_by_this_batch(
     publication_id: UUID,
     subjects: Sequence[bytes],
     identities: Sequence[bytes],
-    latest: Mapping[bytes, _Latest],
-) -> set[tuple[bytes, bytes]]:
-    """Read which of these identities the same batch has published before, unfrozen, and with what payload.
+    ours: Collection[bytes],
+) -> list[tuple[_RowKey, bytes]]:
+    """Read what the same batch has published before under identities of `ours`, unfrozen: of which row, what payload.
 
-    Only under identities where something stands can there be something.
+    The oldest version comes first.
     """
-    wanted = [(subject, one) for subject, one in zip(subjects, identities, strict=True) if one in latest]
+    wanted = list({(subject, one) for subject, one in zip(subjects, identities, strict=True) if one in ours})
     if not wanted:
-        return set()
+        return []
     owners, under = zip(*wanted, strict=True)
-    row = tx.execute(
-        "SELECT string_agg(r.identity_mac || r.payload_mac, ''::bytea) FROM record r"
-        " JOIN unnest(%b::uuid[], %b::bytea[]) AS n(s, i) ON r.subject_id = n.s AND r.identity_mac = n.i"
+    rows = tx.execute(
+        "SELECT r.identity_mac, r.sheet, r.row_no, r.payload_mac FROM unnest(%b::uuid[], %b::bytea[]) AS n(s, i),"
+        " LATERAL (SELECT * FROM record r WHERE r.subject_id = n.s AND r.identity_mac = n.i OFFSET 0) AS r"
         " JOIN publication p USING (publication_id)"
         " WHERE p.published_at IS NOT NULL AND r.frozen_at IS NULL AND r.recalled_at IS NULL"
-        " AND p.batch_id = (SELECT batch_id FROM publication WHERE publication_id = %b)",
+        " AND p.batch_id = (SELECT batch_id FROM publication WHERE publication_id = %b) ORDER BY r.version",
         (Ids(owners), Hashes(under), publication_id),
         binary=True,
-    ).fetchone()
-    return {(identity, payload) for identity, payload in cut(row[0] if row else None, HASH_BYTES, HASH_BYTES)}
+    ).fetchall()
+    return [((identity, sheet, row_no), payload) for identity, sheet, row_no, payload in rows]
 
 
 def _standing_sets(

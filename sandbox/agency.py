@@ -4,25 +4,19 @@
   watch      how far intake has come, until it is over
   look       batches, their codes and control totals, rows to look at
   mend       the annotated workbook, rows to be decided, corrections, recalls, a second person's approval
-  sign       a manifest of the bytes that are handed over, as a compact JWS (Ed25519, RFC 9864)
+  sign       a manifest of the bytes that are handed over (`sandbox.manifests`)
 
-`sandbox.caller` has the OAuth. Hashes are made here a second time, as any outside party would make them. SM2 is not
-done: no library that the sandbox may use has it.
+`sandbox.caller` has the OAuth.
 """
 
 import hashlib  # noqa: TID251  # an outside party: it has no cipher room of the product
-import json
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final
 from urllib.parse import quote
 
 import httpx
-from joserfc import jws
-from joserfc.jwk import OKPKey
 
 from sandbox.caller import Caller, Client, Json, Refused
 
@@ -35,8 +29,6 @@ GOING: Final = frozenset({"open", "waiting", "working", "done"})
 Content = bytes | BinaryIO
 _TUS: Final = {"Tus-Resumable": "1.0.0"}
 _OCTETS: Final = "application/offset+octet-stream"
-_TYP: Final = "qq-manifest+jws"
-_KEY_ID_CHARACTERS: Final = 22
 _UPLOADS: Final = "/agency/v1/uploads"
 
 
@@ -48,20 +40,6 @@ class LineBroken(Exception):
     """The line broke more often than the client was willing to try again; what arrived stays there."""
 
 
-@dataclass(frozen=True)
-class Hashes:
-    """What names bytes in a manifest, in hex."""
-
-    sha256: str
-    sm3: str
-    size: int
-
-
-def hashes_of(content: bytes) -> Hashes:
-    """Take SHA-256 and SM3 of a file's bytes."""
-    return Hashes(hashlib.sha256(content).hexdigest(), hashlib.new("sm3", content).hexdigest(), len(content))
-
-
 def _size(content: Content) -> int:
     return len(content) if isinstance(content, bytes) else content.seek(0, 2)
 
@@ -71,43 +49,6 @@ def _piece(content: Content, at: int, size: int) -> bytes:
         return content[at : at + size]
     content.seek(at)
     return content.read(size)
-
-
-@dataclass(frozen=True)
-class Seal:
-    """An agency's signing key (电子签章): Ed25519."""
-
-    key: OKPKey = field(repr=False)
-
-    @property
-    def public(self) -> str:
-        """The public key to register: base64url of its 32 bytes."""
-        return str(self.key.as_dict(private=False)["x"])
-
-    @property
-    def key_id(self) -> str:
-        """What the exchange calls it: the beginning of the SHA-256 of algorithm and bytes."""
-        raw = self.key.public_key.public_bytes_raw()
-        return hashlib.sha256(b"Ed25519|" + raw).hexdigest()[:_KEY_ID_CHARACTERS]
-
-    def sign(self, agency: str, files: Sequence[Json], *, made_at: datetime) -> str:
-        """Sign a manifest.
-
-        Args:
-            agency: the organisation's full name.
-            files: of each its `sha256`, `sm3`, `size`, and if wanted `name`, `rows` and `amount` (fen).
-            made_at: when it is signed.
-        """
-        moment = made_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        said = {"agency": agency, "files": list(files), "key_id": self.key_id, "made_at": moment, "v": 1}
-        payload = json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-        header = {"alg": "Ed25519", "kid": self.key_id, "typ": _TYP}
-        return jws.serialize_compact(header, payload, self.key, algorithms=["Ed25519"])
-
-
-def new_seal() -> Seal:
-    """Make a signing key."""
-    return Seal(OKPKey.generate_key("Ed25519"))
 
 
 class Agency(Caller):
@@ -473,4 +414,4 @@ def _at(upload_id: str) -> str:
     return f"{_UPLOADS}/{quote(upload_id, safe='')}"
 
 
-__all__ = ["Agency", "Hashes", "LineBroken", "NotOver", "Refused", "Seal", "hashes_of", "new_seal"]
+__all__ = ["Agency", "LineBroken", "NotOver", "Refused"]

@@ -2,7 +2,6 @@
 
 raw_file      a file as it came: hashes for ever, its bytes sealed beside the database while it is open
 batch         one table of a raw file, and what became of its rows
-batch_remark  row number and code of rows that the sender should look at; never NO_CONSENT
 quarantine_row a row that a person must decide, sealed
 """
 
@@ -68,19 +67,6 @@ class Batch(SQLModel, table=True):
     evaluations: int = 0
     evaluated_at: datetime | None = moment(nullable=True)
     published_at: datetime | None = moment(nullable=True)
-
-
-class BatchRemark(SQLModel, table=True):
-    """Where the sender should look: row, column, code. No value of the row."""
-
-    __tablename__ = "batch_remark"
-
-    batch_id: UUID = Field(primary_key=True, foreign_key="batch.batch_id")
-    row_no: int = Field(primary_key=True)
-    sheet: str = Field(primary_key=True, default="")
-    outcome: str
-    code: str
-    column: str | None = None
 
 
 class QuarantineRow(SQLModel, table=True):

@@ -7,14 +7,17 @@ without a consent a count at most: whoever delivers must not learn who seeks cre
 
 from fastapi import APIRouter
 
-from exchange.agency_api import batches, findings, manifests, mending, progress, quarantine, uploads
+from exchange.agency_api import batches, disputes, findings, manifests, mending, progress, quarantine, uploads
+from exchange.agency_api.pace import Pace
 from exchange.home import Home
 
 
 def build_router(home: Home) -> APIRouter:
     """Build the agencies' routes over an installation."""
     router = APIRouter()  # each door states its whole address, which whoever walks the doors reads
-    doors = (uploads, progress, manifests, batches, mending, quarantine, findings)
-    for build in (door.build_router for door in doors):
-        router.include_router(build(home))
+    pace = Pace()
+    for door in (uploads, progress, manifests, findings, disputes):
+        router.include_router(door.build_router(home))
+    for costly in (batches, mending, quarantine):
+        router.include_router(costly.build_router(home, pace))
     return router

@@ -6,6 +6,7 @@ without a consent are a total, and of a table of few rows not even that (`connec
 
 from datetime import date, datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,9 +14,10 @@ import orjson
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from connectors import apparent, codes, delivered
+from connectors import codes, delivered
 from connectors.delivered import Delivered
 from exchange import problems
+from exchange.agency_api.pace import LOOKING, Pace
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth.doors import require
@@ -107,23 +109,23 @@ class BatchPage(BaseModel):
 
 
 class Remark(BaseModel):
-    """A row to look at: where it stands in the sender's own file, and which code. No value."""
+    """A fault of a row to look at: where it stands in the sender's own file, and which code. No value."""
 
     sheet: str
     row_no: int = Field(description="as the sender's program shows it, from 1")
-    outcome: str
+    outcome: str = Field(description="how the row ends, by the gravest of its faults")
     code: str
-    column: str
+    column: str = Field(description="the heading, empty for the row as a whole")
 
 
 class RemarkPage(BaseModel):
-    """Rows to look at, in the order of the file."""
+    """Rows to look at, in the order of the file; one remark a fault, those of a row behind each other."""
 
     remarks: list[Remark]
     next_cursor: str | None = None
 
 
-def build_router(home: Home) -> APIRouter:
+def build_router(home: Home, pace: Pace) -> APIRouter:
     """Build the routes over an installation."""
     router = APIRouter(prefix="/agency/v1/batches", tags=["agency: batches"])
 
@@ -161,23 +163,31 @@ def build_router(home: Home) -> APIRouter:
             unread_columns=list(found.unread),
         )
 
-    @router.get("/{batch_id}/remarks", summary="Rows to look at", responses=problems.responses(400, 401, 403, 404, 422))
+    @router.get(
+        "/{batch_id}/remarks",
+        summary="Rows to look at",
+        responses=problems.responses(400, 401, 403, 404, 410, 422, 429),
+    )
     def remarks(
         batch_id: UUID, caller: _Reader, cursor: Annotated[str | None, Query(max_length=400)] = None
     ) -> RemarkPage:
-        """Give rows by place and code, as if everybody had consented: a remark must not tell who has (adr/0018)."""
-        after = ("", 0) if cursor is None else _place(cursor)
+        """Give rows by place and code, as if everybody had consented: a remark must not tell who has (adr/0018).
+
+        All faults of a row come at once, the one that decided it first.
+        """
+        pace.take(caller.org_code, LOOKING)
+        after = (-1, 0) if cursor is None else _place(cursor)
         provided = provide(home, caller, batch_id, purpose=For.LOOKING)
-        marks = [
-            (str(sheet), int(row_no), str(end), str(code), str(column))
-            for one in provided.weighed()
-            if one.label == provided.batch.label
-            for sheet, row_no, end, code, column in apparent.marked(one).itertuples(index=False)
-        ]
-        found = [mark for mark in marks if mark[:2] > after][: delivered.REMARKS_MOST]
+        table = [one for one in provided.weighed() if one.label == provided.batch.label]
+        behind = (row for row in provided.marked(table) if (int(row.sheet or 0), row.row_no) > after)
+        found = list(islice(behind, delivered.REMARKS_MOST))
         full = len(found) == delivered.REMARKS_MOST
-        shown = [Remark(sheet=s, row_no=r, outcome=o, code=c, column=n) for s, r, o, c, n in found]
-        return RemarkPage(remarks=shown, next_cursor=_cursor(*found[-1][:2]) if full else None)
+        shown = [
+            Remark(sheet=row.sheet, row_no=row.row_no, outcome=row.end, code=fault.code, column=fault.column)
+            for row in found
+            for fault in row.faults
+        ]
+        return RemarkPage(remarks=shown, next_cursor=_cursor(found[-1].sheet, found[-1].row_no) if full else None)
 
     return router
 
@@ -233,11 +243,12 @@ def _aware(at: datetime) -> datetime:
     return at
 
 
-def _place(cursor: str) -> tuple[str, int]:
+def _place(cursor: str) -> tuple[int, int]:
     try:
         sheet, row_no = orjson.loads(unb64url(cursor))
+        number = int(sheet or 0) if isinstance(sheet, str) else None
     except (ValueError, TypeError) as error:
         raise RequestRefused("request-malformed", "the cursor is not one that a page gave") from error
-    if not isinstance(sheet, str) or type(row_no) is not int:
+    if number is None or type(row_no) is not int:
         raise RequestRefused("request-malformed", "the cursor is not one that a page gave")
-    return sheet, row_no
+    return number, row_no

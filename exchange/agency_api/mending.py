@@ -19,6 +19,7 @@ from connectors import mending as decisions
 from connectors.mending import Proposal, State, Verb, What
 from connectors.source import current as declarations
 from exchange import mending, problems
+from exchange.agency_api.pace import ANNOTATING, DECIDING, TEMPLATE, Pace
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.mending import Wanted
@@ -105,11 +106,11 @@ class ProposalModel(BaseModel):
     cells: dict[str, str] | None = None
 
 
-def build_router(home: Home) -> APIRouter:
+def build_router(home: Home, pace: Pace) -> APIRouter:
     """Build the routes over an installation."""
     router = APIRouter(prefix="/agency/v1", tags=["agency: mending"])
     for add in (_add_looking, _add_deciding, _add_proposals, _add_templates, _add_mappings):
-        add(router, home)
+        add(router, home, pace)
     return router
 
 
@@ -120,13 +121,14 @@ _Deciding = Annotated[Caller, Depends(require(Scope.AGENCY_DECIDE))]
 # ---- looking --------------------------------------------------------------------------------------------------------
 
 
-def _add_looking(router: APIRouter, home: Home) -> None:
+def _add_looking(router: APIRouter, home: Home, pace: Pace) -> None:
     @router.get(
         "/batches/{batch_id}/annotated", summary="The annotated workbook", response_class=Response,
-        responses={200: {"content": {XLSX: {}}}, **problems.responses(401, 403, 404, 410)},
+        responses={200: {"content": {XLSX: {}}}, **problems.responses(401, 403, 404, 410, 429)},
     )  # fmt: skip
     def annotated(batch_id: UUID, caller: _Reading, mask: Annotated[bool, Query()] = False) -> Response:  # noqa: FBT002  # a switch in the address
         """Give the sender's own workbook back with faults coloured, reasons and mends; with `mask` for showing only."""
+        pace.take(caller.org_code, ANNOTATING)
         provided = provide(home, caller, batch_id, purpose=For.ANNOTATING)
         written = annotate.annotated(_sent(provided), mask=mask)
         headers = {**_NO_STORE, "Content-Disposition": f'attachment; filename="{batch_id}.xlsx"'}
@@ -140,19 +142,21 @@ def _sent(provided: Provided) -> annotate.Sent:
         for one in outcomes
         if one.label == provided.batch.label and (told := apparent.told_without(one, provided.batch.codes)) is not None
     }
-    return annotate.Sent(provided.raw, provided.file.label, provided.file.delivery, outcomes, without)
+    file = provided.file
+    return annotate.Sent(provided.raw, file.label, file.delivery, provided.as_of, provided.mended, outcomes, without)
 
 
 # ---- deciding -------------------------------------------------------------------------------------------------------
 
 
-def _add_deciding(router: APIRouter, home: Home) -> None:
+def _add_deciding(router: APIRouter, home: Home, pace: Pace) -> None:
     @router.post(
         "/batches/{batch_id}/rows/{sheet}/{row}/decision", summary="Decide of a row",
-        responses=problems.responses(401, 403, 404, 409, 410, 422),
+        responses=problems.responses(401, 403, 404, 409, 410, 422, 429),
     )  # fmt: skip
     def decide(batch_id: UUID, sheet: SheetNo, row: RowNo, given: DecisionModel, caller: _Deciding) -> ProposalModel:
         """Accept with a reason, correct, or withdraw a row; a proposal, where the agency wants two persons."""
+        pace.take(caller.org_code, DECIDING)
         if (given.act == "correct") != bool(given.cells):
             raise RequestRefused("request-malformed", "cells belong to a correction, and a correction needs some")
         wanted = Wanted(What(given.act), ((_place(sheet), row),), given.reason, given.cells)
@@ -160,10 +164,14 @@ def _add_deciding(router: APIRouter, home: Home) -> None:
 
     @router.post(
         "/batches/{batch_id}/recall", summary="Recall rows or a whole batch",
-        responses=problems.responses(401, 403, 404, 409, 503),
+        responses=problems.responses(401, 403, 404, 409, 429),
     )  # fmt: skip
     def recall(batch_id: UUID, given: RecallModel, caller: _Deciding) -> ProposalModel:
-        """Take rows, or all, back: they are shown no more, and lenders that were shown them are told."""
+        """Take rows back, or propose to take back all of them, which another person must approve, always.
+
+        They are shown no more then, and lenders that were shown them are told.
+        """
+        pace.take(caller.org_code, DECIDING)
         if not given.rows:
             return _shown(mending.recall(home, caller, batch_id, given.reason))
         places = tuple((_place(one.sheet), one.row) for one in given.rows)
@@ -172,14 +180,15 @@ def _add_deciding(router: APIRouter, home: Home) -> None:
 
     @router.post(
         "/batches/{batch_id}/replace", summary="Replace a whole batch by another",
-        responses=problems.responses(401, 403, 404, 409),
+        responses=problems.responses(401, 403, 404, 409, 429),
     )  # fmt: skip
     def replace(batch_id: UUID, given: ReplaceModel, caller: _Deciding) -> ProposalModel:
         """Propose that another batch takes this one's place. Another person must approve it, always."""
+        pace.take(caller.org_code, DECIDING)
         return _shown(mending.propose_replacement(home, caller, batch_id, given.successor, given.reason))
 
 
-def _add_proposals(router: APIRouter, home: Home) -> None:
+def _add_proposals(router: APIRouter, home: Home, pace: Pace) -> None:
     @router.get("/proposals", summary="Proposals of your organisation", responses=problems.responses(401, 403))
     def proposals(
         caller: _Reading,
@@ -205,10 +214,11 @@ def _add_proposals(router: APIRouter, home: Home) -> None:
 
     @router.post(
         "/proposals/{proposal_id}/{verb}", summary="Approve, refuse or take back",
-        responses=problems.responses(401, 403, 404, 409, 503),
+        responses=problems.responses(401, 403, 404, 409, 429, 503),
     )  # fmt: skip
     def settle(proposal_id: UUID, verb: Verb, caller: _Deciding) -> ProposalModel:
         """Settle a proposal: another person approves or refuses, who made it takes it back."""
+        pace.take(caller.org_code, DECIDING)
         return _shown(mending.settle(home, caller, proposal_id, verb))
 
     @router.put("/settings", summary="Two persons for each decision", responses=problems.responses(401, 403))
@@ -248,7 +258,7 @@ def _when(moment: datetime | None) -> str | None:
 # ---- templates and headings -----------------------------------------------------------------------------------------
 
 
-def _add_templates(router: APIRouter, home: Home) -> None:
+def _add_templates(router: APIRouter, home: Home, pace: Pace) -> None:
     del home
 
     @router.get("/templates", summary="Kinds that have a template", responses=problems.responses(401, 403))
@@ -267,10 +277,11 @@ def _add_templates(router: APIRouter, home: Home) -> None:
 
     @router.get(
         "/templates/{name}.xlsx", summary="A template", response_class=Response,
-        responses={200: {"content": {XLSX: {}}}, **problems.responses(401, 403, 404)},
+        responses={200: {"content": {XLSX: {}}}, **problems.responses(401, 403, 404, 429)},
     )  # fmt: skip
-    def template(name: str, _: _Reading) -> Response:
+    def template(name: str, caller: _Reading) -> Response:
         """Give the template of a kind, or of a class's first kind, with dropdowns, examples and help."""
+        pace.take(caller.org_code, TEMPLATE)
         known = declarations().catalogue.kinds
         kind = next((one for one in templates.kinds() if name in {one, known[one].class_code}), None)
         found = templates.of_kind(kind) if kind else None
@@ -280,25 +291,31 @@ def _add_templates(router: APIRouter, home: Home) -> None:
         return Response(templates.workbook(found), 200, headers, XLSX)
 
 
-def _add_mappings(router: APIRouter, home: Home) -> None:
+def _add_mappings(router: APIRouter, home: Home, pace: Pace) -> None:
     @router.get("/mappings", summary="What your headings are", responses=problems.responses(401, 403))
     def listed(caller: _Reading) -> list[dict[str, str | None]]:
         """List what your organisation has said of its headings."""
         with home.database.transaction() as tx:
             return [_mapping(one) for one in mappings.listed(tx, caller.org_code)]
 
-    @router.put("/mappings", summary="Say what a heading is", responses=problems.responses(401, 403, 404, 409, 422))
+    @router.put(
+        "/mappings", summary="Say what a heading is", responses=problems.responses(401, 403, 404, 409, 422, 429)
+    )
     def say(given: MappingModel, caller: _Deciding) -> dict[str, str | None]:
         """Map a heading that no declaration knows; remembered for all later files of your organisation."""
+        pace.take(caller.org_code, DECIDING)
         return _mapping(
             mending.say_heading(
                 home, caller, given.kind, given.heading, given.column, also=given.also, batch_id=given.batch_id
             )
         )
 
-    @router.post("/mappings/{mapping_id}/{verb}", status_code=204, responses=problems.responses(401, 403, 404, 409))
+    @router.post(
+        "/mappings/{mapping_id}/{verb}", status_code=204, responses=problems.responses(401, 403, 404, 409, 429)
+    )
     def settle(mapping_id: UUID, verb: Literal["approve", "refuse"], caller: _Deciding) -> None:
         """Approve or refuse what another person has said of a heading; the batch it was said of is weighed with it."""
+        pace.take(caller.org_code, DECIDING)
         mending.settle_heading(home, caller, mapping_id, approve=verb == "approve")
 
 

@@ -16,12 +16,13 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Depends, Query
 
-from connectors import annotate, delivered
+from connectors import delivered, masking
 from connectors.codes import BY_NAME
 from connectors.delivered import Open
 from connectors.normalise import TableOutcome
 from connectors.weighed import QuarantinedRow
 from exchange import problems
+from exchange.agency_api.pace import LOOKING, Pace
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth.doors import require
@@ -40,11 +41,15 @@ _Place = tuple[int, int]
 _START: Final[_Place] = (-1, 0)  # before the first row of the first sheet
 
 
-def build_router(home: Home) -> APIRouter:
+def build_router(home: Home, pace: Pace) -> APIRouter:
     """Build the routes over an installation."""
     router = APIRouter(prefix="/agency/v1", tags=["agency: mending"])
 
-    @router.get("/batches/{batch_id}/quarantine", summary="Rows to be decided", responses=problems.responses(401, 404))
+    @router.get(
+        "/batches/{batch_id}/quarantine",
+        summary="Rows to be decided",
+        responses=problems.responses(401, 403, 404, 410, 422, 429),
+    )
     def of_batch(  # one parameter a filter
         batch_id: UUID,
         caller: _Reading,
@@ -54,6 +59,7 @@ def build_router(home: Home) -> APIRouter:
         mask: _Mask = True,  # noqa: FBT002  # a switch in the address
     ) -> dict[str, Any]:
         """List a batch's quarantined rows with their cells, the same whoever has consented; those behind `after`."""
+        pace.take(caller.org_code, LOOKING)
         provided = provide(home, caller, batch_id, purpose=For.LOOKING)
         found = [
             row
@@ -68,7 +74,7 @@ def build_router(home: Home) -> APIRouter:
 
     @router.get(
         "/quarantine", summary="Rows to be decided, of all batches",
-        responses=problems.responses(400, 401, 403, 410, 422),
+        responses=problems.responses(400, 401, 403, 410, 422, 429),
     )  # fmt: skip
     def queue(  # one parameter a filter
         caller: _Reading,
@@ -80,6 +86,7 @@ def build_router(home: Home) -> APIRouter:
         mask: _Mask = True,  # noqa: FBT002  # a switch in the address
     ) -> dict[str, Any]:
         """List quarantined rows of the organisation's batches, the newest file first. A page may be short and go on."""
+        pace.take(caller.org_code, LOOKING * MOST_FILES)
         queue = _Queue(home, caller, class_code, kind, code)
         rows, last = queue.page(None if cursor is None else _read(cursor), limit)
         return {
@@ -150,7 +157,7 @@ def _of(batch: Open) -> dict[str, str]:
 
 def _shown(row: QuarantinedRow, *, mask: bool) -> dict[str, Any]:
     found = BY_NAME[row.code]
-    cells = {name: annotate.masked_text(text) if mask else text for name, text in row.cells.items()}
+    cells = {name: masking.masked_text(text) if mask else text for name, text in row.cells.items()}
     return {
         "sheet": int(row.sheet or 0),
         "row": row.row_no,

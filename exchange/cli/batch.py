@@ -309,7 +309,7 @@ def recall(
     rows: Annotated[list[str] | None, typer.Option("--row", help="工作表:行，可多次 / SHEET:ROW; none: all.")] = None,
     url: _Url = None,
 ) -> None:
-    """撤回若干行或整批；看过的贷款机构会收到通知 / take rows or the batch back; lenders that saw them are told."""
+    """撤回若干行，或整批（须另一人批准）；贷款机构会收到通知 / take rows back, or all: another person approves."""
     try:
         places = [(int(sheet), int(row)) for sheet, _, row in (text.partition(":") for text in rows or ())]
     except ValueError as error:

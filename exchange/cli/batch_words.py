@@ -29,6 +29,7 @@ STATES: Final = {
     "decided": "已生效 decided",
     "withdrawn": "已收回 withdrawn",
 }
+_SETTLED: Final = STATES | {"refused": "已拒绝 refused"}  # of a proposal; an upload that is refused is not taken in
 _OUTCOMES: Final = {
     "accepted": "采信",
     "warned": "采信并提示",
@@ -142,7 +143,7 @@ def queue(console: Console, rows: Sequence[Said]) -> None:
 def proposal(console: Console, one: Said) -> None:
     """Show a proposal and where it stands."""
     rows = "、".join(place(at["sheet"], at["row"]) for at in one["rows"]) or "整批 whole batch"
-    state = STATES.get(one["state"], one["state"])
+    state = _SETTLED.get(one["state"], one["state"])
     console.print(f"[green]✓[/green] {_ACTS.get(one['act'], one['act'])}，{rows}：{state}")
     console.print(f"  事项 proposal {one['proposal_id']}，提出人 {escape(one['proposer'])}")
     if one["state"] == "proposed":
@@ -151,7 +152,7 @@ def proposal(console: Console, one: Said) -> None:
 
 def mapping(console: Console, one: Said) -> None:
     """Show what is said of a heading."""
-    state = STATES.get(one["state"], one["state"])
+    state = _SETTLED.get(one["state"], one["state"])
     console.print(f"[green]✓[/green] {escape(one['heading'])} → {one['kind']}.{one['column']}：{state}")
     if one["state"] == "proposed":
         console.print(f"  由另一人批准 another person approves: qingqiao batch approve {one['mapping_id']} --key 密钥")

@@ -1,6 +1,6 @@
 """`qingqiao serve`: the web process of an installation, with the scheduled jobs in it unless they run elsewhere."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 import uvicorn
@@ -11,6 +11,8 @@ from exchange.app import create_app, spare_the_collector
 from exchange.cli.context import console, opened
 from exchange.home import Home
 from exchange.jobs import Jobs
+
+SHUTDOWN_SECONDS: Final = 10  # for requests under way; who watches an upload, or sends one slowly, is then let go of
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,6 +39,7 @@ def server(home: Home, app: FastAPI | None = None) -> uvicorn.Server:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=30,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         h11_max_incomplete_event_size=16_384,
     )
     return uvicorn.Server(config)

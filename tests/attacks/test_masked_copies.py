@@ -44,7 +44,8 @@ def workbook() -> bytes:
 def test_no_corner_of_a_masked_workbook_holds_an_identifier(exchange_home: Home) -> None:
     batch_id = delivered(exchange_home, workbook(), "民和县_粮食直补发放明细_2026.xlsx")
     provided = provide(exchange_home, staff(), batch_id, purpose=For.ANNOTATING)
-    sent = annotate.Sent(provided.raw, provided.file.label, provided.file.delivery, provided.weighed(), {})
+    file, outcomes = provided.file, provided.weighed()
+    sent = annotate.Sent(provided.raw, file.label, file.delivery, provided.as_of, provided.mended, outcomes)
     for mask in (False, True):
         with zipfile.ZipFile(io.BytesIO(annotate.annotated(sent, mask=mask))) as whole:
             text = "".join(whole.read(name).decode("utf-8", "replace") for name in whole.namelist())

@@ -8,12 +8,13 @@ import httpx
 import openpyxl
 import pytest
 
+from exchange.agency_api import pace
 from exchange.home import Home
 from exchange.oauth import clients
 from exchange.oauth.scopes import Role
 from exchange.release import Permitted, release
 from registry import clock
-from tests.agencies import AGENCY, OTHER_AGENCY, delivered, line, roster, shown
+from tests.agencies import AGENCY, OTHER_AGENCY, delivered, events, line, roster, shown
 from tests.attacks.bent_client import ISSUER, Caller, Door
 from tests.people import BANK, LI, ZHANG, consented, question
 
@@ -126,6 +127,38 @@ def test_templates_and_headings_are_to_be_had(exchange_home: Home, wang: Desk) -
     assert wang.call("PUT", "/agency/v1/mappings", said).json()["heading"] == "领款凭证码"
     assert [one["column"] for one in wang.call("GET", "/agency/v1/mappings").json()] == ["payee_id"]
     assert wang.call("PUT", "/agency/v1/mappings", said | {"column": "nothing"}).json()["code"] == "column-unknown"
+
+
+def test_an_organisation_that_asks_too_fast_waits_and_keeps_nobody_else_waiting(
+    exchange_home: Home, wang: Desk, li: Desk, stranger: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = f"/agency/v1/batches/{delivered(exchange_home, roster(line(ZHANG)))}"
+    monkeypatch.setattr(pace, "BURST", 6)
+    monkeypatch.setattr(pace, "A_SECOND", 0.001)
+    before = len(events(exchange_home))
+    assert wang.call("GET", f"{batch}/annotated").status_code == 200
+    assert li.call("GET", "/agency/v1/templates/SUBSIDY.xlsx").status_code == 200
+    costly: list[tuple[str, str, Any]] = [
+        ("GET", f"{batch}/annotated", None),
+        ("GET", "/agency/v1/quarantine", None),
+        ("POST", f"{batch}/rows/0/2/decision", {"act": "withdraw", "reason": "误报"}),
+        ("POST", f"{batch}/recall", {"reason": "误报"}),
+        ("POST", f"{batch}/replace", {"successor": str(uuid4()), "reason": "误报"}),
+        ("PUT", "/agency/v1/mappings", {"kind": "SUBSIDY", "heading": "领款号", "column": "payee_id"}),
+        ("POST", f"/agency/v1/mappings/{uuid4()}/approve", None),
+        ("POST", f"/agency/v1/proposals/{uuid4()}/approve", None),
+    ]
+    for method, path, body in costly:
+        for who in (wang, li):
+            answer = who.call(method, path, body)
+            assert (answer.status_code, answer.json()["code"]) == (429, "asked-too-fast"), path
+            assert int(answer.headers["Retry-After"]) >= 1
+    assert len(events(exchange_home)) == before + 1
+    for path in (batch, f"{batch}/remarks", "/agency/v1/proposals"):
+        assert wang.call("GET", path).status_code == 200  # what is left is enough, or it costs nothing
+    for path in (f"{batch}/remarks", f"{batch}/quarantine", "/agency/v1/templates/SUBSIDY.xlsx"):
+        assert wang.call("GET", path).json()["code"] == "asked-too-fast"
+    assert stranger.call("GET", "/agency/v1/templates/SUBSIDY.xlsx").status_code == 200
 
 
 def test_no_problem_repeats_what_was_sent(exchange_home: Home, wang: Desk) -> None:

@@ -1,93 +1,37 @@
 """The sandbox's agency client against the real doors, over a real line that is cut."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import date
 from pathlib import Path
-from socket import create_connection
 
+import gmalg
 import httpx
 import pytest
-import uvicorn
 
-from connectors import manifests, uploading
+from connectors import manifests
 from consent.scope import recipient_name
 from exchange import consents
-from exchange.cli.running import server
-from exchange.home import SANDBOX, Home
-from exchange.jobs import intake_of
-from exchange.oauth import clients
-from exchange.oauth.scopes import Role
-from exchange.settings import Settings
 from registry import clock
 from registry.canonical import unb64url
 from registry.database import Database
-from registry.datakeys import DataKeys
 from registry.jws import Public
-from registry.keyring import Keyring
-from sandbox.agencies.faults import Fault, Faults
-from sandbox.agencies.line import line
-from sandbox.agency import Agency, LineBroken, Refused, hashes_of, new_seal
-from sandbox.caller import new_client
+from sandbox.agencies.faults import Fault
+from sandbox.agency import LineBroken, Refused
+from sandbox.manifests import Device, Seal, hashes_of, new_seal
 from sandbox.people import settle
 from sandbox.register import register
 from sandbox.subsidy import farmland
-from tests.agencies import permitted
+from tests.serving import OFFICE, Exchange, exchange_behind_a_line
 
 _DAY = date(2026, 6, 15)
-_OFFICE = "民和县农业农村局（沙箱）"
-
-
-class Exchange:
-    """An exchange that serves behind a line that can break."""
-
-    def __init__(self, home: Home, faults: Faults) -> None:
-        self.home = home
-        self.faults = faults
-        permitted(home, _OFFICE)
-
-    def clerk(self, name: str) -> Agency:
-        """Register one person of the office, and give its client."""
-        client = new_client(name)
-        with self.home.database.transaction() as tx:
-            clients.register(tx, name, role=Role.AGENCY, organisation=_OFFICE, jwks=client.jwks, now=clock.now())
-        fresh = httpx.Limits(max_keepalive_connections=0)  # each request a connection, as over a bad line
-        http = httpx.Client(base_url=self.home.settings.issuer, timeout=20, limits=fresh)
-        return Agency(self.home.settings.issuer, client, http=http, pause=lambda _: self.take())
-
-    def take(self) -> None:
-        """Do what the scheduled job does."""
-        uploading.take_all(intake_of(self.home), self.home.uploads)
 
 
 @pytest.fixture
-def exchange(home: Path, database: Database, keystore: Database, tmp_path: Path) -> Iterator[Exchange]:
-    keyring = Keyring.create(home, origin="exchange.example/log", now=clock.now())
-    faults = Faults([Fault.RESET, Fault.SLOW])
-    served: list[uvicorn.Server] = []
-    with line(lambda: create_connection(("127.0.0.1", _port(served[0]))), faults) as port:
-        settings = Settings(home=home, issuer=f"http://127.0.0.1:{port}")
-        installation = Home(settings, SANDBOX, keyring, database, DataKeys(keystore, keyring))
-        web = server(installation)
-        web.config.port = 0
-        served.append(web)
-        thread = threading.Thread(target=web.run, daemon=True)
-        thread.start()
-        deadline = time.monotonic() + 30
-        while not web.started and time.monotonic() < deadline:
-            time.sleep(0.02)
-        try:
-            yield Exchange(installation, faults)
-        finally:
-            web.should_exit = True
-            thread.join()
-
-
-def _port(web: uvicorn.Server) -> int:
-    port: int = web.servers[0].sockets[0].getsockname()[1]
-    return port
+def exchange(home: Path, database: Database, keystore: Database) -> Iterator[Exchange]:
+    with exchange_behind_a_line(home, database, keystore) as served:
+        yield served
 
 
 @pytest.fixture
@@ -176,19 +120,34 @@ def test_bytes_that_do_not_have_their_checksum_do_not_count(
         assert clerk.offset(upload_id) == 0
 
 
-def test_a_signed_file_is_known_as_signed(exchange: Exchange, roster: tuple[str, bytes, dict[str, object]]) -> None:
+def device() -> Device:
+    """An SM2 key of somebody who does not use our code."""
+    private, public = gmalg.SM2().generate_keypair()
+    signer = gmalg.SM2(private, b"1234567812345678", public)
+    return Device(public, lambda message: b"".join(signer.sign(message)))
+
+
+@pytest.mark.parametrize(("algorithm", "make"), [("Ed25519", new_seal), ("SM2", device)])
+def test_a_signed_file_is_known_as_signed(
+    exchange: Exchange,
+    roster: tuple[str, bytes, dict[str, object]],
+    algorithm: str,
+    make: Callable[[], Seal | Device],
+) -> None:
     name, content, expected = roster
-    seal, found = new_seal(), hashes_of(content)
-    office = recipient_name(_OFFICE)
+    seal, found = make(), hashes_of(content)
+    office = recipient_name(OFFICE)
     with exchange.home.database.transaction() as tx:
-        key = manifests.add_key(tx, office, Public("Ed25519", unb64url(seal.public)), now=clock.now(), valid_until=None)
+        public = Public(algorithm, unb64url(seal.public))
+        key = manifests.add_key(tx, office, public, now=clock.now(), valid_until=None)
     assert key.key_id == seal.key_id
     file = {"sha256": found.sha256, "sm3": found.sm3, "size": found.size, "rows": expected["rows"]}
     signed = seal.sign(office, [file], made_at=clock.now())
-    foreign = new_seal().sign(office, [file], made_at=clock.now())
+    foreign = make().sign(office, [file], made_at=clock.now())
     with closing(exchange.clerk("office-li")) as clerk:
-        with pytest.raises(Refused, match="manifest-refused"):
-            clerk.hand_in(foreign)
+        for refused in (foreign, signed[:-4] + ("AAAA" if signed[-4:] != "AAAA" else "BBBB")):
+            with pytest.raises(Refused, match="manifest-refused"):
+                clerk.hand_in(refused)
         standing = clerk.wait(clerk.upload(name, content, manifest=signed))
         assert standing["signed"]
         (batch_id,) = standing["batches"]

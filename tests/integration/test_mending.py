@@ -30,6 +30,7 @@ from tests.agencies import (
     line,
     people,
     permitted,
+    recalled,
     roster,
     shown,
     staff,
@@ -56,7 +57,8 @@ def workbook_of(home: Home, batch_id: UUID, *, mask: bool = False) -> bytes:
     outcomes = provided.weighed()
     told = {one.label: apparent.told_without(one, provided.batch.codes) for one in outcomes}
     without = {label: total for label, total in told.items() if total is not None}
-    sent = annotate.Sent(provided.raw, provided.file.label, provided.file.delivery, outcomes, without)
+    file = provided.file
+    sent = annotate.Sent(provided.raw, file.label, file.delivery, provided.as_of, provided.mended, outcomes, without)
     return annotate.annotated(sent, mask=mask)
 
 
@@ -189,7 +191,6 @@ def test_another_organisation_neither_sees_nor_settles(exchange_home: Home) -> N
 
 def test_whoever_proposes_takes_back_and_nothing_comes_of_it(exchange_home: Home) -> None:
     consented(exchange_home)
-    with_four_eyes(exchange_home)
     batch_id = delivered(exchange_home, roster(line(ZHANG)))
     proposed = mending.recall(exchange_home, staff("wang"), batch_id, "误报")
     with pytest.raises(RequestRefused) as refused:
@@ -220,13 +221,27 @@ def test_a_recalled_row_never_returns_on_reevaluation(exchange_home: Home) -> No
 def test_a_recalled_batch_never_returns_and_can_be_sent_anew(exchange_home: Home) -> None:
     consented(exchange_home)
     batch_id = delivered(exchange_home, roster(line(ZHANG)))
-    mending.recall(exchange_home, staff(), batch_id, "误报")
+    recalled(exchange_home, batch_id)
     assert shown(exchange_home, ZHANG) == []
     mending.intake_of(exchange_home).reevaluate()
     delivered(exchange_home, roster(line(ZHANG)))
     assert shown(exchange_home, ZHANG) == []
     delivered(exchange_home, roster(line(ZHANG), line(NOBODY)))
     assert shown(exchange_home, ZHANG) == [("", 2)]
+
+
+def test_nobody_recalls_a_whole_batch_alone_also_where_one_person_is_enough_for_rows(exchange_home: Home) -> None:
+    consented(exchange_home)
+    batch_id = delivered(exchange_home, roster(line(ZHANG)))
+    proposed = mending.recall(exchange_home, staff("wang"), batch_id, "误报")
+    assert proposed.state is State.PROPOSED
+    assert shown(exchange_home, ZHANG) == [("", 2)]
+    with pytest.raises(RequestRefused) as refused:
+        mending.settle(exchange_home, staff("wang"), proposed.mending_id, Verb.APPROVE)
+    assert code_of(refused) == "four-eyes-needed"
+    assert shown(exchange_home, ZHANG) == [("", 2)]
+    mending.settle(exchange_home, staff("li"), proposed.mending_id, Verb.APPROVE)
+    assert shown(exchange_home, ZHANG) == []
 
 
 def test_a_recall_works_after_the_bytes_are_gone(exchange_home: Home) -> None:
@@ -300,7 +315,7 @@ def test_a_whole_batch_is_replaced_by_two_persons_and_lenders_hear_only_of_what_
     assert count(exchange_home, "lender_notice") == 1
     mending.intake_of(exchange_home).reevaluate()
     assert (shown(exchange_home, ZHANG), shown(exchange_home, LI)) == ([("", 2)], [])
-    mending.recall(exchange_home, staff(), new, "仍有误")
+    recalled(exchange_home, new)
     assert shown(exchange_home, ZHANG) == []
 
 
