@@ -1,7 +1,9 @@
 """A large file taken in: reading and judging it beside decoding and splitting it, and the whole way beside a bare COPY.
 
   read     limit: decode GB18030, split with pyarrow.csv (its defaults, all cores)
-           ours:  `connectors.normalise.evaluate` of the same bytes; every person has a basis, answered from memory
+           ours:  `connectors.normalise.evaluate` of the same bytes; every person has a basis, answered from memory.
+                  Once more block by block, as a long file is weighed, and with `--processes` by other processes. Rates
+                  are of wall time, and of this process's CPU where nothing is handed out
   durable  limit: PostgreSQL COPY (binary, prebuilt bytes, one transaction) of the rows that intake made, as they lie,
                   into the table itself, empty; beside it, one of the same shape without index, key or partition
            ours:  `connectors.intake.Intake.take` of the file: judged, consents asked for, keys made, committed to,
@@ -9,7 +11,9 @@
                   with another day's file of the same people
 
 Each part runs in a process of its own: `python -m bench.intake [--rows N]
-[--stored N] [--processes N]`; a million rows need about 2 GB of disk.
+[--stored N] [--processes N] [--only read|durable] [--once]`. The home and all that lies in it goes when the run ends; a
+run that the disk has no room for is refused. Beyond a million rows, the file has further years of the same people, and
+COPY is measured with the first million.
 Aims (architecture.md, section 7): 0.30 of the limit's rows a second and 600 MB for a million rows; 0.25 of COPY.
 """
 
@@ -17,29 +21,28 @@ import argparse
 import gc
 import io
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import date, timedelta
-from functools import wraps
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
-from unittest import mock
 from uuid import uuid4
 
 import orjson
 import pyarrow.csv
 
 from bench.rig import workbook
+from bench.rig.cost import Parts, server_seconds
 from bench.rig.measure import Figure, best_rate, show
 from bench.rig.serving import free_port, fresh_home, settings
-from connectors import batches, normalise, rawfiles, reading, recording
-from connectors import staging as beside
-from connectors.executors import Processes
+from connectors import normalise, rawfiles, reading
+from connectors.executors import IN_PROCESS, Processes, Workers
 from connectors.intake import Intake
 from connectors.reading import Source
 from consent import ledger
@@ -47,11 +50,11 @@ from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.record import NewConsent, SubjectType
 from consent.scope import Mode
 from exchange import consents
+from exchange.app import spare_the_collector
 from exchange.home import Home, open_home
-from registry import clock, staging, store
+from registry import clock, store
 from registry.basis import Basis, BasisKind
 from registry.catalogue import current
-from registry.datakeys import DataKeys
 from registry.identifiers import ResidentId
 from registry.records import Provenance
 from sandbox import bulk
@@ -64,22 +67,26 @@ _DAYS: Final = (date(2026, 4, 15), date(2026, 4, 16))  # of payment: another day
 _AS_OF: Final = date(2026, 6, 15)
 _MEGABYTE: Final = 2**20
 _AT_ONCE: Final = 10_000
+_COPIED_AT_MOST: Final = 1_000_000  # rows that the limit is measured with: they are held in memory
+_BYTES_A_ROW: Final = 1_800  # of file, sealed file, table, indexes and the server's log
+_BYTES_KEPT_FREE: Final = 8 * 2**30
 
 
-def write(path: Path, rows: int) -> None:
-    """Write a roster; beyond the people there are, further years of the same people."""
-    done = 0
+def write(path: Path, rows: int, paid_on: date = _DAYS[0], *, faults: bool = True) -> bulk.Bulk:
+    """Write a roster; beyond the people there are, further years of the same people. Give its first part."""
+    parts = []
     with path.open("wb") as whole:
-        while done < rows:
+        for years, first in enumerate(range(0, rows, bulk.MOST_ROWS)):
             part = path.with_suffix(".part")
-            bulk.write(part, rows=min(bulk.MOST_ROWS, rows - done), paid_on=date(2026 - done // bulk.MOST_ROWS, 4, 15))
+            day = paid_on.replace(year=paid_on.year - years)
+            parts.append(bulk.write(part, rows=min(bulk.MOST_ROWS, rows - first), paid_on=day, faults=faults))
             with part.open("rb") as lines:
-                if done:
+                if first:
                     lines.readline()
                 while piece := lines.read(_MEGABYTE):
                     whole.write(piece)
             part.unlink()
-            done += bulk.MOST_ROWS
+    return parts[0]
 
 
 # ---- read and judge -------------------------------------------------------------------------------------------------
@@ -90,26 +97,33 @@ def split(raw: bytes) -> int:
     return int(pyarrow.csv.read_csv(io.BytesIO(raw.decode("gb18030").encode())).num_rows)
 
 
-def judge(raw: Source) -> normalise.TableOutcome:
+def judge(raw: Source, workers: Workers = IN_PROCESS) -> normalise.TableOutcome:
     """Read, normalise and validate; the one table of the file."""
     bases = [Basis(BasisKind.CONSENT, "bench")]
 
     def basis_of(_kind: str, identifiers: Sequence[str], _at: date) -> Sequence[Basis | None]:
         return bases * len(identifiers)
 
-    (outcome,) = normalise.evaluate(raw, "bench.csv", as_of=_AS_OF, basis_of=basis_of)
+    (outcome,) = normalise.evaluate(raw, "bench.csv", as_of=_AS_OF, basis_of=basis_of, workers=workers)
     return outcome
 
 
-def read_rates(path: Path, rows: int) -> dict[str, float]:
-    """Rows a second of the limit, of us, and of our reading alone."""
+def read_rates(path: Path, rows: int, processes: int) -> dict[str, float]:
+    """Rows a second of the limit, of us in each way, and of our reading alone; of wall time and of CPU."""
     raw = path.read_bytes()
     repeats = 3 if rows > ROWS else 5
-    return {
-        "limit": best_rate(rows, lambda: split(raw), repeats=repeats),
-        "ours": best_rate(rows, lambda: judge(raw), repeats=repeats),
-        "parse": best_rate(rows, lambda: reading.read(raw), repeats=repeats),
-    }
+    with rawfiles.spooled(path) as spool:  # read block by block, however short
+        ways: dict[str, Callable[[], object]] = {
+            "limit": lambda: split(raw),
+            "whole": lambda: judge(raw),
+            "blocks": lambda: judge(spool),
+            "parse": lambda: reading.read(raw),
+        }
+        found = {name: best_rate(rows, way, repeats=repeats) for name, way in ways.items()}
+        found |= {f"{name} cpu": best_rate(rows, way, repeats=repeats, cpu=True) for name, way in ways.items()}
+        if processes:
+            found["handed out"] = best_rate(rows, lambda: judge(spool, Processes(processes)), repeats=repeats)
+    return found
 
 
 def memory(path: Path, rows: int) -> dict[str, float]:
@@ -143,67 +157,6 @@ def _resident(what: str) -> float:
 # ---- from file to durable -------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Parts:
-    """CPU seconds of our process spent in each part that is timed, in whichever thread."""
-
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Add up the CPU time of every call."""
-
-        @wraps(function)
-        def call(*args: object, **kwargs: object) -> object:
-            began = time.thread_time()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self.seconds[name] += time.thread_time() - began
-
-        return call
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Time the parts of intake while the block runs."""
-        watched = [
-            ("evaluate", normalise, "evaluate"),
-            ("basis", consents, "basis_of"),
-            ("mark", batches, "mark_of"),
-            ("subjects", store, "ensure_ids"),
-            ("records", recording, "record_columns"),
-            ("prepare", store.Stager, "prepare"),
-            ("written", staging, "Written"),
-            ("keys", DataKeys, "ensure_ids"),
-            ("seal", beside, "seal_records"),
-            ("write", beside.Pipeline, "_write"),
-            ("publish", Intake, "_publish"),
-        ]
-        with ExitStack() as stack:
-            for name, owner, attribute in watched:
-                timed = self.timed(name, getattr(owner, attribute))
-                stack.enter_context(mock.patch.object(owner, attribute, timed))
-            yield
-
-    def lines(self, rows: int, seconds: float) -> list[str]:
-        """Say what each part takes, in microseconds of CPU a row, once each, in their order."""
-        took = defaultdict(float, {name: 1e6 * spent / rows for name, spent in self.seconds.items()})
-        parts = {
-            "read, normalise, validate": took["evaluate"] - took["basis"],
-            "consents": took["basis"],
-            "mark of the evaluation": took["mark"],
-            "subjects": took["subjects"],
-            "rows to columns": took["records"],
-            "canonical values": took["written"],
-            "data keys": took["keys"],
-            "identities, what stands, versions": took["prepare"] - took["written"] - took["keys"],
-            "commit, seal, rows of COPY": took["seal"],
-            "hold, COPY, look for changes": took["write"],
-            "publish": took["publish"],
-        }
-        parts["the rest"] = 1e6 * seconds / rows - sum(parts.values())
-        return [f"    {name:38} {micros:6.1f} µs a row" for name, micros in parts.items()]
-
-
 _FILL: Final = """
 INSERT INTO record (subject_id, record_id, version, kind, identity_mac, payload_mac, sealed, commitment, publication_id,
     chunk_id, chunk_position, sheet, row_no, period, basis, quality)
@@ -223,18 +176,18 @@ def fill(home: Home, stored: int, people: int) -> None:
         tx.execute(_FILL, {"publication": publication, "each": each})
         tx.execute("UPDATE publication SET published_at = %s WHERE publication_id = %s", (clock.now(), publication))
     with home.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("ANALYZE record")
+        connection.exec_driver_sql("VACUUM (ANALYZE) record")
 
 
-def durable(folder: Path, paths: Sequence[Path], rows: int, stored: int = 0, processes: int = 0) -> dict[str, Any]:
+def durable(folder: Path, rows: int, stored: int = 0, processes: int = 0, times: int = 2) -> dict[str, Any]:
     """Rows a second of COPY, of a first intake and of a later one, with the parts of each."""
     found: dict[str, Any] = {}
     with open_home(settings(folder, free_port())) as home:
-        began = time.perf_counter()
-        _agree(home, bulk.write(paths[0], rows=rows, paid_on=_DAYS[0], faults=False))
-        bulk.write(paths[1], rows=rows, paid_on=_DAYS[1], faults=False)
+        began, path = time.perf_counter(), folder / "first.csv"
+        spare_the_collector()  # as `qingqiao serve` does
+        _agree(home, write(path, rows, _DAYS[0], faults=False))
         if stored:
-            fill(home, stored, rows)
+            fill(home, stored, min(rows, bulk.MOST_ROWS))
         found["prepared"] = time.perf_counter() - began
         way = Intake(
             home.database,
@@ -245,20 +198,34 @@ def durable(folder: Path, paths: Sequence[Path], rows: int, stored: int = 0, pro
         )
         if processes:
             way = replace(way, workers=Processes(processes))
-        for name, path in zip(("first", "later"), paths, strict=True):
-            raw, parts = path.read_bytes(), Parts()
-            gc.collect()
-            began, began_cpu = time.perf_counter(), time.process_time()
-            with nullcontext() if processes else parts.watching():  # what is watched cannot be sent elsewhere
-                (taken,) = way.take(raw, path.name, as_of=_AS_OF)
-            seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
-            if taken.outcome.counts["accepted"] + taken.outcome.counts["warned"] != rows:
-                raise RuntimeError(f"not every row was held: {taken.outcome.counts} {taken.outcome.codes}")
-            found[name] = rows / seconds
-            found[f"{name} parts"] = parts.lines(rows, cpu_seconds)
-            found[f"{name} cpu"] = 1e6 * cpu_seconds / rows
-        found["limit"], found["indexed"] = copy_rates(home, rows)
+        found["runs"] = [taken_in(home, way, path, rows, watched=not processes)]
+        for day in _DAYS[1:times]:
+            write(path, rows, day, faults=False)
+            found["runs"].append(taken_in(home, way, path, rows, watched=not processes))
+        found |= copy_rates(home, min(rows, _COPIED_AT_MOST))
     return found
+
+
+def taken_in(home: Home, way: Intake, path: Path, rows: int, *, watched: bool) -> dict[str, Any]:
+    """Take a file in and remove it: rows a second, and µs of CPU a row of our process, its parts, and the server."""
+    gc.collect()
+    parts, before = Parts(), _resident("VmRSS")
+    server, workers, cpu, began = server_seconds(home.database), os.times(), time.process_time(), time.perf_counter()
+    with parts.watching() if watched else nullcontext():  # what is watched cannot be sent elsewhere
+        (taken,) = way.take(path, path.name, as_of=_AS_OF)
+    seconds, spent, ended = time.perf_counter() - began, time.process_time() - cpu, os.times()
+    if taken.outcome.counts["accepted"] + taken.outcome.counts["warned"] != rows:
+        raise RuntimeError(f"not every row was held: {taken.outcome.counts} {taken.outcome.codes}")
+    path.unlink()
+    return {
+        "rate": rows / seconds,
+        "cpu": 1e6 * spent / rows,
+        "workers": 1e6 * sum(ended[2:4]) / rows - 1e6 * sum(workers[2:4]) / rows,
+        "server": 1e6 * (server_seconds(home.database) - server) / rows,
+        "parts": parts.lines(rows, spent) if watched else [],
+        "peak": _resident("VmHWM") - before,
+        "load": os.getloadavg()[0],
+    }
 
 
 def _agree(home: Home, made: bulk.Bulk) -> None:
@@ -284,48 +251,53 @@ def _agree(home: Home, made: bulk.Bulk) -> None:
             mode=Mode.SUMMARY,
         )
         ledger.create_many(tx, [terms], home.keyring, now)
+        own = {"consent_id": "gen_random_uuid()::text", "subject_id": "s.subject_id"}
+        names = [column.name for column in tx.execute("SELECT * FROM consent LIMIT 0").description or ()]
+        columns = ", ".join(own.get(name, f"c.{name}") for name in names)
         tx.execute(
-            "INSERT INTO consent SELECT (jsonb_populate_record(c, jsonb_build_object('consent_id',"
-            " gen_random_uuid()::text, 'subject_id', s.subject_id))).* FROM consent c, subject s"
+            f"INSERT INTO consent ({', '.join(names)}) SELECT {columns} FROM consent c, subject s"  # noqa: S608  # its own
             " WHERE s.subject_id <> %s",
             (one,),
         )
     with home.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("ANALYZE")
+        connection.exec_driver_sql("VACUUM (ANALYZE)")  # else autovacuum does it while we measure
 
 
-def copy_rates(home: Home, rows: int) -> tuple[float, float]:
-    """Rows a second of COPY of what one intake made: into a bare table, and into one like `record`, partitioned."""
+def copy_rates(home: Home, rows: int) -> dict[str, float]:
+    """Rows a second of COPY of what intake made: into a bare table, and into `record`, partitioned and indexed, empty.
+
+    And what the latter costs the server, in µs of CPU a row.
+    """
     with home.database.transaction() as tx:
         tx.execute("CREATE TABLE bench_bare (LIKE record)")
-        with tx.cursor() as cursor, cursor.copy(_PREBUILT) as copy:
-            prebuilt = [bytes(piece) for piece in copy]
-
-    def load(table: str) -> None:
-        statement = f"COPY {table} FROM STDIN (FORMAT BINARY)"
-        with home.database.transaction() as tx, tx.cursor() as cursor, cursor.copy(statement) as copy:
-            for piece in pieces:
-                copy.write(piece)
-
-    joined = b"".join(prebuilt)
-    pieces = [joined[at : at + _MEGABYTE] for at in range(0, len(joined), _MEGABYTE)]
-    rates = []
+        with tx.cursor() as cursor, cursor.copy(_PREBUILT, (rows,)) as copy:
+            prebuilt = [b"".join(some) for some in _some(map(bytes, copy), _PIECES)]
+    found: dict[str, float] = {}
     for table in ("bench_bare", "record"):
-        best = 0.0
         for _ in range(3):
             with home.database.transaction() as tx:
                 tx.execute(f"TRUNCATE {table}")
-            began = time.perf_counter()
-            load(table)
-            best = max(best, rows / (time.perf_counter() - began))
-        rates.append(best)
-    return rates[0], rates[1]
+            server, began = server_seconds(home.database), time.perf_counter()
+            statement = f"COPY {table} FROM STDIN (FORMAT BINARY)"
+            with home.database.transaction() as tx, tx.cursor() as cursor, cursor.copy(statement) as copy:
+                for piece in prebuilt:
+                    copy.write(piece)
+            rate = rows / (time.perf_counter() - began)
+            if rate > found.get(table, 0.0):
+                found |= {table: rate, "server": 1e6 * (server_seconds(home.database) - server) / rows}
+    return found
+
+
+def _some(pieces: Iterator[bytes], count: int) -> Iterator[list[bytes]]:
+    while some := list(islice(pieces, count)):
+        yield some
 
 
 _PREBUILT: Final = (
     "COPY (SELECT r.* FROM record r WHERE publication_id = (SELECT publication_id FROM publication"
-    " WHERE source <> 'bench' ORDER BY published_at LIMIT 1)) TO STDOUT (FORMAT BINARY)"
+    " WHERE source <> 'bench' ORDER BY published_at LIMIT 1) LIMIT %s) TO STDOUT (FORMAT BINARY)"
 )
+_PIECES: Final = 1_000  # rows of COPY written at once
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------
@@ -342,8 +314,10 @@ def _measured(what: str, *args: object) -> dict[str, Any]:
 def _part(what: str, arguments: Sequence[str]) -> dict[str, Any]:
     path, rows = Path(arguments[0]), int(arguments[1])
     if what == "durable":
-        return durable(path, [path / "first.csv", path / "later.csv"], rows, *map(int, arguments[2:]))
-    return {"read": read_rates, "memory": memory, "split-memory": split_memory}[what](path, rows)
+        return durable(path, rows, *map(int, arguments[2:]))
+    if what == "read":
+        return read_rates(path, rows, int(arguments[2]))
+    return {"memory": memory, "split-memory": split_memory}[what](path, rows)
 
 
 def main() -> None:
@@ -351,8 +325,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="intake, beside decode + pyarrow.csv and beside COPY")
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--stored", type=int, default=0, help="records of the same people that stand already")
-    parser.add_argument("--processes", type=int, default=0, help="how many processes seal")
+    parser.add_argument("--processes", type=int, default=0, help="how many processes weigh and seal")
     parser.add_argument("--only", choices=("read", "durable"))
+    parser.add_argument("--once", action="store_true", help="take in one file, not another day's as well")
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.part:
@@ -360,25 +335,33 @@ def main() -> None:
         os._exit(0)  # measured and said: pyarrow's threads have aborted an interpreter that was taking itself apart
     with fresh_home() as folder:
         if chosen.only != "durable":
-            show_reading(folder, chosen.rows)
+            show_reading(folder, chosen.rows, chosen.processes)
         if chosen.only != "read":
-            show_durable(folder, chosen.rows, chosen.stored, chosen.processes)
+            show_durable(folder, chosen.rows, chosen.stored, chosen.processes, 1 if chosen.once else 2)
 
 
-def show_reading(folder: Path, rows: int) -> None:
+def show_reading(folder: Path, rows: int, processes: int) -> None:
     """Measure and print the first figure."""
     path = folder / "read.csv"
     write(path, rows)
-    rates, ours, limit = (_measured(what, path, rows) for what in ("read", "memory", "split-memory"))
+    rates = _measured("read", path, rows, processes)
+    ours, limit = (_measured(what, path, rows) for what in ("memory", "split-memory"))
     book = path.with_suffix(".xlsx")
     workbook.write(path, book)
     large = _measured("memory", book, rows)
     path.unlink()
     book.unlink()
     over, least = ours["peak"] - ours["before"], limit["peak"] - limit["before"]
+    figures = [
+        Figure(f"{way}{of}", rates[f"limit{of}"], rates[f"{way}{of}"], "rows", AIM_READ)
+        for of in ("", " cpu")
+        for way in ("whole", "blocks")
+    ]
+    if processes:
+        figures.append(Figure(f"blocks, {processes} processes", rates["limit"], rates["handed out"], "rows", AIM_READ))
     show(
         "intake: read, normalise, validate, against decode + pyarrow.csv",
-        [Figure("evaluate", rates["limit"], rates["ours"], "rows", AIM_READ)],
+        figures,
         [
             f"{rows:,} rows, {ours['file']:.0f} MB of GB18030; reading alone {rates['parse']:,.0f} rows/s",
             f"peak memory: {over:,.0f} MB over the {ours['before']:,.0f} MB of the process before it reads the file",
@@ -389,24 +372,35 @@ def show_reading(folder: Path, rows: int) -> None:
     )
 
 
-def show_durable(folder: Path, rows: int, stored: int, processes: int) -> None:
-    """Measure and print the second figure."""
-    found = _measured("durable", folder, rows, stored, processes)
+def show_durable(folder: Path, rows: int, stored: int, processes: int, times: int) -> None:
+    """Measure and print the second figure.
+
+    Raises:
+        SystemExit: the disk has not the room.
+    """
+    needed = _BYTES_A_ROW * (rows * times + stored) + _BYTES_KEPT_FREE
+    if shutil.disk_usage(folder).free < needed:
+        raise SystemExit(f"{needed // 2**30} GB of disk are needed under {folder}")
+    found = _measured("durable", folder, rows, stored, processes, times)
+    runs = list(zip(("first file of these people", "another day's file"), found["runs"], strict=False))
+    people, seconds = min(rows, bulk.MOST_ROWS), found["prepared"]
+    notes = [
+        f"{rows:,} rows, {people:,} people; {stored:,} stored before; prepared in {seconds:.0f} s",
+        f"sealed by {processes or 'no'} other processes; COPY costs the server {found['server']:.1f} µs of CPU a row",
+    ]
+    for what, run in runs:
+        notes += [
+            f"{what}, load {run['load']:.1f}, at most {run['peak']:,.0f} MB more memory; µs of CPU a row:",
+            f"    the server {run['server']:.1f}, ended processes {run['workers']:.1f}, ours {run['cpu']:.1f}",
+            *run["parts"],
+        ]
     show(
         "intake: file to durable, sealed and logged, against COPY of the same rows, prebuilt",
         [
-            Figure("first file of these people", found["indexed"], found["first"], "rows", AIM_DURABLE),
-            Figure("another day's file", found["indexed"], found["later"], "rows", AIM_DURABLE),
-            Figure("COPY into partitions and indexes", found["limit"], found["indexed"], "rows"),
+            *(Figure(what, found["record"], run["rate"], "rows", AIM_DURABLE) for what, run in runs),
+            Figure("COPY into partitions and indexes", found["bench_bare"], found["record"], "rows"),
         ],
-        [
-            f"{rows:,} rows, one person each; {stored:,} stored before; prepared in {found['prepared']:.0f} s",
-            f"sealed by {processes or 'no'} other processes",
-            f"first file, CPU of our process {found['first cpu']:.0f} µs a row; by part:",
-            *found["first parts"],
-            f"another day's file, CPU of our process {found['later cpu']:.0f} µs a row; by part:",
-            *found["later parts"],
-        ],
+        notes,
     )
 
 

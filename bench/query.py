@@ -44,7 +44,7 @@ from registry.suites import sha256
 from sandbox.lender import Client, Lender, new_client
 from sandbox.numbers import resident_id
 
-SUBJECTS: Final = 500
+SUBJECTS: Final = 1_000  # as many as queries in a round: a consent has 31 uses a month
 QUERIES: Final = 1_000  # in a round, for limit and ours each
 WARM_UP: Final = 200
 ROUNDS: Final = 7
@@ -107,6 +107,7 @@ def consent(subject_id: UUID) -> NewConsent:
         capture=capture,
         w_acknowledged=True,
         max_uses=240,
+        uses_per_month=31,
         mode=Mode.SUMMARY,
     )
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from connectors import cleaning, places, source
-from connectors.cells import RATE_SCALE, SINCE, Chunk
+from connectors import cleaning, days, places, source
+from connectors.chunk import RATE_SCALE, SINCE, Chunk
 from connectors.cleaning import Figures
 from connectors.schemes import Scheme, in_force
 from connectors.verdict import Mask
@@ -103,9 +103,9 @@ def _balance(chunk: Chunk, check: source.Balance) -> None:
 
 
 def _period(chunk: Chunk, check: source.Period) -> None:
-    start = cleaning.each(chunk.dates(check.start), cleaning.first_day).to_numpy(dtype=object)
-    end = cleaning.each(chunk.dates(check.end), cleaning.last_day).to_numpy(dtype=object)
-    since = cleaning.each(chunk.dates(SINCE), cleaning.first_day).to_numpy(dtype=object)
+    start = cleaning.each(chunk.dates(check.start), days.first_day).to_numpy(dtype=object)
+    end = cleaning.each(chunk.dates(check.end), days.last_day).to_numpy(dtype=object)
+    since = cleaning.each(chunk.dates(SINCE), days.first_day).to_numpy(dtype=object)
     for begin in (start, since):
         chunk.mark("PERIOD_INVERTED", ((begin != "") & (end != "") & (end < begin)).astype(bool), check.end)
 
@@ -194,17 +194,18 @@ def _paid(chunk: Chunk, check: source.PaidInFull) -> None:
 
 
 def _village(chunk: Chunk, check: source.Village, as_of: date) -> None:
-    codes, villages = chunk.texts(check.code).str.strip(), chunk.texts(check.name).str.strip()
+    codes, villages = chunk.texts(check.code), chunk.texts(check.name)
     context = chunk.context
     if check.code not in chunk.text and check.name not in chunk.text:
         chunk.text[check.into] = cleaning.constant(context.village, len(chunk))
         return
-    days = chunk.dates(chunk.table.valid_from)
-    numbers, keys = cleaning.distinct_rows([codes, chunk.texts(check.county), chunk.texts(check.town), villages, days])
+    since = chunk.dates(chunk.table.valid_from)
+    numbers, keys = cleaning.distinct_rows([codes, chunk.texts(check.county), chunk.texts(check.town), villages, since])
     found = [_place(context, as_of, *key) for key in keys]
     chunk.text[check.into] = cleaning.spread(numbers, [place.code for place in found])
-    stated = ~(cleaning.missing(codes) & cleaning.missing(villages))
+    unstated = [cleaning.is_missing(code) and cleaning.is_missing(village) for code, _, _, village, _ in keys]
     unknown = np.array([not place.code for place in found], dtype=bool)[numbers]
+    stated = ~np.array(unstated, dtype=bool)[numbers]
     retired = np.array([place.retired for place in found], dtype=bool)[numbers]
     seen = check.code if check.code in chunk.text else check.name
     chunk.mark("VILLAGE_UNKNOWN", unknown & stated, seen)
@@ -213,7 +214,8 @@ def _village(chunk: Chunk, check: source.Village, as_of: date) -> None:
 
 def _place(context: places.Context, as_of: date, *key: str) -> places.Place:
     code, county_name, town, village, day = key
-    at = date.fromisoformat(cleaning.first_day(day)) if day else as_of
+    code, village = code.strip(), village.strip()
+    at = date.fromisoformat(days.first_day(day)) if day else as_of
     county = places.county_code(county_name) or context.county
     if code and not cleaning.is_missing(code):
         found = places.by_code(code, at)
@@ -228,8 +230,8 @@ def _place(context: places.Context, as_of: date, *key: str) -> places.Place:
 
 
 def _graded(chunk: Chunk, check: source.Graded, as_of: date, schemes: Sequence[Scheme]) -> None:
-    days = chunk.dates(check.at)
-    numbers, found = cleaning.distinct(days, lambda day: _scheme(chunk, schemes, day, as_of))
+    graded_on = chunk.dates(check.at)
+    numbers, found = cleaning.distinct(graded_on, lambda day: _scheme(chunk, schemes, day, as_of))
     score = chunk.figures[check.score]
     grades = chunk.texts(check.grade)
     vetoed = ~cleaning.missing(chunk.texts(check.veto))
@@ -254,7 +256,7 @@ def _graded(chunk: Chunk, check: source.Graded, as_of: date, schemes: Sequence[S
 
 
 def _scheme(chunk: Chunk, schemes: Sequence[Scheme], day: str, as_of: date) -> Scheme | None:
-    at = date.fromisoformat(cleaning.first_day(day)) if day else as_of
+    at = date.fromisoformat(days.first_day(day)) if day else as_of
     return in_force(schemes, chunk.context.county, at)
 
 

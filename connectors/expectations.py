@@ -23,9 +23,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from connectors.cells import Part
+from connectors.chunk import Part
 from connectors.cleaning import Integers
-from connectors.layout import Use
+from connectors.layout import Layout, Use
 from connectors.rows import ControlRow, label_of, squeezed
 from registry.errors import InexactAmount, UnitUnknown
 from registry.quantities import fen, mu4, number
@@ -75,7 +75,7 @@ class SheetFigures:
         self.controls: list[ControlRow] = []
         self.end = 0  # how many data rows there are
         self.first = 0  # the index of the first of them
-        self.names = [name for name, use in part.layout.uses.items() if use.column.type in _TOLERANCE]
+        self.names = summed(part.layout)
         self._totals = dict.fromkeys(self.names, 0)
         self._sums: dict[int, dict[str, int]] = {0: dict(self._totals)}
         self._positions: dict[int, int] = {}  # of each control row: how many data rows stand before it
@@ -115,6 +115,11 @@ class SheetFigures:
         """Add up the figures of a run of rows; it begins and ends at a control row, the beginning or the end."""
         below, above = (self._totals if at == self.end else self._sums[at] for at in (low, high))
         return {name: above[name] - below[name] for name in self.names}
+
+
+def summed(layout: Layout) -> list[str]:
+    """Name the columns of a sheet that totals speak of: amounts and areas."""
+    return [name for name, use in layout.uses.items() if use.column.type in _TOLERANCE]
 
 
 @dataclass(frozen=True, slots=True)

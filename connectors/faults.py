@@ -55,6 +55,14 @@ REGISTER: tuple[Fault, ...] = (
         ("服务器证书不可信", "The server's certificate is not trusted"),
         ("核对证书或 ca 配置", "check the certificate, or the feed's ca"),
     ),
+    _fault(
+        "TLS_MISSING",
+        (
+            "数据源不支持所要求的加密连接（TLS 1.2 以上）",
+            "The source does not speak the TLS asked for (1.2 on)",
+        ),
+        ("请数据源单位启用 TLS，或核对地址与端口", "the agency must offer TLS; check address and port"),
+    ),
     _fault("NOT_FOUND", ("接口、视图或目录不存在", "No such address, view or folder"), _FEED),
     _fault("REQUEST_REFUSED", ("数据源拒绝了请求", "The source refuses the request"), _FEED),
     _fault("REDIRECTED", ("数据源要求转到别的地址", "The source points to another address"), _FEED),

@@ -8,7 +8,7 @@ anything is stored, account numbers and household codes among them, which are in
 held whole. What remains of a stripped row is its place: subject, period, validity, quality, remark.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Final
 
@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from connectors import cells, cleaning
-from connectors.cells import RATE_SCALE, Chunk, Part
+from connectors import cells, cleaning, days
+from connectors.chunk import RATE_SCALE, Chunk, Portion
 from connectors.layout import Use
 from connectors.source import Table, Village
 from connectors.verdict import Mask
@@ -29,30 +29,30 @@ _PROJECT_NOISE: Final = (
 )
 
 
-def lay_out(chunk: Chunk, part: Part, kind: Kind, label: str, as_of: date) -> pd.DataFrame:
+def lay_out(chunk: Chunk, portion: Portion, fields: Mapping[str, FieldSpec], label: str, as_of: date) -> pd.DataFrame:
     """Lay a cleaned chunk out by the catalogue's fields."""
     size = len(chunk)
-    stated_as_of = _or(chunk.dates("as_of"), part.context.as_of or as_of.isoformat())
+    stated_as_of = _or(chunk.dates("as_of"), portion.context.as_of or as_of.isoformat())
     frame: dict[str, object] = {
-        "row_no": chunk.rows + part.grid.first_row,
-        "sheet": cleaning.constant(part.grid.place, size),
+        "row_no": chunk.rows + 1,
+        "sheet": cleaning.constant(portion.place, size),
         "subject_kind": cleaning.spread(chunk.person.astype(np.intp), [chunk.else_kind, "person"]),
         "subject_id": _filled(chunk.subject),
     }
-    if "project" in kind.fields:
-        chunk.text["project"] = _or(chunk.texts("project"), _project(part, label))
-        categories = {p.name: p.category for p in part.layout.source.projects}
+    if "project" in fields:
+        chunk.text["project"] = _or(chunk.texts("project"), _project(portion, label))
+        categories = {p.name: p.category for p in portion.layout.source.projects}
         chunk.text["category"] = cleaning.each(chunk.text["project"], lambda one: categories.get(one, "其他"))
-    for name, spec in kind.fields.items():
-        held = name not in part.layout.table.columns or part.layout.table.columns[name].held
+    for name, spec in fields.items():
+        held = name not in portion.layout.table.columns or portion.layout.table.columns[name].held
         column = _field(chunk, name, spec) if held else None
         if column is not None:
             frame[name] = column
-    times = _times(chunk, part, stated_as_of, as_of)
+    times = _times(chunk, portion, stated_as_of, as_of)
     frame |= times
-    if "as_of" in kind.fields:
+    if "as_of" in fields:
         frame["as_of"] = stated_as_of
-    if "grant_year" in kind.fields:
+    if "grant_year" in fields:
         numbers, years = cleaning.distinct(times["period"], lambda one: int(one or 0))
         frame["grant_year"] = pd.Series(np.array(years, dtype=np.int64)[numbers], dtype="Int64")
     return pd.DataFrame(frame)
@@ -92,42 +92,49 @@ def _decimal(units: int) -> str:
     return f"-{text}" if units < 0 else text
 
 
-def _times(chunk: Chunk, part: Part, stated_as_of: "pd.Series[str]", as_of: date) -> "dict[str, pd.Series[str]]":
-    table = part.layout.table
-    begin = chunk.dates(table.valid_from)
+def _times(chunk: Chunk, portion: Portion, stated_as_of: "pd.Series[str]", as_of: date) -> "dict[str, pd.Series[str]]":
+    """Say of which period each row is, and from when until when it is valid. Of few days each is thought of once."""
+    table, this_year = portion.layout.table, str(as_of.year)
+    numbers, begins = cleaning.distinct(chunk.dates(table.valid_from), str)
     if table.period == "as_of":
         period = stated_as_of
     elif table.period == "date":
-        period = _or(begin.str.slice(0, 4), str(as_of.year))
+        period = cleaning.spread(numbers, [day[:4] or this_year for day in begins])
     elif table.period == "month":
-        period = _or(begin.str.slice(0, 7), str(as_of.year))
+        period = cleaning.spread(numbers, [day[:7] or this_year for day in begins])
     else:
-        period = _or(_or(chunk.dates("grant_year").str.slice(0, 4), str(part.context.year or "")), "")
-        period = period.where(period != "", _or(begin.str.slice(0, 4), str(as_of.year)))
-    start = cleaning.each(begin, cleaning.first_day) if table.valid_from in chunk.iso else begin
+        granted = _or(chunk.dates("grant_year").str.slice(0, 4), str(portion.context.year or ""))
+        blank = granted == ""
+        years = cleaning.spread(numbers, [day[:4] or this_year for day in begins]) if blank.any() else granted
+        period = granted.where(~blank, years)
+    start = cleaning.spread(numbers, [days.first_day(day) or None for day in begins])
     if table.period == "as_of" and table.valid_from == "as_of":
-        start = stated_as_of
-    end = cleaning.each(chunk.dates(table.valid_to), cleaning.last_day)
-    return {"period": period, "valid_from": _filled(start), "valid_to": _filled(end)}
+        start = _filled(stated_as_of)
+    end = cleaning.constant(None, len(chunk))
+    if table.valid_to in chunk.iso:
+        end = _filled(cleaning.each(chunk.iso[table.valid_to], days.last_day))
+    return {"period": period, "valid_from": start, "valid_to": end}
 
 
 def _or(column: "pd.Series[str]", instead: str) -> "pd.Series[str]":
-    blank = column == ""
+    blank = cleaning.blank(column)
+    if blank.all():
+        return cleaning.constant(instead, len(column))
     return column.mask(blank, instead) if blank.any() else column
 
 
 def _filled(column: "pd.Series[str]") -> "pd.Series[str]":
     """Turn blank texts into missing values."""
-    blank = column == ""
+    blank = cleaning.blank(column)
     return column.mask(blank) if blank.any() else column
 
 
-def _project(part: Part, label: str) -> str:
+def _project(portion: Portion, label: str) -> str:
     """Name a roster's project: a declared one that its title, sheet or file names, else what its title is called."""
-    known = cells.project_in(part.layout.source.projects, part.context.title)
+    known = cells.project_in(portion.layout.source.projects, portion.context.title)
     if known:
         return known.name
-    title = next((text for text in part.layout.preamble if len(text) > 4), label)  # noqa: PLR2004  # too short for a title
+    title = next((text for text in portion.layout.preamble if len(text) > 4), label)  # noqa: PLR2004  # too short for a title
     return cleaning.without(_PROJECT_NOISE, title) or label
 
 

@@ -7,7 +7,7 @@ Steps (the numbers are those of docs/architecture.md; `at_step` is told of each,
   4. basis: a person's row without one loses everything but the count, the others what their basis does not cover
   5. expectations: a batch that misses them is blocked whole
   6. stage sealed chunks, each in a transaction of its own; then publish in one short transaction: records visible, log
-     entries, quarantine, remarks, batch state, and what has lost its basis frozen
+     entries, quarantine, batch state, and what has lost its basis frozen
 
 Steps 2 to 5 are pure (`normalise`). A crash anywhere leaves a batch either absent or complete, and a re-run is the
 same as a first run: what was staged and not published is taken away first. The same file with the same consents
@@ -29,6 +29,7 @@ import pandas as pd
 
 from connectors import (
     batches,
+    labels,
     manifests,
     mappings,
     mending,
@@ -176,7 +177,8 @@ class Intake:
         with self.database.transaction() as guard:
             raw_id = rawfiles.id_of(guard, self.sealing, delivery.agency, found)
             _lock(guard, raw_id)
-            came = RawFile(raw_id, found.sha256, found.sm3, name, destroyed=False, as_of=None, delivery=delivery)
+            label = labels.nameless(name)
+            came = RawFile(raw_id, found.sha256, found.sm3, label, destroyed=False, as_of=None, delivery=delivery)
             file = self._received(raw, came)
             return self._evaluate(file, raw, as_of=as_of)
 
@@ -314,6 +316,7 @@ class Intake:
             delivery=file.delivery,
             mended=self.mended(file.raw_id),
             progress=self.progress,
+            workers=self.workers,
         )
         outcomes = self._held_to_permits(file, self._held_to_manifest(file, outcomes))  # 5
         self.at_step(Step.EVALUATED)

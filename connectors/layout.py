@@ -16,8 +16,8 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
+from connectors.grids import Grid
 from connectors.headings import UNITS, heading, stated_units
-from connectors.reading import Grid
 from connectors.source import Column, Declarations, Elsewhere, Source, Table
 
 _HEADER_WITHIN_ROWS: Final = 60

@@ -8,8 +8,8 @@ Its life is a small machine, pure:
              └▶ withdrawn   by the proposer
 
 A person is a client: two eyes more means another `client_id` of the same organisation. A whole batch is always
-replaced by two persons. What a proposal says (reason, corrected cells) lies sealed under the raw file's data key and is
-destroyed with it; a row's place and what was decided of it stay.
+recalled or replaced by two persons (docs/adr/0018). What a proposal says (reason, corrected cells) lies sealed under
+the raw file's data key and is destroyed with it; a row's place and what was decided of it stay.
 
 Not here: whether a correction mends anything (`apparent`), what follows for records (`intake`, `registry.recalling`),
 who may call (`exchange.mending`).
@@ -48,6 +48,9 @@ class What(StrEnum):
     WITHDRAW = "withdraw"
     RECALL = "recall"
     REPLACE = "replace"
+
+
+_OF_A_WHOLE_BATCH: Final = frozenset({What.RECALL, What.REPLACE})
 
 
 class State(StrEnum):
@@ -107,8 +110,8 @@ class OwnBatch:
 
 
 def first_state(what: What, *, four_eyes: bool) -> State:
-    """Say where a proposal begins: a whole batch is replaced by two persons, whatever the agency wants otherwise."""
-    return State.PROPOSED if four_eyes or what is What.REPLACE else State.DECIDED
+    """Say where a proposal begins: of a whole batch two persons decide, whatever the agency wants otherwise."""
+    return State.PROPOSED if four_eyes or what in _OF_A_WHOLE_BATCH else State.DECIDED
 
 
 def step(proposal: Proposal, verb: Verb, person: str) -> State:

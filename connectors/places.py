@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from connectors.cleaning import iso_date, last_day
+from connectors.days import iso_date, last_day
 from registry import divisions
 
 _YEAR: Final = re.compile(r"(?<!\d)(20[0-4]\d)(?:年度?|(?=\D|$))")

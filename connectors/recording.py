@@ -40,8 +40,7 @@ def chunks(frame: pd.DataFrame, *, kind: str, size: int) -> list[pd.DataFrame]:
 
 def named(chunk: pd.DataFrame) -> list[tuple[str, str]]:
     """Give each subject of a chunk once, as its kind and its identifier, which cleaning has normalised."""
-    subjects = chunk[["subject_kind", "subject_id"]].drop_duplicates()
-    return list(zip(_plain(subjects["subject_kind"]), _plain(subjects["subject_id"]), strict=True))
+    return list(dict.fromkeys(zip(_plain(chunk["subject_kind"]), _plain(chunk["subject_id"]), strict=True)))
 
 
 def identifiers(chunk: pd.DataFrame) -> list[Identifier]:
@@ -114,10 +113,9 @@ def record_columns(chunk: pd.DataFrame, outcome: TableOutcome, subjects: Mapping
     )
 
 
-def persons(chunk: pd.DataFrame) -> list[str]:
-    """Give the identifier of each person of a chunk once."""
-    texts = chunk.loc[chunk["subject_kind"] == SubjectKind.PERSON.value, "subject_id"]
-    return [text for text in _plain(texts.drop_duplicates()) if text]
+def persons(named: Iterable[tuple[str, str]]) -> list[str]:
+    """Give the identifiers of those subjects of a chunk that are persons."""
+    return [text for kind, text in named if kind == SubjectKind.PERSON.value and text]
 
 
 def _days(column: "pd.Series[str]") -> list[date | None]:

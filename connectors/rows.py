@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from connectors.grids import Grid, Mask
 from connectors.headings import ANNOTATION
 from connectors.layout import Layout, spread
-from connectors.reading import Grid, Mask
 
 _QUANTITIES: Final = frozenset({"money", "area", "rate", "number", "int", "score"})
 _PLACES: Final = frozenset({"region", "county", "town", "village"})

@@ -1,8 +1,12 @@
 """Step 6 of intake for the rows of one table: chunk by chunk prepared, sealed and written, one beside the other.
 
-While one chunk is sealed, by this process or another, the one before is copied in by a thread of its own, which mostly
-waits for the server. Chunks are written in their order, each in a transaction of its own that nobody sees anything of
-until the table is published; so their commits need not wait for the disk.
+  prepare   which records are new, their versions and keys; by a thread of its own, which waits for the server half of
+            its time
+  seal      by this thread, or by whoever else has the time for it
+  write     COPY, by a second thread, which mostly waits for the server
+
+So three chunks are under way at a time, each in another stage. Each stage takes chunks in their order, in transactions
+of their own that nobody sees anything of until the table is published; so their commits need not wait for the disk.
 
 Whoever has withdrawn between step 4 and the writing of a chunk is found here: subjects are held, then it is asked
 whose consents have changed since, and of these only, whether a basis still stands. Who withdraws takes the same locks,
@@ -33,6 +37,7 @@ from registry.sealing import Sealed, seal_records
 from registry.staging import written_later
 from registry.store import Sealing
 
+_PREPARED_BESIDE: Final = 1  # chunks that are prepared while one is sealed
 _WRITTEN_BESIDE: Final = 2  # chunks that may wait for the thread that writes
 
 
@@ -87,10 +92,9 @@ def freeze_withdrawn(tx: Transaction, kind: str, people: Mapping[str, bytes], as
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """A chunk under way: of which people it is, by identifier, and of how many rows."""
+    """A chunk that is prepared: of which people it is, by identifier, and of how many rows."""
 
     staging: store.Staging
-    sealed: Future[Sealed]
     people: Mapping[str, bytes]
     rows: int
 
@@ -114,41 +118,55 @@ class Pipeline:
         self._ends = ExitStack()
 
     def __enter__(self) -> Self:
-        """Start the workers and the thread that writes."""
+        """Start the workers and the two threads beside this one."""
         held = self._outcome.counts.get("accepted", 0) + self._outcome.counts.get("warned", 0)
-        self._hand = self._ends.enter_context(ThreadPoolExecutor(1, "intake-writer"))
+        self._writer = self._ends.enter_context(ThreadPoolExecutor(1, "intake-writer"))
+        self._preparer = self._ends.enter_context(ThreadPoolExecutor(1, "intake-preparer"))
         self._executor: Executor = self._ends.enter_context(self._workers.executor(held))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End what was started; chunks that nobody has begun to write are let go of after a failure."""
+        """End what was started; chunks that nobody has begun with are let go of after a failure."""
         if kind is not None:
-            self._hand.shutdown(wait=False, cancel_futures=True)
+            self._preparer.shutdown(wait=False, cancel_futures=True)
+            self._writer.shutdown(wait=False, cancel_futures=True)
         self._ends.__exit__(kind, error, trace)
 
     def run(self, chunks: Iterable[pd.DataFrame]) -> Iterator[int]:
         """Stage chunks in their order; give, each time that one is written, of how many rows it was."""
         waiting: deque[Future[int]] = deque()
-        for chunk in chunks:
-            waiting.append(self._hand.submit(self._write, self._begun(chunk)))
+        for prepared in self._ahead(chunks):
+            sealed = self._executor.submit(seal_records, prepared.staging.ready)
+            waiting.append(self._writer.submit(self._write, prepared, sealed))
             while len(waiting) > self._workers.ahead + _WRITTEN_BESIDE:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
-    def _begun(self, chunk: pd.DataFrame) -> _Chunk:
+    def _ahead(self, chunks: Iterable[pd.DataFrame]) -> Iterator[_Chunk]:
+        """Give chunks prepared, the next one being prepared while whoever takes one seals it."""
+        preparing: deque[Future[_Chunk]] = deque()
+        for chunk in chunks:
+            preparing.append(self._preparer.submit(self._prepare, chunk))
+            if len(preparing) > _PREPARED_BESIDE:
+                yield preparing.popleft().result()
+        while preparing:
+            yield preparing.popleft().result()
+
+    def _prepare(self, chunk: pd.DataFrame) -> _Chunk:
+        """Find whose the rows are, which of them are new, and the keys of these."""
+        named = recording.named(chunk)
         with self._database.transaction() as tx:
             written_later(tx)
-            subjects = store.ensure_ids(tx, self._sealing.keyring, recording.named(chunk), now=self._now)
+            subjects = store.ensure_ids(tx, self._sealing.keyring, named, now=self._now)
             staging = self._stager.prepare(tx, recording.record_columns(chunk, self._outcome, subjects))
-        people = {text: subjects[text] for text in recording.persons(chunk)}
-        return _Chunk(staging, self._executor.submit(seal_records, staging.ready), people, len(chunk))
+        return _Chunk(staging, {text: subjects[text] for text in recording.persons(named)}, len(chunk))
 
-    def _write(self, chunk: _Chunk) -> int:
+    def _write(self, chunk: _Chunk, coming: Future[Sealed]) -> int:
         """Copy a sealed chunk in, and freeze of it what has lost its basis since step 4."""
-        sealed = chunk.sealed.result()
+        sealed = coming.result()
         with self._database.transaction() as tx:
             written_later(tx)
             store.hold_ids(tx, list(chunk.people.values()))

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
+from connectors import labels
 from connectors.codes import Words
 from connectors.delivery import Progress
 from connectors.errors import UploadLimit
@@ -128,6 +129,8 @@ _SELECT: Final = f"SELECT {_COLUMNS} FROM upload "  # noqa: S608  # a constant
 def label_of(name: str) -> str:
     """Clean a file name that a sender gave, "" for none: no folders, no control or direction marks, not too long.
 
+    Identifiers in it are made unreadable (`labels`).
+
     Raises:
         ValueError: it is a path, or no name at all is left of it.
     """
@@ -139,7 +142,7 @@ def label_of(name: str) -> str:
         raise ValueError("a file name of visible characters is needed")
     if len(kept) > LABEL_CHARACTERS:
         raise ValueError(f"a file name has at most {LABEL_CHARACTERS} characters")
-    return kept
+    return labels.nameless(kept)
 
 
 def create(tx: Transaction, upload: Upload) -> None:

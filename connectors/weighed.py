@@ -5,15 +5,15 @@ row with a narrower one every other field is blanked, and of a refused row nothi
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from connectors import cleaning, frames
-from connectors.cells import Part
+from connectors.chunk import Part
 from connectors.codes import Outcome
 from connectors.mends import Mends, decide
 from connectors.sheaves import InMemory, Sheaves
@@ -32,12 +32,16 @@ class QuarantinedRow:
     cells: Mapping[str, str]
 
 
+AMOUNT: Final = "amount"  # stands beside a row's basis, so that adding up opens no more than this
+
+
 class Rows:
-    """The rows of one table. `judged` are its chunks with their bases, `cells` the cells that they were read from."""
+    """The rows of one table: its chunks as they are laid out, their bases, and the cells that they were read from."""
 
     def __init__(  # the sides of one thing
         self,
-        judged: Sheaves,
+        laid_out: Sheaves,
+        bases: Sheaves,
         cells: Sheaves,
         places: Sequence[Part],
         verdict: Verdict,
@@ -46,56 +50,59 @@ class Rows:
         ordinals: "pd.Series[int] | None",
     ) -> None:
         """Take what was found of the rows; `starts` are where chunks begin in the verdict, and its end."""
-        self._judged, self._cells, self._places, self._kind = judged, cells, places, kind
+        self._laid_out, self._bases, self._cells = laid_out, bases, cells
+        self._places, self._kind = places, kind
         self._verdict, self._starts, self._ordinals = verdict, starts, ordinals
 
     def frames(self) -> Iterator[pd.DataFrame]:
-        """Give the rows frame by frame, as `normalise.TableOutcome` describes them."""
-        return (self._frame(number) for number in range(len(self._judged)))
+        """Give the rows frame by frame, as `outcomes.TableOutcome` describes them."""
+        return (self._frame(number) for number in range(len(self._laid_out)))
 
     def parts(self) -> Iterator[tuple[pd.DataFrame, list[QuarantinedRow]]]:
         """Give each frame with those of its rows that a person must decide."""
-        for number in range(len(self._judged)):
+        for number in range(len(self._laid_out)):
             frame = self._frame(number)
             yield frame, self._quarantined(number, frame)
 
     def without(self) -> Iterator[list[str]]:
         """Give, chunk by chunk, the persons without a basis."""
         unheld = self._verdict.has("NO_CONSENT")
-        for number in range(len(self._judged)):
+        for number in range(len(self._laid_out)):
             here = unheld[self._starts[number] : self._starts[number + 1]]
             if here.any():
-                frame = self._judged.get(number)
+                frame = self._laid_out.get(number, ("subject_kind", "subject_id"))
                 yield frame.loc[here & (frame["subject_kind"] == "person"), "subject_id"].unique().tolist()
 
     @property
     def whole(self) -> pd.DataFrame:
         """All rows in one frame; kept only where the rows are in memory anyway."""
-        return self._kept if isinstance(self._judged, InMemory) else joined(list(self.frames()))
+        return self._kept if isinstance(self._laid_out, InMemory) else joined(list(self.frames()))
 
     @cached_property
     def _kept(self) -> pd.DataFrame:
         return joined(list(self.frames()))
 
-    def amount(self, name: str) -> int:
-        """Add a column up over the rows that are held."""
+    def amount(self) -> int:
+        """Add up the amounts of the rows that are held."""
         held, total = self._verdict.held, 0
-        for number in range(len(self._judged)):
-            frame = self._judged.get(number)
-            total += int(frame.loc[held[self._starts[number] : self._starts[number + 1]], name].sum())
+        for number in range(len(self._laid_out)):
+            frame = self._bases.get(number, (AMOUNT,))
+            total += int(frame.loc[held[self._starts[number] : self._starts[number + 1]], AMOUNT].sum())
         return total
 
     def decide(self, mends: Mends) -> None:
         """Apply what people decided of rows."""
-        for number in range(len(self._judged)):
-            frame = self._judged.get(number)
+        for number in range(len(self._laid_out)):
+            frame = self._laid_out.get(number, ("sheet", "row_no"))
             decide(self._slice(number), frame["sheet"].tolist(), frame["row_no"].tolist(), mends)
 
     def _slice(self, number: int) -> Verdict:
         return self._verdict.part(self._starts[number], self._starts[number + 1])
 
     def _frame(self, number: int) -> pd.DataFrame:
-        frame, verdict = self._judged.get(number), self._slice(number)
+        frame, verdict = self._laid_out.get(number), self._slice(number)
+        for name, column in self._bases.get(number, ("basis", "covered")).items():
+            frame[name] = column
         if self._ordinals is not None:
             numbers = self._ordinals.iloc[self._starts[number] : self._starts[number + 1]]
             frame["ordinal"] = numbers.reset_index(drop=True)
@@ -115,7 +122,11 @@ class Rows:
         if here.empty:
             return []
         part, came = self._places[number], self._cells.get(number)
-        uses, table, rows = part.layout.uses.values(), part.layout.table, self._judged.get(number)["row_no"]
+        uses, table, rows = (
+            part.layout.uses.values(),
+            part.layout.table,
+            self._laid_out.get(number, ("row_no",))["row_no"],
+        )
         at = np.searchsorted(rows.to_numpy(), here["row_no"].to_numpy())
         kept = [
             frames.covered_by(here["covered"], frames.feeds(table, use)) | (use.name in {table.subject, table.party})
@@ -150,15 +161,3 @@ def _column(part: pd.DataFrame, name: str) -> "pd.Series[str]":
     if name.startswith(frames.TOLD) and name.removeprefix(frames.TOLD) in part:
         return part[name.removeprefix(frames.TOLD)]  # nothing of it was blanked there
     return pd.Series(pd.NA, index=part.index, dtype="str")
-
-
-def taken(column: "pd.Series[str]", rows: "npt.NDArray[np.int64]") -> "pd.Series[str]":
-    """Take rows of a column, numbered anew; rows without a gap are not copied."""
-    together = len(rows) > 0 and rows[-1] - rows[0] + 1 == len(rows)
-    found = column.iloc[rows[0] : rows[-1] + 1] if together else column.take(rows)
-    return found.reset_index(drop=True)
-
-
-def bare(part: Part) -> Part:
-    """Give what a part says of itself, without its cells."""
-    return replace(part, grid=replace(part.grid, columns=(), numbers=()), data=np.zeros(0, dtype=np.int64))

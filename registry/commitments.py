@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from registry.canonical import JSON, canonical
-from registry.suites import random_bytes, sha256, sha256_each, sha256_hex_each, sha256_salted
+from registry.suites import random_bytes, sha256, sha256_each, sha256_salted
 
 SEED_BYTES: Final = 16
 SALT_BYTES: Final = 16
@@ -68,14 +68,14 @@ def commit_written(seed: bytes, names: Iterable[bytes], fields: Iterable[bytes])
     return sha256_salted(_SALT + seed, names, _FIELD, SALT_BYTES, fields)
 
 
-def commit_column(seeds: Sequence[bytes], name: bytes, written: Sequence[bytes]) -> list[str]:
-    """Commit to one field of many records, each under its own seed: 64 hexadecimal digits each.
+def commit_column(seeds: Sequence[bytes], name: bytes, written: Sequence[bytes]) -> list[bytes]:
+    """Commit to one field of many records, each under its own seed: 32 bytes each.
 
     `name` is encoded, `written` are the values as `canonical` wrote them.
     """
     salts = sha256_each(_SALT, [seed + name for seed in seeds])
     middle = name + b"\x00"
-    return sha256_hex_each(
+    return sha256_each(
         _FIELD, [salt_[:SALT_BYTES] + middle + value for salt_, value in zip(salts, written, strict=True)]
     )
 

@@ -18,8 +18,8 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from registry.arrays import cut
-from registry.canonical import b64url, canonical, canonical_each
+from registry.arrays import base64_of, cut, hexadecimal, hyphenated, laid_out, table
+from registry.canonical import canonical, canonical_each
 from registry.commitments import SEED_BYTES, SUBJECT, commit_column, commit_records
 from registry.records import Provenance, Value, beside, header
 from registry.suites import Suite, random_bytes, seal_each, suite_named
@@ -83,13 +83,19 @@ def _there(column: Sequence[Value], present: Sequence[bool] | None) -> Mask | No
 
 def _alike(lacking: Sequence[Mask | None], size: int) -> Iterator[tuple[list[int], list[bool]]]:
     """Give records in groups that have the same fields, with whether each field is there."""
-    if all(one is None for one in lacking):
-        yield list(range(size)), [True] * len(lacking)
+    there = [mask is None or bool(mask.all()) for mask in lacking]
+    told = [(at, mask) for at, mask in enumerate(lacking) if mask is not None and not there[at] and mask.any()]
+    if not told:  # each column is there for all records or for none, as in most tables
+        yield list(range(size)), there
         return
-    there = np.array([np.ones(size, bool) if one is None else one for one in lacking]).T
-    patterns, numbers = np.unique(there, axis=0, return_inverse=True)
-    for number, held in enumerate(patterns.tolist()):
-        yield np.flatnonzero(numbers.ravel() == number).tolist(), held
+    masks = np.packbits([mask for _, mask in told], axis=0).T.copy()  # the same bytes, the same fields
+    patterns, numbers = np.unique(masks.view(f"V{masks.shape[1]}").ravel(), return_inverse=True)
+    for number in range(len(patterns)):
+        members = np.flatnonzero(numbers == number).tolist()
+        held = there.copy()
+        for at, mask in told:
+            held[at] = bool(mask[members[0]])
+        yield members, held
 
 
 def _object_of(names: Sequence[str], value: bytes) -> bytes:
@@ -147,24 +153,17 @@ def seal_records(ready: Ready) -> Sealed:
 
 
 def _sealed(ready: Ready, suite: Suite) -> tuple[list[bytes], list[bytes]]:
-    size = len(ready)
-    seeds = [seed for (seed,) in cut(random_bytes(SEED_BYTES * size), SEED_BYTES)]
-    digests, heads = _digests(ready, seeds), _Heads(ready)
-    said, places = heads.said(), heads.places()
-    commitments = commit_records(
-        [b'{"fields":' + one + b',"header":' + head + b"}" for one, head in zip(digests, said, strict=True)]
-    )
-    plaintexts = [
-        b'{"fields":%b,"seed":"%b"}' % (payload, b64url(seed).encode())
-        for payload, seed in zip(ready.written.payloads, seeds, strict=True)
-    ]
-    bound = [before + commitment + beyond for (before, beyond), commitment in zip(places, commitments, strict=True)]
-    return commitments, seal_each(suite, ready.keys, plaintexts, bound)
+    drawn = random_bytes(SEED_BYTES * len(ready))
+    seeds, heads = [seed for (seed,) in cut(drawn, SEED_BYTES)], _Heads(ready)
+    commitments = commit_records(heads.said_of(_digests(ready, seeds)))
+    told = laid_out([b',"seed":"', b'"}'], [base64_of(table(seeds))])
+    plaintexts = [b'{"fields":' + payload + seed for payload, seed in zip(ready.written.payloads, told, strict=True)]
+    return commitments, seal_each(suite, ready.keys, plaintexts, heads.places_of(commitments))
 
 
 def _digests(ready: Ready, seeds: Sequence[bytes]) -> list[bytes]:
     """Write of each record the object of its fields' commitments, that of its subject among them."""
-    whose = [b'"' + hyphenated(one) + b'"' for one in ready.subjects]
+    whose = hyphenated(ready.subjects, b'"', b'"')
     written = [b""] * len(ready)
     for names, members, columns in ready.written.patterns:
         whole = len(members) == len(ready)
@@ -174,10 +173,12 @@ def _digests(ready: Ready, seeds: Sequence[bytes]) -> list[bytes]:
             SUBJECT: whose if whole else [whose[row] for row in members],
         }
         all_names = sorted(values)
-        template = _object_of(all_names, b'"%s"').decode()
-        digests = [commit_column(here, name.encode("ascii"), values[name]) for name in all_names]
-        for row, told in zip(members, zip(*digests, strict=True), strict=True):
-            written[row] = (template % told).encode()
+        digests = [hexadecimal(table(commit_column(here, name.encode("ascii"), values[name]))) for name in all_names]
+        objects = laid_out(_object_of(all_names, b'"\x00"').split(b"\x00"), digests)
+        if whole:
+            return objects
+        for row, told in zip(members, objects, strict=True):
+            written[row] = told
     return written
 
 
@@ -198,23 +199,28 @@ class _Heads:
                 self._shared[key] = self._written(row)
             self._parts.append(self._shared[key])
 
-    def said(self) -> list[bytes]:
-        """Give the records' headers."""
+    def said_of(self, digests: Sequence[bytes]) -> list[bytes]:
+        """Give what is committed to: the commitments of the fields of each record, and its header."""
         return [
-            b'%b"row":%d,%b' % (start, number, end)
-            for (start, end, *_), number in zip(self._parts, self._ready.row_nos, strict=True)
+            b'{"fields":%b,"header":%b"row":%d,%b}' % (fields, start, number, end)
+            for fields, (start, end, *_), number in zip(digests, self._parts, self._ready.row_nos, strict=True)
         ]
 
-    def places(self) -> list[tuple[bytes, bytes]]:
-        """Give what each seal binds before and after the commitment."""
+    def places_of(self, commitments: Sequence[bytes]) -> list[bytes]:
+        """Give what each seal binds."""
         ready = self._ready
         return [
-            (
-                b"record\x00" + subject + record + version.to_bytes(4),
-                b'%b"basis":%b,%b"row":%d,%b' % (before, basis, between, number, after),
-            )
-            for (_, _, before, between, after), subject, record, version, basis, number in zip(
-                self._parts, ready.subjects, ready.record_ids, ready.versions, self._bases, ready.row_nos, strict=True
+            b'record\x00%b%b%b%b%b"basis":%b,%b"row":%d,%b'
+            % (subject, record, version.to_bytes(4), commitment, before, basis, between, number, after)
+            for (_, _, before, between, after), subject, record, version, commitment, basis, number in zip(
+                self._parts,
+                ready.subjects,
+                ready.record_ids,
+                ready.versions,
+                commitments,
+                self._bases,
+                ready.row_nos,
+                strict=True,
             )
         ]
 
@@ -234,12 +240,6 @@ class _Heads:
         before, _, rest = canonical({**said, **stated}).partition(_BASIS_MARK)
         between, _, after = rest.partition(_ROW_MARK)
         return start, end, before, between, after
-
-
-def hyphenated(one: bytes) -> bytes:
-    """Write an id as `str` of a UUID does."""
-    text = one.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}".encode()
 
 
 # ---- rows for COPY --------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ FILES = (
     SAMPLES / "平安区_农村集体三资台账_2026年第一季度.xlsx",
 )
 HELD = 70 + 25 + 58 + 27 + 20
-TABLES = ("record", "record_chunk", "publication", "log_entry", "batch", "batch_remark", "quarantine_row", "subject")
+TABLES = ("record", "record_chunk", "publication", "log_entry", "batch", "quarantine_row", "subject")
 VICTIM = """
 import os, signal, sys
 from pathlib import Path

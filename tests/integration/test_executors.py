@@ -1,4 +1,4 @@
-"""Chunks sealed elsewhere are those that are sealed here: in a pool of processes, and in a Dask cluster over TLS."""
+"""Rows weighed and sealed elsewhere are as those done here: in a pool of processes, and in a Dask cluster over TLS."""
 
 import os
 import signal
@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import dask
+import pandas as pd
 import pytest
 from cryptography import x509  # noqa: TID251  # certificates of this test
 from cryptography.hazmat.primitives import hashes, serialization  # noqa: TID251  # certificates of this test
@@ -17,19 +19,22 @@ from cryptography.hazmat.primitives.asymmetric import ec  # noqa: TID251  # cert
 from cryptography.x509.oid import NameOID  # noqa: TID251  # certificates of this test
 from distributed import LocalCluster, Security
 
+from connectors import delimited, normalise, reading
 from connectors.errors import ExecutorInsecure
-from connectors.executors import Dask, Processes
+from connectors.executors import Dask, Processes, Workers
 from connectors.intake import Intake
 from exchange.home import Home
 from registry import clock, disclosure, store
 from registry.database import Database
 from registry.records import RecordRef
 from registry.sealing import Ready
-from tests.unit.connectors.consent_register import AS_OF, SAMPLES, basis_of_register
+from tests.unit.connectors import tables
+from tests.unit.connectors.consent_register import AS_OF, SAMPLES, basis_of_register, everybody
 
 ROSTER = SAMPLES / "玉树市2025年草原生态保护补助奖励资金发放花名册.xlsx"
 HELD = 70
-OF_INTAKE = "record, record_chunk, publication, quarantine_row, batch_remark, batch, raw_file"
+HEADER = ["身份证号", "姓名", "补贴金额(元)"]
+OF_INTAKE = "record, record_chunk, publication, quarantine_row, batch, raw_file"
 _DAY = timedelta(days=1)
 
 
@@ -73,6 +78,24 @@ def test_a_pool_of_processes_stores_what_this_process_stores(intake: Intake, exc
     assert len(here) == HELD
     assert stored(exchange_home.database) == here
     assert proven(exchange_home) == HELD
+
+
+def assert_weighed_as_here(workers: Workers) -> None:
+    """The roster, in two ways: laid out whole, and as a long text block by block."""
+    raw, long = ROSTER.read_bytes(), tables.csv([HEADER, *([tables.person(n), "某", f"{n}.50"] for n in range(1, 300))])
+    for name, one in ((ROSTER.name, raw), (tables.NAME, long)):
+        weighed = partial(normalise.evaluate, one, name, as_of=AS_OF, basis_of=everybody, chunk_rows=25)
+        (here,), (there,) = weighed(), weighed(workers=workers)
+        assert there.bare() == here.bare()
+        assert there.quarantined == here.quarantined
+        pd.testing.assert_frame_equal(there.frame, here.frame)
+
+
+def test_a_pool_of_processes_weighs_what_this_process_weighs(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_weighed_as_here(Processes(2, fewest=0))
+    monkeypatch.setattr(reading, "LONG_BYTES", 0)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 2_000)
+    assert_weighed_as_here(Processes(2, fewest=0))
 
 
 def test_a_table_of_few_records_starts_no_process() -> None:
@@ -179,6 +202,16 @@ def test_a_dask_cluster_over_tls_stores_what_this_process_stores(
     replace(intake, workers=cluster).run([ROSTER], as_of=AS_OF)
     assert stored(exchange_home.database) == here
     assert proven(exchange_home) == HELD
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_over_tls_weighs_what_this_process_weighs(
+    cluster: Dask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_weighed_as_here(cluster)
+    monkeypatch.setattr(reading, "LONG_BYTES", 0)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 2_000)
+    assert_weighed_as_here(cluster)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from tests.unit.connectors.consent_register import AS_OF, SAMPLES, basis_of_regi
 
 ROSTER = SAMPLES / "玉树市2025年草原生态保护补助奖励资金发放花名册.xlsx"
 LEDGER = SAMPLES / "平安区_农村集体三资台账_2026年第一季度.xlsx"
-TABLES = ("record", "record_chunk", "publication", "log_entry", "batch", "batch_remark", "quarantine_row", "subject")
+TABLES = ("record", "record_chunk", "publication", "log_entry", "batch", "quarantine_row", "subject")
 
 
 @pytest.fixture
@@ -72,7 +72,6 @@ def test_of_people_without_consent_nothing_is_kept_but_the_count(intake: Intake,
     assert taken.outcome.codes["rejected"]["NO_CONSENT"] > 0
     assert counts(database) | {"log_entry": 0} == dict.fromkeys(TABLES, 0) | {
         "batch": 1,
-        "batch_remark": count(database, "batch_remark WHERE code <> 'NO_CONSENT' AND outcome = 'rejected'"),
         "publication": 1,
     }
 

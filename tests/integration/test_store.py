@@ -231,6 +231,23 @@ def test_what_another_run_staged_and_never_published_hides_no_row(exchange_home:
     assert len(seen(exchange_home, owner, "RATING")) == 1
 
 
+def test_of_several_versions_the_last_published_one_stands_and_the_next_is_numbered_after_all(
+    exchange_home: Home,
+) -> None:
+    """Two are published, a third only staged: what the second says is nothing new, what the first says is."""
+    owner = held(exchange_home, payloads=[("SUBSIDY", SUBSIDY)])
+
+    def row(grade: str) -> NewRecord:
+        return NewRecord(owner, "RATING", {**RATING, "grade": grade}, 3, Basis(BasisKind.CONSENT, "c"), "B", "2026")
+
+    stored = [publish(exchange_home, [row(grade)], published=grade != "B").stored for grade in ("AA", "A", "B")]
+    assert stored == [1, 1, 1]
+    assert publish(exchange_home, [row("A")]).stored == 0
+    assert publish(exchange_home, [row("AA")]).stored == 1
+    (standing,) = opened(exchange_home, owner)
+    assert (standing.visible.ref.version, standing.fields["grade"]) == (4, "AA")
+
+
 def test_an_old_file_weighed_again_does_not_bring_back_what_a_later_one_corrected(exchange_home: Home) -> None:
     """File A says AA, a corrected file B says A; later A is weighed again for somebody else's new consent."""
     owner = held(exchange_home, payloads=[("SUBSIDY", SUBSIDY)])

@@ -46,7 +46,7 @@ grants = st.builds(Grant, st.uuids().map(str), scopes, st.sampled_from(State), s
 many = st.lists(grants, max_size=6, unique_by=lambda grant: grant.consent_id)
 requests = st.builds(
     lambda lender, purpose, asked, mode, reserved, months: Request(
-        lender, purpose, asked, mode, asked & reserved, months
+        lender, purpose, asked, mode, asked & reserved, frozenset(), months
     ),
     lenders,
     aims,
@@ -148,7 +148,7 @@ def test_what_is_permitted_can_be_reopened_while_nothing_changed(request_: Reque
 class Life(RuleBasedStateMachine):
     """A consent to which anybody may try to do anything, in any order."""
 
-    ask = Request("bank-a", "LOAN_APPROVAL", frozenset(ITEMS[:1]), Mode.VERIFY, frozenset())
+    ask = Request("bank-a", "LOAN_APPROVAL", frozenset(ITEMS[:1]), Mode.VERIFY, frozenset(), frozenset())
 
     @initialize(start=st.sampled_from([State.REQUESTED, State.ACTIVE]))
     def begin(self, start: State) -> None:

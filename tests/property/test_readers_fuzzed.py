@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors import reading, workbooks
+from connectors import delimited, reading, workbooks
 from connectors.normalise import TableOutcome
 from tests.corpus.workbooks import CSV, FILE, HEADER, Case, cases, legacy, one, repacked, rows, text
 from tests.unit.connectors.tables import tables
@@ -90,7 +90,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file is long, and its blocks are small."""
     monkeypatch.setattr(reading, "LARGE_BYTES", -1)
     monkeypatch.setattr(reading, "LONG_BYTES", 0)
-    monkeypatch.setattr(reading, "_BLOCK_BYTES", 1_000)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1_000)
     monkeypatch.setattr(workbooks, "BLOCK_BYTES", 1_500)
 
 

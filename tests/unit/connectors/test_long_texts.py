@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from connectors import bounds, normalise, reading, sheaves
+from connectors import bounds, delimited, normalise, reading, sheaves
 from connectors.errors import FileUnreadable
 from connectors.normalise import TableOutcome
 from connectors.spool import Spool
@@ -30,14 +30,14 @@ def text(*more: list[str], count: int = 400) -> bytes:
 def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every text is long, and its blocks are of some twenty rows."""
     monkeypatch.setattr(reading, "LONG_BYTES", 0)
-    monkeypatch.setattr(reading, "_BLOCK_BYTES", 1_000)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1_000)
 
 
 def both(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> tuple[TableOutcome, TableOutcome]:
     whole = table(raw)
     with monkeypatch.context() as patch:
         patch.setattr(reading, "LONG_BYTES", 0)
-        patch.setattr(reading, "_BLOCK_BYTES", 1_000)
+        patch.setattr(delimited, "BLOCK_BYTES", 1_000)
         long = table(raw)
         pd.testing.assert_frame_equal(long.frame, whole.frame)
     return whole, long
@@ -70,7 +70,7 @@ def _two(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> tuple[TableOutcome, Tab
     whole = table(raw)
     with monkeypatch.context() as patch:
         patch.setattr(reading, "LONG_BYTES", 0)
-        patch.setattr(reading, "_BLOCK_BYTES", 1_000)
+        patch.setattr(delimited, "BLOCK_BYTES", 1_000)
         return whole, table(raw)
 
 
@@ -113,8 +113,8 @@ def test_what_is_put_aside_lies_sealed_and_comes_back_as_it_was(
     monkeypatch.setattr("tempfile.TemporaryFile", lambda: (tmp_path / "aside").open("w+b"))
     frame = table(text()).frame
     aside = sheaves.Sealed()
-    aside.add(frame)
-    aside.add(frame.iloc[:0])
+    aside.add(sheaves.Sheaf(frame))
+    aside.add(sheaves.Sheaf(frame.iloc[:0]))
     pd.testing.assert_frame_equal(aside.get(0), frame)
     assert len(aside.get(1)) == 0
     aside._file.flush()  # what lies on the disk

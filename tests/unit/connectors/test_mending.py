@@ -18,8 +18,9 @@ def proposal(what: What = What.ACCEPT, state: State = State.PROPOSED, *places: t
     return Proposal(ID, ID, ID, "县局", what, places or (("1", 2),), None, state, "wang", NOW)
 
 
-def test_a_whole_batch_is_replaced_by_two_persons_whatever_the_agency_wants() -> None:
-    assert first_state(What.REPLACE, four_eyes=False) is State.PROPOSED
+@pytest.mark.parametrize("what", [What.RECALL, What.REPLACE])
+def test_of_a_whole_batch_two_persons_decide_whatever_the_agency_wants(what: What) -> None:
+    assert first_state(what, four_eyes=False) is State.PROPOSED
     assert {first_state(what, four_eyes=True) for what in What} == {State.PROPOSED}
     assert first_state(What.CORRECT, four_eyes=False) is State.DECIDED
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import pandas as pd
 import pytest
 
-from connectors import cleaning, layout, reading, source
+from connectors import cleaning, days, layout, reading, source
 from connectors.layout import find
 from connectors.normalise import TableOutcome
 from connectors.recording import identifiers, new_records
@@ -210,7 +210,7 @@ def test_an_old_nine_character_organisation_code_is_no_credit_code() -> None:
     ],
 )
 def test_months_are_read_as_offices_write_them(text: str, month: str) -> None:
-    assert cleaning.calendar_months(pd.Series([text], dtype="str")).iso.tolist() == [month]
+    assert days.calendar_months(pd.Series([text], dtype="str")).iso.tolist() == [month]
 
 
 @pytest.mark.parametrize(

@@ -125,3 +125,13 @@ def test_fields_that_are_null_are_told_from_fields_that_are_not_there() -> None:
     held = Written({"a": [None, 1, None], "b": ["x", "y", "z"]}, 3, {"a": [True, True, False]})
     assert held.payloads == [b'{"a":null,"b":"x"}', b'{"a":1,"b":"y"}', b'{"b":"z"}']
     assert Written({"a": [None, 1]}, 2).payloads == [b"{}", b'{"a":1}']
+
+
+def test_records_with_the_same_fields_are_found_whatever_others_have() -> None:
+    """Twenty columns: two everybody has, two nobody, and the others by patterns that differ in one field only."""
+    everybody, nobody, patterns = ["a", "b"], ["x", "y"], [range(16), range(1, 16), range(15)]
+    held = [{*everybody, *(f"f{number:02}" for number in patterns[row % 3])} for row in range(9)]
+    names = [*everybody, *nobody, *(f"f{number:02}" for number in range(16))]
+    written = Written({name: [row if name in fields else None for row, fields in enumerate(held)] for name in names}, 9)
+    assert written.payloads == [canonical(dict.fromkeys(fields, row)) for row, fields in enumerate(held)]
+    assert sorted(pattern.members for pattern in written.patterns) == [[0, 3, 6], [1, 4, 7], [2, 5, 8]]
