@@ -14,6 +14,7 @@ from consent.errors import DeclarationInvalid, Fault, TermsRefused
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.grant import State
 from consent.record import NewConsent, SubjectType, Terms, midnight, settle
+from consent.representation import Kind, Meeting, Relation, Representation, Resolution
 from registry import catalogue
 from registry.identifiers import SubjectKind
 from registry.keyring import Keyring
@@ -26,6 +27,24 @@ TEXTS = sorted(
     if folder.name.isupper()
     for file in folder.iterdir()
     if file.name.endswith(".yml")
+)
+RESOLVED = Representation(
+    Kind.RESOLUTION,
+    Relation.BOARD,
+    resolution=Resolution(
+        meeting=Meeting.MEMBERS,
+        number="2025-12",
+        members=90,
+        present=60,
+        votes_for=60,
+        votes_against=0,
+        votes_abstained=0,
+        held_on=date(2025, 12, 20),
+        publicity_from=date(2025, 12, 21),
+        publicity_to=date(2025, 12, 27),
+        term_until=date(2026, 12, 31),
+        minutes_sha256=bytes.fromhex("ab" * 32),
+    ),
 )
 
 
@@ -106,12 +125,15 @@ def test_an_agencys_register_rests_on_its_own_paper_and_no_text_of_ours_is_claim
     issuer = receipt.Issuer.of(Keyring.create(tmp_path, origin="test.example/log", now=NOW), "青桥测试")
     signed = receipt.issue("c-1", terms, State.ACTIVE, NOW, purposes.current().by_code["LOAN_APPROVAL"], issuer)
     shown = receipt.verify(signed, {issuer.key.key_id: issuer.key.public}).document["processing"]["privacy_notice"]
-    assert shown == {"purpose": "LOAN_APPROVAL", "version": "2026-01", "language": "zh", "sha256": None}
+    assert shown == {"purpose": "LOAN_APPROVAL", "version": "2026-01", "language": "zh", "sha256": None, "sm3": None}
 
 
 def test_a_collective_resolves_on_papers_of_its_own() -> None:
     minutes = Capture(Channel.VILLAGE, "2025-09", Language.CHINESE, Evidence.of(EvidenceKind.RESOLUTION, "ab" * 32))
-    assert settled(replace(asked(("SANZI_FUND",)), subject_type=SubjectType.ORGANISATION, capture=minutes)).scope.items
+    resolved = replace(
+        asked(("SANZI_FUND",)), subject_type=SubjectType.ORGANISATION, capture=minutes, representation=RESOLVED
+    )
+    assert settled(resolved).scope.items
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,127 @@
+"""The texts over HTTP: the very bytes for everybody, how they stand, and names of reviewers for regulators only."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from consent import notices, purposes, reviews
+from consent.evidence import Language
+from consent.notices import Form, Notice
+from consent.reviews import Decision
+from exchange.home import Home
+from exchange.oauth.scopes import Role
+from registry import clock
+from registry.suites import sha256
+from tests.attacks.bent_client import ISSUER, Caller, Door, registered
+
+TEXTS = f"{ISSUER}/consent-texts"
+AUDIT = f"{ISSUER}/audit/v1/notices"
+NAME, ROLE = "卓玛", "州编译局译审"
+
+
+@pytest.fixture
+def door(exchange_home: Home) -> Iterator[Door]:
+    with Door(exchange_home) as opened:
+        yield opened
+
+
+def text(language: Language = Language.TIBETAN, form: Form = Form.READ) -> Notice:
+    found = notices.find("RATING", "2026-03", language, form)
+    assert found is not None
+    return found
+
+
+def sign_off(home: Home, notice: Notice, decision: Decision = Decision.APPROVED, remark: str = "") -> None:
+    with home.database.transaction() as tx:
+        reviews.record(
+            tx, notice, sha256=notice.sha256.hex(), reviewer=NAME, role=ROLE, decision=decision, remark=remark,
+            now=clock.now(),
+        )  # fmt: skip
+
+
+def test_everybody_reads_the_bytes_that_receipts_name(door: Door) -> None:
+    for language in (Language.CHINESE, Language.TIBETAN, Language.ENGLISH):
+        answer = door.call("GET", f"{TEXTS}/RATING/2026-03/{language.value}")
+        assert answer.status_code == 200
+        assert sha256(answer.content) == text(language).sha256
+        assert answer.headers["content-language"] == language.value
+        assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
+        assert answer.headers["etag"] == f'"{text(language).sha256.hex()}"'
+
+
+def test_a_text_for_the_ear_comes_without_its_keepers_mark(door: Door) -> None:
+    answer = door.call("GET", f"{TEXTS}/RATING/2026-03/bo/aloud")
+    assert (answer.status_code, answer.headers["content-language"]) == (200, "bo")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.text == text(form=Form.ALOUD).shown
+    assert "<!--" not in answer.text
+    assert answer.headers["qingqiao-text-standing"] == "needs-native-review"
+
+
+def test_what_is_known_already_is_not_sent_again_but_how_it_stands_is(exchange_home: Home, door: Door) -> None:
+    url = f"{TEXTS}/RATING/2026-03/bo"
+    first = door.call("GET", url)
+    assert first.headers["qingqiao-text-standing"] == "needs-native-review"
+    assert first.headers["cache-control"] == "public, no-cache"
+    sign_off(exchange_home, text())
+    again = door.call("GET", url, headers={"If-None-Match": f'"other", W/{first.headers["etag"]}'})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["qingqiao-text-standing"] == "reviewed"
+    assert door.call("GET", url, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("RATING/2026-03/mn", 404),
+        ("RATING/2026-02/zh", 404),
+        ("NOTHING/2026-03/zh", 404),
+        ("LOAN_APPROVAL/2026-02/zh/aloud", 404),
+        ("RATING/2026-03/xx", 422),
+        ("..%2Fnotices/2026-03/zh", 404),
+        ("RATING/..%2F2026-03/zh", 404),
+        ("RATING/2026-03", 404),
+    ],
+)
+def test_what_there_is_not_is_not_found(door: Door, path: str, status: int) -> None:
+    assert door.call("GET", f"{TEXTS}/{path}").status_code == status
+
+
+def test_the_list_leads_to_every_text_and_changes_its_tag_with_a_review(exchange_home: Home, door: Door) -> None:
+    answer = door.call("GET", TEXTS)
+    listed = {one["purpose"]: one for one in answer.json()["purposes"]}
+    assert listed.keys() == purposes.current().by_code.keys()
+    assert listed["RATING"]["titles"]["zh"] == "信用评定"
+    texts = [one for purpose in listed.values() for one in purpose["texts"]]
+    assert len(texts) == len(notices.every())
+    for one in texts[::7]:
+        assert door.call("GET", ISSUER + one["href"]).headers["etag"] == f'"{one["sha256"]}"'
+    seen = {"If-None-Match": answer.headers["etag"]}
+    assert door.call("GET", TEXTS, headers=seen).status_code == 304
+    sign_off(exchange_home, text())
+    changed = door.call("GET", TEXTS, headers=seen)
+    assert changed.status_code == 200
+    assert NAME not in changed.text
+    assert {one["standing"] for one in texts} == {"unmarked", "needs-native-review"}
+    now = [one for purpose in changed.json()["purposes"] for one in purpose["texts"] if one["standing"] == "reviewed"]
+    assert [one["sha256"] for one in now] == [text().sha256.hex()]
+
+
+def test_regulators_see_who_signed_off_and_nobody_else_does(exchange_home: Home, door: Door) -> None:
+    sign_off(exchange_home, text(), Decision.REFUSED, "第三段有错字")
+    sign_off(exchange_home, text())
+    regulator = registered(exchange_home, Caller("regulator-one"), role=Role.REGULATOR)
+    shown = regulator.get(door, regulator.token(door), AUDIT).json()["texts"]
+    assert len(shown) == len(notices.every())
+    (found,) = [one for one in shown if one["reviews"]]
+    assert (found["purpose"], found["language"], found["standing"]) == ("RATING", "bo", "reviewed")
+    assert [(one["reviewer"], one["role"], one["decision"], one["remark"]) for one in found["reviews"]] == [
+        (NAME, ROLE, "refused", "第三段有错字"),
+        (NAME, ROLE, "approved", ""),
+    ]
+    with exchange_home.database.transaction() as tx:
+        logged = tx.execute("SELECT fields ->> 'review_sha256' FROM log_entry WHERE event = 'consent:notice:reviewed'")
+        assert {row[0] for row in logged} == {one["sha256"] for one in found["reviews"]}
+    lender = registered(exchange_home, Caller("lender-one"))
+    assert lender.get(door, lender.token(door), AUDIT).status_code == 403
+    assert door.call("GET", AUDIT).status_code == 401
