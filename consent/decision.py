@@ -10,7 +10,9 @@
       5 mode within it?              ─no─▶ MODE_TOO_HIGH
       6 history within it?           ─no─▶ HISTORY_TOO_LONG
       7 W-items acknowledged?        ─no─▶ W_NOT_ACKNOWLEDGED
-      8 a use left?                  ─no─▶ USES_EXHAUSTED         (not asked by `reopen`)
+      8 sensitive items agreed to?   ─no─▶ SENSITIVE_NOT_AGREED
+      9 confirmed again in time?     ─no─▶ RECONFIRMATION_DUE
+     10 a use left, this month too?  ─no─▶ USES_EXHAUSTED | MONTHLY_USES_EXHAUSTED     (not asked by `reopen`)
                      │yes
                    Permit, on the narrowest consent that came through
 
@@ -26,7 +28,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from consent.grant import Grant, State
+from consent.grant import Grant, State, month_of
 from consent.purposes import Entrance, Purpose
 from consent.scope import RANK, Mode
 
@@ -50,7 +52,10 @@ class Reason(StrEnum):
     MODE_TOO_HIGH = "mode-too-high"
     HISTORY_TOO_LONG = "history-too-long"
     W_NOT_ACKNOWLEDGED = "adverse-consequences-not-acknowledged"
+    SENSITIVE_NOT_AGREED = "sensitive-not-agreed"
+    RECONFIRMATION_DUE = "reconfirmation-due"
     USES_EXHAUSTED = "uses-exhausted"
+    MONTHLY_USES_EXHAUSTED = "monthly-uses-exhausted"
     RECALLED = "recalled"  # never decided here: the gate finds it when an earlier answer is asked for again
 
 
@@ -73,6 +78,7 @@ class Request:
 
     `w_items` are those of the items that 征信业管理条例 §14 ¶2 reserves when they are about a person (R-05); the
     catalogue says which, and for organisations there are none. No default, so that nobody forgets to ask it.
+    `sensitive_items` are likewise those that a person agrees to in an act of its own (R-17).
     `history_months` None asks for as much history as the consent allows.
     """
 
@@ -81,6 +87,7 @@ class Request:
     items: frozenset[str]
     mode: Mode
     w_items: frozenset[str]
+    sensitive_items: frozenset[str]
     history_months: int | None = None
     business_no: str | None = None
 
@@ -147,9 +154,7 @@ def decide(
     furthest, distance = Reason.NO_CONSENT, _DISTANCE[Reason.NO_CONSENT]
     best: Grant | None = None
     for grant in grants:
-        obstacle = _obstacle(request, grant, now)
-        if obstacle is None and grant.uses + taken.get(grant.consent_id, 0) >= grant.scope.max_uses:
-            obstacle = Reason.USES_EXHAUSTED
+        obstacle = _obstacle(request, grant, now) or _exhausted(grant, taken.get(grant.consent_id, 0), now)
         if obstacle is None:
             if best is None or _narrowness(grant) < _narrowness(best):
                 best = grant
@@ -204,8 +209,28 @@ def _obstacle(request: Request, grant: Grant, now: datetime) -> Reason | None:  
         return Reason.MODE_TOO_HIGH  # 5
     if request.history_months is not None and request.history_months > scope.history_months:
         return Reason.HISTORY_TOO_LONG  # 6
+    return _unconfirmed(request, grant, now)
+
+
+def _unconfirmed(request: Request, grant: Grant, now: datetime) -> Reason | None:
+    """Steps 7 to 9: whether what wants an act of its own has had it."""
+    scope = grant.scope
     if request.w_items and not scope.w_acknowledged:
         return Reason.W_NOT_ACKNOWLEDGED  # 7
+    if request.sensitive_items and not scope.sensitive_agreed:
+        return Reason.SENSITIVE_NOT_AGREED  # 8
+    if grant.reconfirm_by is not None and now >= grant.reconfirm_by:
+        return Reason.RECONFIRMATION_DUE  # 9
+    return None
+
+
+def _exhausted(grant: Grant, taken: int, now: datetime) -> Reason | None:
+    """Step 10: whether the uses, of the whole consent or of this month in Beijing, are spent."""
+    a_month = grant.scope.uses_per_month
+    if grant.uses + taken >= grant.scope.max_uses:
+        return Reason.USES_EXHAUSTED
+    if a_month is not None and grant.uses_in(month_of(now)) + taken >= a_month:
+        return Reason.MONTHLY_USES_EXHAUSTED
     return None
 
 

@@ -7,7 +7,8 @@ ConsentError
 ├── UnknownConsent         there is no consent under this id; the caller must correct it
 ├── TransitionRefused      a consent cannot go from its state to that one; nobody can change this, a new one is needed
 ├── UsesExhausted          more uses were counted than the consent has left: the caller decided without its lock
-└── ReceiptInvalid         a receipt is not ours, was changed, or is not of the declared form
+├── ReceiptInvalid         a receipt is not ours, was changed, or is not of the declared form
+└── ReviewRefused          a text cannot be signed off so: other bytes, nobody named; the operator must correct it
 """
 
 from enum import StrEnum
@@ -45,6 +46,25 @@ class Fault(StrEnum):
     EVIDENCE_REUSED = "EVIDENCE_REUSED"
     RESOLUTION_MISSING = "RESOLUTION_MISSING"
     BEFORE_WITHDRAWAL = "BEFORE_WITHDRAWAL"
+    TOO_MANY_USES_PER_MONTH = "TOO_MANY_USES_PER_MONTH"
+    DATA_LIFE_TOO_LONG = "DATA_LIFE_TOO_LONG"
+    SENSITIVE_NOT_AGREED = "SENSITIVE_NOT_AGREED"
+    SENSITIVE_BY_PROXY = "SENSITIVE_BY_PROXY"
+    REPRESENTATION_INVALID = "REPRESENTATION_INVALID"
+    REPRESENTATION_OVER = "REPRESENTATION_OVER"
+    GUARDIANSHIP_UNPROVEN = "GUARDIANSHIP_UNPROVEN"
+    GUARDIAN_NOT_NEEDED = "GUARDIAN_NOT_NEEDED"
+    POWER_OF_ATTORNEY_MISSING = "POWER_OF_ATTORNEY_MISSING"
+    REPRESENTATIVE_UNFIT = "REPRESENTATIVE_UNFIT"
+    SUBJECT_UNAVAILABLE = "SUBJECT_UNAVAILABLE"
+    COLLECTIVE_FOR_MEMBER = "COLLECTIVE_FOR_MEMBER"
+    RESOLUTION_INVALID = "RESOLUTION_INVALID"
+    QUORUM_MISSED = "QUORUM_MISSED"
+    VOTES_MISSED = "VOTES_MISSED"
+    PUBLICITY_TOO_SHORT = "PUBLICITY_TOO_SHORT"
+    PUBLICITY_NOT_OVER = "PUBLICITY_NOT_OVER"
+    REFUSED_LATELY = "REFUSED_LATELY"
+    NOT_NARROWER = "NOT_NARROWER"
     TERMS_CHANGED = "TERMS_CHANGED"
     TRANSITION_REFUSED = "TRANSITION_REFUSED"
 
@@ -83,3 +103,7 @@ class UsesExhausted(ConsentError):
 
 class ReceiptInvalid(ConsentError):
     """A text that is no receipt of ours."""
+
+
+class ReviewRefused(ConsentError):
+    """A review of a text that does not say who read which bytes, or why they were refused."""

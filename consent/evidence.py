@@ -65,10 +65,16 @@ USUAL: Final[Mapping[Channel, EvidenceKind]] = MappingProxyType(  # what a regis
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was kept. `sha256` is 32 bytes, or None while nothing was handed in yet (a request only)."""
+    """What was kept. `sha256` is 32 bytes, or None while nothing was handed in yet (a request only).
+
+    `sm3` is the same file's SM3 (32 bytes) where the collector gave it. `redacted` says that the fingerprint area of a
+    scan was blacked out before any copy left the collector (R-75).
+    """
 
     kind: EvidenceKind
     sha256: bytes | None
+    sm3: bytes | None = None
+    redacted: bool = False
 
     @classmethod
     def of(cls, kind: EvidenceKind, sha256_hex: str) -> Self:

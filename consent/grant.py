@@ -13,6 +13,7 @@ the job which writes `expired` may be late without harm.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -20,6 +21,7 @@ from typing import Final
 from consent.errors import TransitionRefused
 from consent.events import Event
 from consent.scope import Scope
+from registry.instants import beijing_day
 
 
 class State(StrEnum):
@@ -59,17 +61,28 @@ _EVENTS: Final[Mapping[State, Event]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A consent as the decision sees it: its edges, its state, and the uses already counted."""
+    """A consent as the decision sees it: its edges, its state, and the uses already counted.
+
+    `month_uses` are those of `month` ("2026-06", Beijing), the month of the last use. `reconfirm_by`: from then on it
+    permits nothing until the subject has confirmed it again; None where the purpose asks for no confirmation.
+    """
 
     consent_id: str
     scope: Scope
     state: State
     uses: int = 0
+    month: str | None = None
+    month_uses: int = 0
+    reconfirm_by: datetime | None = None
 
     @property
     def uses_left(self) -> int:
         """Uses that may still be counted; never negative."""
         return max(0, self.scope.max_uses - self.uses)
+
+    def uses_in(self, month: str) -> int:
+        """Uses counted in a month. One that is over has no more to give: a slow clock opens no second allowance."""
+        return self.month_uses if self.month is not None and month <= self.month else 0
 
 
 def step(old: State, new: State) -> Event:
@@ -83,6 +96,11 @@ def step(old: State, new: State) -> Event:
     if old is State.PAUSED and new is State.ACTIVE:
         return Event.RESUMED
     return _EVENTS[new]
+
+
+def month_of(at: datetime) -> str:
+    """Name the calendar month in Beijing that holds an instant: "2026-06"."""
+    return f"{beijing_day(at):%Y-%m}"
 
 
 def beginning(state: State) -> Event:

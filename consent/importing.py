@@ -17,13 +17,13 @@ A recipient that is not registered is recorded all the same: nobody can ask in i
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from consent import ledger, purposes, register, rows
+from consent import ledger, purposes, register, rows, tokens
 from consent.errors import Fault, TermsRefused
 from consent.evidence import Channel
 from consent.grant import ENDED, STEPS, State
@@ -32,15 +32,15 @@ from consent.record import Consent, Terms, settle
 from consent.register import Line, Outcome, Remark, RowOutcome
 from consent.scope import recipient_name
 from registry import catalogue, log
+from registry.clock import beijing_day
 from registry.database import Transaction
-from registry.identifiers import Identifier
+from registry.identifiers import Identifier, ResidentId, years_between
 from registry.keyring import Keyring, Purpose, SymmetricKey
-from registry.suites import hmac_sha256
 
 Subjects = Callable[[Sequence[Identifier]], Mapping[str, UUID]]
+Unavailable = Callable[[Collection[UUID]], Container[UUID]]
 
 _ONE_IMPORT_AT_A_TIME: Final = 7_204_150_311  # an advisory lock of this transaction; any number of our own
-_WITNESS_TOKEN_BYTES: Final = 16
 _NOBODY: Final = UUID(int=0)
 
 
@@ -74,7 +74,7 @@ class _Plan:
     subjects: set[UUID] = field(default_factory=set)
 
 
-def import_register(
+def import_register(  # noqa: PLR0913  # what a register is read with
     tx: Transaction,
     table: Sequence[Mapping[str, str]],
     *,
@@ -84,6 +84,7 @@ def import_register(
     actor: str = "register",
     registered: Container[str] | None = None,
     operator: str | None = None,
+    unavailable: Unavailable = lambda _: (),
 ) -> ImportReport:
     """Take a consent register into the ledger.
 
@@ -96,6 +97,7 @@ def import_register(
         actor: who imports; stands in the log.
         registered: names of registered lenders (consent.scope.recipient_name); None leaves that unremarked.
         operator: the operator's name for receipts.
+        unavailable: tells for which of these subjects nobody can consent any more.
 
     Raises:
         RegisterUnreadable: a column is missing. Nothing is recorded.
@@ -106,12 +108,15 @@ def import_register(
     standing = rows.locked_by_number(tx, [line.number for line in lines])
     wanted = [line for line, terms, _ in settled if terms is not None or line.number in standing]
     ids = subjects([line.identifier for line in wanted]) if wanted else {}
+    gone = unavailable(set(ids.values()))
     plan = _Plan(outcomes=refused)
     issuer = Issuer.of(keyring, operator)
     witnesses = keyring.symmetric_all(Purpose.LOOKUP)
     for line, terms, fault in settled:  # 3
         present = standing.get(line.number)
         subject_id = ids.get(line.identifier.text, _NOBODY)
+        if subject_id in gone and line.state not in ENDED:
+            terms, fault = None, TermsRefused(Fault.SUBJECT_UNAVAILABLE, "nobody consents for this subject")  # noqa: PLW2901  # now known
         if terms is not None:
             capture = replace(terms.capture, witness=_witness(line.witness, witnesses, present))
             terms = replace(terms, subject_id=subject_id, capture=capture)  # noqa: PLW2901  # now known
@@ -134,9 +139,19 @@ def _settled(line: Line, lenders: Container[str] | None) -> tuple[Terms | None, 
     try:
         known = lenders is not None and recipient_name(line.recipient) in lenders
         new = replace(line.as_new(_NOBODY, None), to_lender=known)
+        _refuse_minor(line)
         return settle(new, purposes=purposes.current(), catalogue=catalogue.current()), None
     except TermsRefused as refusal:
         return None, refusal
+
+
+def _refuse_minor(line: Line) -> None:
+    """Refuse a row of somebody for whom a guardian has to consent: a register has no place for one."""
+    purpose = purposes.current().get(line.purpose)
+    if purpose is None or not isinstance(line.identifier, ResidentId):
+        return
+    if years_between(line.identifier.birth, beijing_day(line.valid_from)) < purpose.guardian_until_age:
+        raise TermsRefused(Fault.GUARDIAN_NEEDED, "under the age at which this purpose needs no guardian")
 
 
 def _record(
@@ -216,12 +231,9 @@ def _witness(name: str, keys: Sequence[SymmetricKey], present: Consent | None) -
     """Turn a witness's name into a token; the one that stands, if it is the same name's under an older key."""
     if not name:
         return None
-    tokens = [
-        f"{key.key_id}:{hmac_sha256(key.secret, b'consent-witness|' + name.encode())[:_WITNESS_TOKEN_BYTES].hex()}"
-        for key in keys
-    ]
+    known = tokens.witness(name, keys)
     stands = None if present is None else present.terms.capture.witness
-    return stands if stands in tokens else tokens[0]
+    return stands if stands in known else known[0]
 
 
 def _write(tx: Transaction, plan: _Plan, now: datetime, actor: str) -> None:

@@ -3,13 +3,13 @@
 Every function works in the caller's transaction and commits nothing, so that a consent and its log entry stand or
 fall together, and a withdrawal is seen by the next statement of every process. Nothing is cached here, ever.
 
-  create, create_many   record consents: receipt, row, log entry; refuse_replayed for those handed in one by one
+  create, create_many   record consents: receipt, row, log entry
   agree, withdraw, transition   take a consent through its life (consent.grant); expire_due for those whose time is over
-  lock, count_uses      the gate's read (FOR UPDATE, in consent-id order) and its count of uses
+  narrow, reconfirm     a smaller consent in the place of one in force; a standing one confirmed again
   get, list_for_subject, listing   read, for people, evidence and audit
 
-It does not decide about a release (consent.decision) or about holding (consent.covering), and never sees who a subject
-is. A consent register (授权台账) is
+It does not decide about a release (consent.decision) or about holding (consent.covering), counts no uses
+(consent.uses), keeps no refusals (consent.refusals), and never sees who a subject is. A consent register (授权台账) is
 read by consent.importing, which writes through the functions here.
 """
 
@@ -22,34 +22,22 @@ from uuid import UUID, uuid4
 from psycopg import sql
 
 from consent import purposes, receipt, rows
-from consent.errors import Fault, TermsRefused, TransitionRefused, UnknownConsent, UsesExhausted
+from consent.errors import TransitionRefused, UnknownConsent
 from consent.events import Event
 from consent.evidence import Channel
-from consent.grant import ENDED, Grant, State, beginning, step
+from consent.grant import ENDED, State, beginning, step
+from consent.narrowing import Narrower, narrowed
+from consent.purposes import Purpose
 from consent.receipt import Issuer
-from consent.record import Consent, NewConsent, Terms, settle
-from consent.scope import Mode, Scope, recipient_name
+from consent.record import Consent, NewConsent, Terms, end_of_period, settle
 from registry import catalogue, log
 from registry.canonical import JSON, canonical
-from registry.clock import beijing_day, rfc3339
+from registry.clock import rfc3339
 from registry.database import Transaction
 from registry.keyring import Keyring
 from registry.suites import sha256_hex
 
 EXPIRE_AT_ONCE: Final = 1000  # consents in one transaction of the job, so that it holds few locks
-
-
-@dataclass(frozen=True, slots=True)
-class StoredGrant:
-    """A consent as the gate reads it: whose it is, what consent.decision takes.
-
-    With its receipt's SHA-256 (hex) and the log entry that commits to the receipt.
-    """
-
-    subject_id: UUID
-    grant: Grant
-    receipt_sha256: str
-    receipt_entry: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,35 +99,6 @@ def create_many(
     return [consent for consent, _ in made]
 
 
-def refuse_replayed(tx: Transaction, new: NewConsent) -> None:
-    """Refuse a consent that would undo a withdrawal with the same paper; for consents that are handed in one by one.
-
-    The caller holds the lock of the subject's row.
-
-    Raises:
-        TermsRefused: EVIDENCE_REUSED: the evidence stands under a consent for this recipient that has ended, or that
-            is another subject's; BEFORE_WITHDRAWAL: it would begin before the day of the last withdrawal of the same
-            holder.
-    """
-    recipient, digest = recipient_name(new.recipient), new.capture.evidence.sha256
-    if digest is not None:
-        tx.execute("SELECT pg_advisory_xact_lock(%s)", (int.from_bytes(digest[:8], "big", signed=True),))
-        reused = tx.execute(
-            "SELECT true FROM consent WHERE recipient = %s AND evidence_sha256 = %s"
-            " AND (subject_id <> %s OR state = ANY(%s)) LIMIT 1",
-            (recipient, digest, new.subject_id, [state.value for state in ENDED]),
-        ).fetchone()
-        if reused is not None:
-            raise TermsRefused(Fault.EVIDENCE_REUSED, "the evidence stands under another consent of this recipient")
-    row = tx.execute(
-        "SELECT max(state_at) FROM consent WHERE subject_id = %s AND recipient = %s AND purpose = %s"
-        " AND state = 'withdrawn'",
-        (new.subject_id, recipient, new.purpose),
-    ).fetchone()
-    if row is not None and row[0] is not None and beijing_day(new.valid_from) < beijing_day(row[0]):
-        raise TermsRefused(Fault.BEFORE_WITHDRAWAL, "it would begin before the day of the last withdrawal")
-
-
 def record(tx: Transaction, consents: Collection[Consent], entries: Sequence[log.Entry]) -> None:
     """Write new rows and their entries: two round trips, however many they are."""
     if consents:
@@ -161,7 +120,7 @@ def first_recorded(
     if standing is not None and state is State.REQUESTED:
         event = Event.AMENDED
     signed = receipt.issue(consent_id, terms, state, now, purpose, issuer)
-    scope = terms.scope
+    scope, acted = terms.scope, terms.representation
     fields: dict[str, JSON] = {
         "catalogue_version": terms.catalogue_version,
         "highest_mode": scope.mode.value,
@@ -169,7 +128,10 @@ def first_recorded(
         "items_sha256": sha256_hex(canonical(sorted(scope.items))),
         "max_uses": scope.max_uses,
         "purpose_version": terms.purpose_version,
+        "representation": None if acted is None else acted.kind.value,
+        "sensitive_agreed": scope.sensitive_agreed,
         "text_version": terms.capture.text_version,
+        "uses_per_month": scope.uses_per_month,
         "valid_from": rfc3339(scope.valid_from),
         "valid_until": rfc3339(scope.valid_until),
         "w_acknowledged": scope.w_acknowledged,
@@ -185,6 +147,8 @@ def first_recorded(
         receipt=signed,
         receipt_entry=UUID(int=0),
         created_at=now if standing is None else standing.created_at,
+        receipt_sm2=receipt.countersign(signed, issuer),
+        reconfirm_by=_reconfirm_by(scope.valid_from, terms, purpose),
     )
     entry = _entry(event, consent, terms.capture.channel, actor, fields)
     return replace(consent, receipt_entry=entry.entry_id), entry
@@ -196,13 +160,14 @@ def first_recorded(
 def withdraw(tx: Transaction, consent_id: str, channel: Channel, now: datetime, *, actor: str = "subject") -> Consent:
     """Withdraw a consent, or a request for one. From this transaction's commit on, nothing rests on it.
 
-    Withdrawing twice is harmless: the first stands, nothing is written.
+    Withdrawing twice is harmless: the first stands, nothing is written. One that another took the place of is withdrawn
+    in its successor: whoever holds the old receipt means what came of it. The caller holds the subject.
 
     Raises:
         UnknownConsent: there is none of this id.
-        TransitionRefused: it expired or was superseded; it permits nothing any more.
+        TransitionRefused: it expired, or was superseded by none of ours; it permits nothing any more.
     """
-    consent = _locked(tx, consent_id)
+    consent = _successor(tx, consent_id)
     if consent.state is State.WITHDRAWN:
         return consent
     return move(tx, [consent], State.WITHDRAWN, channel=channel, now=now, actor=actor)[0]
@@ -217,11 +182,13 @@ def transition(
 
     Raises:
         UnknownConsent: there is none of this id.
-        TransitionRefused: its state has no such step.
+        TransitionRefused: its state has no such step, or its time is over and only an end is left to it.
     """
     consent = _locked(tx, consent_id)
     if consent.state is State.REQUESTED and to is State.ACTIVE:
         raise TransitionRefused("a request becomes a consent with its evidence only")
+    if to in {State.ACTIVE, State.PAUSED} and now >= consent.terms.scope.valid_until:
+        raise TransitionRefused("the consent's time is over")
     return move(tx, [consent], to, channel=channel, now=now, actor=actor)[0]
 
 
@@ -246,6 +213,77 @@ def agree(
     rows.rewrite(tx, [consent])
     log.append(tx, [entry])
     return consent
+
+
+def narrow(
+    tx: Transaction,
+    consent_id: str,
+    asked: Narrower,
+    issuer: Issuer,
+    now: datetime,
+    *,
+    channel: Channel,
+    actor: str = "subject",
+) -> Consent:
+    """Put a smaller consent in the place of one in force: fewer items or uses, shorter, a lower mode.
+
+    The person's act of before carries it, so that no new evidence is needed; it has a receipt of its own, names what it
+    replaces, and begins with the uses that were counted already: narrowing gives none back.
+
+    Raises:
+        UnknownConsent: there is none of this id.
+        TransitionRefused: it is not in force.
+        TermsRefused: NOT_NARROWER: some edge would be wider, or nothing would change.
+    """
+    standing = _locked(tx, consent_id)
+    terms = replace(narrowed(standing.terms, asked, now=now), previous=consent_id)
+    move(tx, [standing], State.SUPERSEDED, channel=channel, now=now, actor=actor)
+    made, entry = first_recorded(terms, standing.state, now=now, issuer=issuer, actor=actor)
+    due = standing.reconfirm_by
+    carried = replace(
+        made,
+        uses=standing.uses,
+        month=standing.month,
+        month_uses=standing.month_uses,
+        reconfirm_by=due if due is not None and due < terms.scope.valid_until else None,
+    )
+    record(tx, [carried], [entry])
+    return carried
+
+
+def reconfirm(  # the parts of a confirmation
+    tx: Transaction,
+    consent_id: str,
+    channel: Channel,
+    now: datetime,
+    *,
+    actor: str = "subject",
+    evidence: bytes | None = None,
+) -> Consent:
+    """Confirm a consent again, where its purpose asks for that: it permits for another period of the purpose.
+
+    `evidence` is the SHA-256 of what was signed, where somebody else than the person's own device says so.
+
+    Raises:
+        UnknownConsent: there is none of this id.
+        TransitionRefused: it is not in force, its time is over, or it needs no confirmation.
+    """
+    consent = _locked(tx, consent_id)
+    if consent.state not in {State.ACTIVE, State.PAUSED} or now >= consent.terms.scope.valid_until:
+        raise TransitionRefused("only a consent in force is confirmed again")
+    if consent.reconfirm_by is None:
+        raise TransitionRefused("a consent that needs no confirmation")
+    purpose = purposes.current().by_code[consent.terms.scope.purpose]
+    confirmed = replace(consent, reconfirm_by=_reconfirm_by(now, consent.terms, purpose))
+    rows.confirm(tx, consent_id, confirmed.reconfirm_by)
+    until = confirmed.reconfirm_by or consent.terms.scope.valid_until
+    told: dict[str, JSON] = {
+        "evidence_sha256": None if evidence is None else evidence.hex(),
+        "until": rfc3339(until),
+    }
+    entry = _entry(Event.RECONFIRMED, replace(confirmed, state_at=now), channel, actor, told)
+    log.append(tx, [entry])
+    return confirmed
 
 
 def move(
@@ -283,57 +321,13 @@ def expire_due(tx: Transaction, now: datetime, *, limit: int = EXPIRE_AT_ONCE, a
     ).fetchall()
     if not due:
         return []
-    ended = move(tx, rows.locked(tx, [row[0] for row in due]), State.EXPIRED, channel=None, now=now, actor=actor)
-    return [consent.terms.subject_id for consent in ended]
+    return [consent.terms.subject_id for consent in expire(tx, [row[0] for row in due], now=now, actor=actor)]
 
 
-# ---- the gate -------------------------------------------------------------------------------------------------------
-
-_LOCK: Final = (
-    "SELECT subject_id, consent_id, state, uses, purpose_version, recipient, purpose, items, history_months,"
-    " valid_from, valid_until, max_uses, mode, w_acknowledged, encode(sha256(convert_to(receipt, 'UTF8')), 'hex'),"
-    " receipt_entry FROM consent WHERE subject_id = ANY(%s) AND recipient = ANY(%s) ORDER BY consent_id FOR UPDATE"
-)
-
-
-def lock(tx: Transaction, subject_ids: Collection[UUID], recipients: Collection[str]) -> list[StoredGrant]:
-    """Read and lock what these subjects gave these recipients, ended consents included, in consent-id order.
-
-    One statement, however many subjects. Until the transaction ends nobody can withdraw, count or change these
-    consents; a withdrawal that was waiting is seen by the next `lock`. Scopes are cut to the ceilings of today.
-    """
-    configured = purposes.current()
-    found = []
-    for row in tx.execute(_LOCK, (list(subject_ids), list(recipients))):
-        subject_id, consent_id, state, uses, version, recipient, code, items, history, *edges, digest, entry = row
-        since, until, most, mode, w = edges
-        scope = Scope(recipient, code, frozenset(items), history, since, until, most, Mode(mode), w)
-        purpose = configured.get(code)
-        if version != configured.version and purpose is not None:
-            scope = purpose.narrowed(scope)
-        found.append(StoredGrant(subject_id, Grant(consent_id, scope, State(state), uses), digest, entry))
-    return found
-
-
-def count_uses(tx: Transaction, uses: Mapping[str, int]) -> None:
-    """Count uses by consent id, in one statement. A use is never given back.
-
-    Raises:
-        UsesExhausted: a consent has fewer uses left, or is not in force: the caller did not hold its lock when it
-            decided. The transaction must be rolled back.
-    """
-    if not uses:
-        return
-    ordered = sorted(uses.items())
-    if any(count < 1 for _, count in ordered):
-        raise ValueError("a count of uses below one")
-    counted = tx.execute(
-        "UPDATE consent SET uses = uses + n FROM unnest(%s::text[], %s::int[]) AS asked (id, n)"
-        " WHERE consent_id = id AND state = 'active' AND uses + n <= max_uses",
-        ([consent_id for consent_id, _ in ordered], [count for _, count in ordered]),
-    ).rowcount
-    if counted != len(ordered):
-        raise UsesExhausted(f"{len(ordered) - counted} of {len(ordered)} consents have not the uses that were decided")
+def expire(tx: Transaction, consent_ids: Collection[str], *, now: datetime, actor: str = "system") -> list[Consent]:
+    """Let consents that have not ended end: their time is over, or their subject has died."""
+    standing = [consent for consent in rows.locked(tx, consent_ids) if consent.state not in ENDED]
+    return move(tx, standing, State.EXPIRED, channel=None, now=now, actor=actor)
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------
@@ -388,6 +382,22 @@ def _locked(tx: Transaction, consent_id: str) -> Consent:
     if not found:
         raise UnknownConsent("there is no consent of this id")
     return found[0]
+
+
+def _successor(tx: Transaction, consent_id: str) -> Consent:
+    """Lock a consent and those that took its place, in consent-id order; give the last of them."""
+    chain = rows.successors(tx, consent_id)
+    if not chain:
+        raise UnknownConsent("there is no consent of this id")
+    return {consent.consent_id: consent for consent in rows.locked(tx, chain)}[chain[-1]]
+
+
+def _reconfirm_by(since: datetime, terms: Terms, purpose: Purpose) -> datetime | None:
+    """Say from when on it permits nothing unless it is confirmed again; None if its time is over before."""
+    if not purpose.reconfirm_months:
+        return None
+    due = end_of_period(since, purpose.reconfirm_months)
+    return due if due < terms.scope.valid_until else None
 
 
 def _supersede(tx: Transaction, terms: Sequence[Terms], now: datetime, actor: str) -> None:

@@ -1,8 +1,8 @@
 """Purposes of consent and their caps, read from purposes.yml.
 
 A purpose is a template: through which doors it may be used, which kinds of record it may ever touch, and for history,
-validity, uses and answer mode the `ceiling` that no consent may pass and the `strictest` value that holds where a
-consent states nothing (R-10, R-44).
+validity, uses, uses a month and answer mode the `ceiling` that no consent may pass and the `strictest` value that
+holds where a consent states nothing (R-10, R-44).
 The loader refuses what it does not understand: a misspelt cap must not become no cap. The kinds that a purpose may
 touch are not said here a second time: they are those whose terms in the catalogue name the purpose.
 
@@ -15,15 +15,17 @@ from enum import StrEnum
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import yaml
 
+from consent.declared import Table
 from consent.errors import DeclarationInvalid
 from consent.scope import RANK, Mode, Scope
 from registry import catalogue
 from registry.catalogue import Catalogue
 
+GUARDIAN_UNTIL_AGE: Final = 14  # 个人信息保护法 §31: no purpose may set it lower
 Bound = TypeVar("Bound", int, Mode)
 
 
@@ -45,7 +47,12 @@ class Cap(Generic[Bound]):
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """One purpose. `data_life_days` is how long a recipient may keep an answer; periods are calendar months."""
+    """One purpose. `data_life_days` is how long a recipient may keep an answer; periods are calendar months.
+
+    `uses_per_month` caps the uses of one calendar month. For `cool_down_days` after a person has said no, that person
+    may not be asked again for the same recipient and purpose (R-26). Every `reconfirm_months` a consent has to be
+    confirmed again, 0 for never. Below `guardian_until_age` years a guardian consents.
+    """
 
     code: str
     version: str
@@ -56,8 +63,12 @@ class Purpose:
     history_months: Cap[int]
     validity_months: Cap[int]
     uses: Cap[int]
+    uses_per_month: Cap[int]
     mode: Cap[Mode]
     data_life_days: int
+    cool_down_days: int
+    reconfirm_months: int
+    guardian_until_age: int
 
     def allows_item(self, item: str) -> bool:
         """Tell whether an item "<KIND>.<field>" is of a kind that this purpose may touch."""
@@ -66,13 +77,14 @@ class Purpose:
     def narrowed(self, scope: Scope) -> Scope:
         """Cut a consent back to the ceilings of today: one that was lowered since binds consents given before.
 
-        Items, history, uses and mode are cut; the dates stay, since the subject was told them.
+        Items, history, uses, uses a month and mode are cut; the dates stay, since the subject was told them.
         """
         return replace(
             scope,
             items=frozenset(item for item in scope.items if self.allows_item(item)),
             history_months=min(scope.history_months, self.history_months.ceiling),
             max_uses=min(scope.max_uses, self.uses.ceiling),
+            uses_per_month=min(scope.uses_per_month or self.uses_per_month.ceiling, self.uses_per_month.ceiling),
             mode=min(scope.mode, self.mode.ceiling, key=RANK.__getitem__),
         )
 
@@ -111,7 +123,7 @@ def read(text: str, known: Catalogue | None = None) -> Purposes:
         declared = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise DeclarationInvalid(f"purposes: not readable as yml: {error}") from error
-    top = _Table("purposes", declared)
+    top = Table("purposes", declared)
     version = top.text("version")
     entries = top.table("purposes")
     top.done()
@@ -128,7 +140,7 @@ def read(text: str, known: Catalogue | None = None) -> Purposes:
     return Purposes(version, MappingProxyType(found))
 
 
-def _purpose(code: str, version: str, kinds: frozenset[str], entries: "_Table") -> Purpose:
+def _purpose(code: str, version: str, kinds: frozenset[str], entries: Table) -> Purpose:
     table = entries.table(code)
     purpose = Purpose(
         code=code,
@@ -140,21 +152,25 @@ def _purpose(code: str, version: str, kinds: frozenset[str], entries: "_Table") 
         history_months=_cap(table.table("history_months"), least=0),
         validity_months=_cap(table.table("validity_months"), least=1),
         uses=_cap(table.table("uses"), least=1),
+        uses_per_month=_cap(table.table("uses_per_month"), least=1),
         mode=_mode_cap(table.table("mode")),
         data_life_days=table.number("data_life_days", least=0),
+        cool_down_days=table.number("cool_down_days", least=0),
+        reconfirm_months=table.number("reconfirm_months", least=0),
+        guardian_until_age=table.number("guardian_until_age", least=GUARDIAN_UNTIL_AGE),
     )
     table.done()
     return purpose
 
 
-def _entrances(table: "_Table") -> frozenset[Entrance]:
+def _entrances(table: Table) -> frozenset[Entrance]:
     try:
         return frozenset(map(Entrance, table.texts("entrance")))
     except ValueError as error:
         raise DeclarationInvalid(f"{table.place}.entrance: {error}") from error
 
 
-def _cap(table: "_Table", *, least: int) -> Cap[int]:
+def _cap(table: Table, *, least: int) -> Cap[int]:
     cap = Cap(table.number("strictest", least=least), table.number("ceiling", least=least))
     table.done()
     if cap.strictest > cap.ceiling:
@@ -162,7 +178,7 @@ def _cap(table: "_Table", *, least: int) -> Cap[int]:
     return cap
 
 
-def _mode_cap(table: "_Table") -> Cap[Mode]:
+def _mode_cap(table: Table) -> Cap[Mode]:
     try:
         cap = Cap(Mode(table.text("strictest")), Mode(table.text("ceiling")))
     except ValueError as error:
@@ -171,52 +187,3 @@ def _mode_cap(table: "_Table") -> Cap[Mode]:
     if cap.strictest.rank > cap.ceiling.rank:
         raise DeclarationInvalid(f"{table.place}: strictest {cap.strictest} passes the ceiling {cap.ceiling}")
     return cap
-
-
-class _Table:
-    """A yml mapping from which everything meant is taken out; what is left over was not understood."""
-
-    def __init__(self, place: str, value: object) -> None:
-        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-            raise DeclarationInvalid(f"{place}: not a mapping with names")
-        self.place = place
-        self._left: dict[str, object] = dict(value)
-
-    def names(self) -> list[str]:
-        return list(self._left)
-
-    def table(self, name: str) -> "_Table":
-        return _Table(f"{self.place}.{name}", self._take(name))
-
-    def text(self, name: str) -> str:
-        value = self._take(name)
-        if not isinstance(value, str) or not value.strip():
-            raise DeclarationInvalid(f"{self.place}.{name}: not a text")
-        return value
-
-    def texts(self, name: str) -> list[str]:
-        value = self._take(name)
-        if not isinstance(value, list) or not value or not all(isinstance(entry, str) for entry in value):
-            raise DeclarationInvalid(f"{self.place}.{name}: not a list of texts")
-        return value
-
-    def flag(self, name: str) -> bool:
-        value = self._take(name)
-        if not isinstance(value, bool):
-            raise DeclarationInvalid(f"{self.place}.{name}: not true or false")
-        return value
-
-    def number(self, name: str, *, least: int) -> int:
-        value = self._take(name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise DeclarationInvalid(f"{self.place}.{name}: not a whole number of at least {least}")
-        return value
-
-    def done(self) -> None:
-        if self._left:
-            raise DeclarationInvalid(f"{self.place}: not understood: {sorted(self._left)}")
-
-    def _take(self, name: str) -> object:
-        if name not in self._left:
-            raise DeclarationInvalid(f"{self.place}.{name}: missing")
-        return self._left.pop(name)

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 from uuid import UUID
 
+from consent import faults
 from consent.errors import Fault, RegisterUnreadable, TermsRefused
 from consent.evidence import USUAL, Capture, Channel, Evidence, EvidenceKind, Language
 from consent.grant import State
@@ -310,67 +311,7 @@ MEANINGS: Final[Mapping[Fault | Remark, tuple[str, str]]] = MappingProxyType(
             "平台已有更后的状态（如已撤回、已暂停），以平台为准；恢复由本人办理，重新授权请用新编号",
             "the exchange holds a later state, and that one stands; only the subject resumes, or consents anew",
         ),
-        Fault.NUMBER_MISSING: ("缺少授权编号或编号无效，请补正", "no register number, or not a valid one; state it"),
-        Fault.NUMBER_TWICE: (
-            "授权编号在本表中重复，以首行为准",
-            "stands twice in this table; the first row counts",
-        ),
-        Fault.NUMBER_REUSED: (
-            "该编号已用于另一主体、机构或用途，请另编新号",
-            "the number already names another subject, recipient or purpose; give a new number",
-        ),
-        Fault.SUBJECT_TYPE_UNKNOWN: ("主体类型无法识别", "the kind of subject is not known"),
-        Fault.IDENTITY_INVALID: ("证件号码或统一社会信用代码校验不通过", "the identifier does not pass its checks"),
-        Fault.GUARDIAN_NEEDED: ("不满十四周岁，须由监护人同意", "under 14: a guardian has to consent"),
-        Fault.RECIPIENT_NOT_ONE: ("被授权机构须且只能为一家", "exactly one recipient has to be named"),
-        Fault.PURPOSE_UNKNOWN: ("用途代码无效", "no such purpose"),
-        Fault.ITEM_UNKNOWN: ("数据项不在目录中", "an item that the catalogue does not have"),
-        Fault.ITEM_OUTSIDE_PURPOSE: ("数据项超出该用途的范围", "an item that the purpose may not touch"),
-        Fault.DATE_UNREADABLE: ("日期缺失或无法识别", "a date is missing or cannot be read"),
-        Fault.PERIOD_INVERTED: ("失效日期早于生效日期", "the last day is before the first"),
-        Fault.VALIDITY_TOO_LONG: ("有效期超过该用途的上限", "valid for longer than the purpose allows"),
-        Fault.HISTORY_TOO_LONG: ("追溯期超过该用途的上限", "reaches further back than the purpose allows"),
-        Fault.TOO_MANY_USES: ("查询次数超过该用途的上限", "more uses than the purpose allows"),
-        Fault.MODE_TOO_HIGH: ("答复方式超过该用途的上限", "a higher answer mode than the purpose allows"),
-        Fault.STATE_UNKNOWN: ("状态无法识别", "the state is not known"),
-        Fault.ACKNOWLEDGEMENT_UNREADABLE: ("不良后果告知须为“是”或“否”", "the acknowledgement has to be yes or no"),
-        Fault.ACKNOWLEDGEMENT_NOT_WRITTEN: (
-            "不良后果告知须以书面或可靠电子签名确认",
-            "adverse consequences have to be acknowledged in writing or by a reliable electronic signature",
-        ),
-        Fault.TEXT_UNKNOWN: (
-            "缺少授权文本版本，或没有该版本、该语言的授权文本",
-            "the version of the text agreed to is missing, or there is no such text in this language",
-        ),
-        Fault.ITEM_NOT_IN_TEXT: (
-            "数据项未列入所用授权文本，请改用列明该项的文本版本，重新征得同意",
-            "an item that the text agreed to does not name; take a consent on a text that names it",
-        ),
-        Fault.LANGUAGE_UNKNOWN: ("语言无法识别", "the language is not known"),
-        Fault.CHANNEL_UNKNOWN: ("渠道无法识别", "the channel is not known"),
-        Fault.EVIDENCE_MISSING: ("生效的授权须有证据文件哈希", "a consent in force needs the hash of its evidence"),
-        Fault.EVIDENCE_INVALID: ("证据文件哈希不是有效的SHA-256", "the evidence hash is not a valid SHA-256"),
-        Fault.PURPOSE_NOT_FOR_LENDERS: ("该用途不适用于贷款机构", "a purpose that lenders may not use"),
-        Fault.EVIDENCE_REUSED: (
-            "该证据已用于另一主体或已终止的授权，请提供新证据",
-            "the evidence already stands under a consent that has ended, or of somebody else; take new evidence",
-        ),
-        Fault.RESOLUTION_MISSING: (
-            "组织的授权须有成员会议决议作为证据",
-            "a collective consents by a resolution of its meeting; hand in its minutes",
-        ),
-        Fault.BEFORE_WITHDRAWAL: (
-            "生效日期早于最近一次撤回",
-            "would begin before the day of the last withdrawal for the same recipient and purpose",
-        ),
-        Fault.TERMS_CHANGED: (
-            "已同意的授权内容不得更改，请以新编号重新授权",
-            "the terms of a consent that was given do not change; take a new consent under a new number",
-        ),
-        Fault.TRANSITION_REFUSED: (
-            "该授权不能从现有状态变为表中状态",
-            "the consent cannot go from its state to the one in the table",
-        ),
+        **{fault: (meaning.zh, meaning.en) for fault, meaning in faults.MEANINGS.items()},
     }
 )
 

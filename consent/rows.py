@@ -10,10 +10,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.grant import State
 from consent.record import Consent, SubjectType, Terms
+from consent.representation import Representation
 from consent.scope import Mode, Scope
 from consent.tables import Consent as ConsentRow
 from registry.database import Transaction
@@ -47,20 +49,33 @@ def values(consent: Consent) -> list[Any]:
         "uses": consent.uses,
         "mode": scope.mode.value,
         "w_acknowledged": scope.w_acknowledged,
+        "sensitive_agreed": scope.sensitive_agreed,
+        "uses_per_month": scope.uses_per_month,
+        "month": consent.month,
+        "month_uses": consent.month_uses,
+        "reconfirm_by": consent.reconfirm_by,
+        "data_life_days": terms.data_life_days,
+        "representation": None if terms.representation is None else Jsonb(terms.representation.as_json()),
         "text_version": capture.text_version,
         "text_language": capture.text_language.value,
         "channel": capture.channel.value,
         "place": capture.place,
         "evidence_kind": capture.evidence.kind.value,
         "evidence_sha256": capture.evidence.sha256,
+        "evidence_sm3": capture.evidence.sm3,
+        "evidence_redacted": capture.evidence.redacted,
         "witness": capture.witness,
         "collector": capture.collector,
         "device": capture.device,
+        "captured_at": terms.captured_at,
+        "uploaded_at": terms.uploaded_at,
+        "request_id": terms.request_id,
         "state": consent.state.value,
         "state_at": consent.state_at,
         "withdraw_channel": consent.withdraw_channel,
         "previous": terms.previous,
         "receipt": consent.receipt,
+        "receipt_sm2": consent.receipt_sm2,
         "receipt_entry": consent.receipt_entry,
         "created_at": consent.created_at,
     }
@@ -80,17 +95,25 @@ def consent_of(row: Sequence[Any]) -> Consent:
         max_uses=named["max_uses"],
         mode=Mode(named["mode"]),
         w_acknowledged=named["w_acknowledged"],
+        sensitive_agreed=named["sensitive_agreed"],
+        uses_per_month=named["uses_per_month"],
     )
     capture = Capture(
         channel=Channel(named["channel"]),
         text_version=named["text_version"],
         text_language=Language(named["text_language"]),
-        evidence=Evidence(EvidenceKind(named["evidence_kind"]), named["evidence_sha256"]),
+        evidence=Evidence(
+            EvidenceKind(named["evidence_kind"]),
+            named["evidence_sha256"],
+            named["evidence_sm3"],
+            named["evidence_redacted"],
+        ),
         witness=named["witness"],
         collector=named["collector"],
         device=named["device"],
         place=named["place"],
     )
+    acted = named["representation"]
     terms = Terms(
         register_no=named["register_no"],
         subject_id=named["subject_id"],
@@ -100,6 +123,11 @@ def consent_of(row: Sequence[Any]) -> Consent:
         catalogue_version=named["catalogue_version"],
         capture=capture,
         previous=named["previous"],
+        data_life_days=named["data_life_days"],
+        representation=None if acted is None else Representation.of_json(acted),
+        captured_at=named["captured_at"],
+        uploaded_at=named["uploaded_at"],
+        request_id=named["request_id"],
     )
     return Consent(
         consent_id=named["consent_id"],
@@ -111,6 +139,10 @@ def consent_of(row: Sequence[Any]) -> Consent:
         receipt=named["receipt"],
         receipt_entry=named["receipt_entry"],
         created_at=named["created_at"],
+        receipt_sm2=named["receipt_sm2"],
+        month=named["month"],
+        month_uses=named["month_uses"],
+        reconfirm_by=named["reconfirm_by"],
     )
 
 
@@ -135,6 +167,24 @@ def move(
         "UPDATE consent SET state = %s, state_at = %s, withdraw_channel = %s WHERE consent_id = ANY(%s)",
         (state.value, at, withdraw_channel, list(consent_ids)),
     )
+
+
+_SUCCESSORS: Final = (
+    "WITH RECURSIVE chain (consent_id, place) AS ("
+    " SELECT consent_id, 0 FROM consent WHERE consent_id = %s"
+    " UNION ALL SELECT c.consent_id, chain.place + 1 FROM chain JOIN consent c ON c.previous = chain.consent_id"
+    ") SELECT consent_id FROM chain ORDER BY place"
+)
+
+
+def successors(tx: Transaction, consent_id: str) -> list[str]:
+    """Name a consent and those that took its place, one after the other; none if there is no such consent."""
+    return [row[0] for row in tx.execute(_SUCCESSORS, (consent_id,))]
+
+
+def confirm(tx: Transaction, consent_id: str, reconfirm_by: datetime | None) -> None:
+    """Write until when a consent, locked by the caller, is confirmed."""
+    tx.execute("UPDATE consent SET reconfirm_by = %s WHERE consent_id = %s", (reconfirm_by, consent_id))
 
 
 def locked(tx: Transaction, consent_ids: Collection[str]) -> list[Consent]:

@@ -39,7 +39,10 @@ class Scope:
     `recipient` is the one organisation that may ask (R-15), `items` are "<KIND>.<field>" as they stood in the
     catalogue on the day of consent. `valid_from` is inclusive, `valid_until` exclusive; both carry a time zone.
     `history_months` is how far back data may reach, `max_uses` how often it may be asked for,
-    `w_acknowledged` whether the subject was told of adverse consequences and agreed in writing (R-05).
+    `w_acknowledged` whether the subject was told of adverse consequences and agreed in writing (R-05),
+    `sensitive_agreed` whether sensitive items were agreed to in an act of their own (R-17), `uses_per_month` how often
+    it may be asked for in one calendar month in Beijing; None in consents of before there was such a cap, which take
+    the purpose's ceiling (consent.purposes).
     """
 
     recipient: str
@@ -51,6 +54,8 @@ class Scope:
     max_uses: int
     mode: Mode
     w_acknowledged: bool
+    sensitive_agreed: bool = False
+    uses_per_month: int | None = None
 
 
 _SEPARATORS: Final = frozenset(";、|/")  # a name written with one of them is several; compared after NFKC

@@ -3,7 +3,9 @@
 `consent` never sees an identifier and never touches records; here the two are put together, in one transaction:
 
   * a consent is recorded under the subject's random id, which is made if need be, and with it the subject's
-    identifier, sealed, so that sources can be asked about those who consented and nobody else
+    identifier, sealed, so that sources can be asked about those who consented and nobody else; who may consent is
+    said by `exchange.consenting`
+  * pausing, resuming, narrowing, confirming again, and a person's "no": `…_in` works in the caller's transaction
   * a withdrawal freezes, in its own transaction, the records that no other consent of the subject covers any more;
     they are shown to nobody from that commit on, and shredded when the time for corrections is over (`jobs`)
   * what no consent covers is looked for among all subjects as well, in case a freezing was missed (`jobs`)
@@ -11,25 +13,29 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import Final
 from uuid import UUID
 
 from connectors import quarantine, reading
-from consent import covering, importing, ledger
+from consent import covering, importing, ledger, purposes, refusals
 from consent.errors import Fault, RegisterUnreadable, TermsRefused
 from consent.evidence import Channel
+from consent.grant import ENDED, State
 from consent.importing import ImportReport
+from consent.narrowing import Narrower
+from consent.receipt import Issuer
 from consent.record import Consent, NewConsent
-from consent.register import GUARDIAN_UNTIL_AGE
-from exchange import findings
+from exchange import consenting, findings
+from exchange.consenting import NOBODY_BESIDE, Beside
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth import clients
-from registry import catalogue, clock, identifying, store
+from registry import catalogue, clock, identifying, store, subjects
 from registry.basis import Basis, BasisKind
 from registry.database import Transaction
-from registry.identifiers import Identifier, ResidentId, SubjectKind, years_between
+from registry.identifiers import Identifier, SubjectKind
 
 _HEADER_WITHIN_ROWS = 10
 SUBJECTS_AT_ONCE = 1000  # of all subjects, in one transaction of the job, so that it holds few locks
@@ -43,7 +49,7 @@ def import_register(home: Home, rows: Sequence[Mapping[str, str]], *, actor: str
     with home.database.transaction() as tx:
         people: dict[UUID, Identifier] = {}
 
-        def subjects(identifiers: Sequence[Identifier]) -> Mapping[str, UUID]:
+        def known(identifiers: Sequence[Identifier]) -> Mapping[str, UUID]:
             found = store.ensure_subjects(tx, home.keyring, identifiers, now=now)
             people.update((found[identifier.text], identifier) for identifier in identifiers)
             return found
@@ -52,10 +58,12 @@ def import_register(home: Home, rows: Sequence[Mapping[str, str]], *, actor: str
             tx,
             rows,
             keyring=home.keyring,
-            subjects=subjects,
+            subjects=known,
             now=now,
             actor=actor,
             registered=clients.organisations(tx),
+            operator=home.installation.operator,
+            unavailable=lambda ids: subjects.deceased(tx, ids),
         )
         _freeze_uncovered(tx, report.subjects, now=now)
         agreed = {subject_id: people[subject_id] for subject_id in report.subjects}
@@ -63,25 +71,103 @@ def import_register(home: Home, rows: Sequence[Mapping[str, str]], *, actor: str
         return report
 
 
-def grant(home: Home, identifier: Identifier, new: NewConsent, *, actor: str) -> Consent:
-    """Record one consent. `new.subject_id` is replaced by the subject's own.
+# ---- the life of a consent ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose consents a caller may touch: those for one recipient, or of one subject; both None for the operator."""
+
+    recipient: str | None = None
+    subject_id: UUID | None = None
+
+
+ANYBODYS: Final = Whose()
+
+
+def grant(
+    home: Home, identifier: Identifier, new: NewConsent, *, actor: str, beside: Beside = NOBODY_BESIDE
+) -> Consent:
+    """Record one consent, in a transaction of its own; see `grant_in`."""
+    with home.database.transaction() as tx:
+        return grant_in(tx, home, identifier, new, actor=actor, now=clock.now(), beside=beside)
+
+
+def grant_in(  # the parts of a grant
+    tx: Transaction,
+    home: Home,
+    identifier: Identifier,
+    new: NewConsent,
+    *,
+    actor: str,
+    now: datetime,
+    beside: Beside = NOBODY_BESIDE,
+    asked_by_subject: bool = False,
+) -> Consent:
+    """Record one consent of somebody who may give it. `new.subject_id` is replaced by the subject's own.
+
+    Args:
+        tx: the caller's transaction.
+        home: the installation.
+        identifier: whose consent it is.
+        new: its terms.
+        actor: who records it.
+        now: the moment of recording.
+        beside: who acted for the subject, and who saw it.
+        asked_by_subject: the person came by itself, at a door of its own: a refusal of before does not stop that.
 
     Raises:
-        TermsRefused: terms that no consent may have, evidence that stands under another consent of this recipient, or
-            a first day before that of the last withdrawal.
+        TermsRefused: terms that no consent may have; somebody acts who may not (exchange.consenting); the subject or
+            whoever acts is known to have died; evidence that stands under another consent of this recipient; a first
+            day before that of the last withdrawal; a person who has lately refused the same.
     """
+    admitted = consenting.admitted(new, identifier, beside, keyring=home.keyring, now=now)
+    subject_id = store.ensure_subjects(tx, home.keyring, [identifier], now=now)[identifier.text]
+    store.hold_subjects(tx, [subject_id])
+    acting = [] if beside.representative is None else [beside.representative]
+    acts = store.lookup(tx, home.keyring, acting) if acting else {}  # looked up, never made
+    if subjects.deceased(tx, [subject_id, *acts.values()]):
+        raise TermsRefused(Fault.SUBJECT_UNAVAILABLE, "nobody consents for the dead, and the dead for nobody")
+    if not asked_by_subject:
+        refusals.refuse_nagging(tx, subject_id, new.recipient, new.purpose, now)
+    mine = replace(admitted, subject_id=subject_id)
+    refusals.refuse_replayed(tx, mine)
+    consent = ledger.create(tx, mine, home.keyring, now, actor=actor, operator=home.installation.operator)
+    if consent.terms.previous is not None:
+        _freeze_uncovered(tx, [subject_id], now=now)
+    identifying.remember(tx, home.sealing, {subject_id: identifier}, now=now)
+    return consent
+
+
+def refuse(home: Home, identifier: Identifier, recipient: str, purpose: str, *, channel: Channel, actor: str) -> None:
+    """Record that a person said no to a recipient's request, in a transaction of its own; see `refuse_in`."""
     now = clock.now()
-    today = clock.beijing_day(now)
-    if isinstance(identifier, ResidentId) and years_between(identifier.birth, today) < GUARDIAN_UNTIL_AGE:
-        raise TermsRefused(Fault.GUARDIAN_NEEDED, "a child under 14: a guardian has to consent")
     with home.database.transaction() as tx:
         subject_id = store.ensure_subjects(tx, home.keyring, [identifier], now=now)[identifier.text]
-        store.hold_subjects(tx, [subject_id])
-        mine = replace(new, subject_id=subject_id)
-        ledger.refuse_replayed(tx, mine)
-        consent = ledger.create(tx, mine, home.keyring, now, actor=actor)
-        identifying.remember(tx, home.sealing, {subject_id: identifier}, now=now)
-        return consent
+        refuse_in(tx, home, subject_id, recipient, purpose, channel=channel, actor=actor, now=now)
+
+
+def refuse_in(  # noqa: PLR0913  # the parts of a refusal
+    tx: Transaction,
+    home: Home,  # noqa: ARG001  # as the other acts; whoever tells lenders of them needs it
+    subject_id: UUID,
+    recipient: str,
+    purpose: str,
+    *,
+    channel: Channel,
+    actor: str,
+    now: datetime,
+    request_id: str | None = None,
+) -> None:
+    """Record that a person said no: for a while the same recipient does not ask for the same again (R-26).
+
+    Raises:
+        TermsRefused: PURPOSE_UNKNOWN.
+    """
+    if purposes.current().get(purpose) is None:
+        raise TermsRefused(Fault.PURPOSE_UNKNOWN, "no such purpose")
+    store.hold_subjects(tx, [subject_id])
+    refusals.record_refusal(tx, subject_id, recipient, purpose, channel, now, actor=actor, request_id=request_id)
 
 
 def withdraw(home: Home, consent_id: str, channel: Channel, *, actor: str, recipient: str | None = None) -> Consent:
@@ -89,7 +175,7 @@ def withdraw(home: Home, consent_id: str, channel: Channel, *, actor: str, recip
 
     Args:
         home: the installation.
-        consent_id: which one.
+        consent_id: which one; one that was replaced is withdrawn in what took its place.
         channel: where the subject said so.
         actor: who carried it out.
         recipient: when given, only a consent for this lender is found.
@@ -98,21 +184,125 @@ def withdraw(home: Home, consent_id: str, channel: Channel, *, actor: str, recip
         RequestRefused: there is no such consent (of this recipient).
         TransitionRefused: it has ended already.
     """
-    now = clock.now()
     with home.database.transaction() as tx:
-        found = ledger.get(tx, [consent_id]).get(consent_id)
-        if found is None or recipient not in (None, found.terms.scope.recipient):
-            raise RequestRefused("consent-unknown")
-        withdrawn = ledger.withdraw(tx, consent_id, channel, now, actor=actor)
-        _freeze_uncovered(tx, [withdrawn.terms.subject_id], now=now)
-        return withdrawn
+        return withdraw_in(tx, consent_id, channel, actor=actor, now=clock.now(), whose=Whose(recipient))
+
+
+def withdraw_in(
+    tx: Transaction, consent_id: str, channel: Channel, *, actor: str, now: datetime, whose: Whose = ANYBODYS
+) -> Consent:
+    """Withdraw in the caller's transaction; see `withdraw`."""
+    held(tx, consent_id, whose)
+    withdrawn = ledger.withdraw(tx, consent_id, channel, now, actor=actor)
+    _freeze_uncovered(tx, [withdrawn.terms.subject_id], now=now)
+    return withdrawn
+
+
+def pause_in(
+    tx: Transaction, consent_id: str, channel: Channel, *, actor: str, now: datetime, whose: Whose = ANYBODYS
+) -> Consent:
+    """Pause a consent: it permits nothing until it is resumed. What is held on it alone is shown to nobody."""
+    held(tx, consent_id, whose)
+    paused = ledger.transition(tx, consent_id, State.PAUSED, channel=channel, now=now, actor=actor)
+    _freeze_uncovered(tx, [paused.terms.subject_id], now=now)
+    return paused
+
+
+def resume_in(
+    tx: Transaction, consent_id: str, channel: Channel, *, actor: str, now: datetime, whose: Whose = ANYBODYS
+) -> Consent:
+    """Resume a paused consent, on the subject's own word.
+
+    Raises:
+        RequestRefused: there is no such consent of this caller.
+        TransitionRefused: it is not paused.
+        TermsRefused: SUBJECT_UNAVAILABLE.
+    """
+    found = held(tx, consent_id, whose)
+    if subjects.deceased(tx, [found.terms.subject_id]):
+        raise TermsRefused(Fault.SUBJECT_UNAVAILABLE, "nobody resumes for the dead")
+    return ledger.transition(tx, consent_id, State.ACTIVE, channel=channel, now=now, actor=actor)
+
+
+def narrow_in(  # the parts of a narrowing
+    tx: Transaction,
+    home: Home,
+    consent_id: str,
+    asked: Narrower,
+    channel: Channel,
+    *,
+    actor: str,
+    now: datetime,
+    whose: Whose = ANYBODYS,
+) -> Consent:
+    """Put a smaller consent in the place of one in force; see `ledger.narrow`.
+
+    Raises:
+        RequestRefused: there is no such consent of this caller.
+        TransitionRefused: it is not in force.
+        TermsRefused: an edge would be wider, or nothing would change.
+    """
+    held(tx, consent_id, whose)
+    issuer = Issuer.of(home.keyring, home.installation.operator)
+    made = ledger.narrow(tx, consent_id, asked, issuer, now, channel=channel, actor=actor)
+    _freeze_uncovered(tx, [made.terms.subject_id], now=now)
+    return made
+
+
+def reconfirm_in(  # the parts of a confirmation
+    tx: Transaction,
+    consent_id: str,
+    channel: Channel,
+    *,
+    actor: str,
+    now: datetime,
+    whose: Whose = ANYBODYS,
+    evidence: bytes | None = None,
+) -> Consent:
+    """Confirm a consent again, where its purpose asks for that; see `ledger.reconfirm`.
+
+    Raises:
+        RequestRefused: there is no such consent of this caller.
+        TransitionRefused: it is not in force, or needs no confirmation.
+    """
+    held(tx, consent_id, whose)
+    return ledger.reconfirm(tx, consent_id, channel, now, actor=actor, evidence=evidence)
+
+
+def held(tx: Transaction, consent_id: str, whose: Whose) -> Consent:
+    """Find a consent that a caller may touch, and hold its subject: changes of a subject's consents come one by one.
+
+    Raises:
+        RequestRefused: there is none of this id, or not the caller's.
+    """
+    found = ledger.get(tx, [consent_id]).get(consent_id)
+    if found is None or whose.recipient not in (None, found.terms.scope.recipient):
+        raise RequestRefused("consent-unknown")
+    if whose.subject_id not in (None, found.terms.subject_id):
+        raise RequestRefused("consent-unknown")
+    store.hold_subjects(tx, [found.terms.subject_id])
+    return found
+
+
+def end_of_the_dead(tx: Transaction, subject_id: UUID, *, actor: str, now: datetime) -> list[Consent]:
+    """End what stands of a subject who has died: nothing is released of the dead on what they agreed to.
+
+    The caller holds the subject.
+    """
+    standing = [one for one in ledger.list_for_subject(tx, subject_id) if one.state not in ENDED]
+    ended = ledger.expire(tx, [one.consent_id for one in standing], now=now, actor=actor)
+    _freeze_uncovered(tx, [subject_id], now=now)
+    return ended
+
+
+# ---- what is held on consents ---------------------------------------------------------------------------------------
 
 
 def expire_due(tx: Transaction, *, now: datetime) -> int:
     """Write `expired` where a consent's time is over, and freeze what no other covers; say how many ended."""
-    subjects = ledger.expire_due(tx, now)
-    _freeze_uncovered(tx, set(subjects), now=now)
-    return len(subjects)
+    ended = ledger.expire_due(tx, now)
+    _freeze_uncovered(tx, set(ended), now=now)
+    return len(ended)
 
 
 def freeze_uncovered(tx: Transaction, after: UUID, *, now: datetime) -> list[UUID]:
@@ -124,23 +314,23 @@ def freeze_uncovered(tx: Transaction, after: UUID, *, now: datetime) -> list[UUI
     page = tx.execute(
         "SELECT subject_id FROM subject WHERE subject_id > %s ORDER BY subject_id LIMIT %s", (after, SUBJECTS_AT_ONCE)
     ).fetchall()
-    subjects = [row[0] for row in page]
-    _freeze_uncovered(tx, subjects, now=now)
-    return subjects
+    looked_at = [row[0] for row in page]
+    _freeze_uncovered(tx, looked_at, now=now)
+    return looked_at
 
 
-def _freeze_uncovered(tx: Transaction, subjects: Collection[UUID], *, now: datetime) -> None:
+def _freeze_uncovered(tx: Transaction, people: Collection[UUID], *, now: datetime) -> None:
     """Freeze the records of every kind that no consent of their subject covers any more."""
-    if subjects:
-        store.hold_subjects(tx, subjects)
+    if people:
+        store.hold_subjects(tx, people)
     today = clock.beijing_day(now)
-    held = store.kinds_on_consent(tx, subjects) | quarantine.kinds_on_consent(tx, subjects) if subjects else set[str]()
+    held = store.kinds_on_consent(tx, people) | quarantine.kinds_on_consent(tx, people) if people else set[str]()
     for kind in sorted(held & catalogue.current().kinds.keys()):
-        covered = covering.covering(tx, subjects, kind, today)
-        bare = [one for one in subjects if one not in covered]
+        covered = covering.covering(tx, people, kind, today)
+        bare = [one for one in people if one not in covered]
         store.freeze(tx, bare, kind, now=now)
         quarantine.forget(tx, bare, kind)
-    findings.forget_frozen(tx, subjects, now=now)
+    findings.forget_frozen(tx, people, now=now)
 
 
 def basis_of(home: Home, kind: str, identifiers: Sequence[str], at: date) -> list[Basis | None]:
@@ -155,12 +345,12 @@ def basis_of(home: Home, kind: str, identifiers: Sequence[str], at: date) -> lis
     held: dict[str, Basis] = {}
     with home.database.transaction() as tx:
         for first in range(0, len(people), _PEOPLE_AT_ONCE):
-            subjects = store.ids_of(tx, home.keyring, SubjectKind.PERSON, people[first : first + _PEOPLE_AT_ONCE])
-            covered = covering.covering_ids(tx, list(subjects.values()), kind, at)
+            known = store.ids_of(tx, home.keyring, SubjectKind.PERSON, people[first : first + _PEOPLE_AT_ONCE])
+            covered = covering.covering_ids(tx, list(known.values()), kind, at)
             fields = {items: _fields(items) for items in {cover.items for cover in covered.values()}}
             held |= {
                 text: Basis(BasisKind.CONSENT, cover.consent_id, fields[cover.items])
-                for text, subject_id in subjects.items()
+                for text, subject_id in known.items()
                 if (cover := covered.get(subject_id)) is not None
             }
     return list(map(held.get, identifiers))
@@ -173,9 +363,9 @@ class Changes:
         """Mark a moment, before bases are asked for."""
         return covering.moment(tx)
 
-    def since(self, tx: Transaction, moment: int, subjects: Sequence[bytes]) -> set[bytes]:
+    def since(self, tx: Transaction, moment: int, people: Sequence[bytes]) -> set[bytes]:
         """Name those of these subjects, held by the caller, of whom consents were recorded or changed since."""
-        return covering.changed_since(tx, moment, subjects)
+        return covering.changed_since(tx, moment, people)
 
 
 def _fields(items: frozenset[str]) -> frozenset[str]:

@@ -1,161 +1,203 @@
-"""The lenders' door for consents: record one that was taken at a counter or village point, see it, withdraw it.
+"""The lenders' door for consents: record one that was taken at a counter or village point, see, change, withdraw it.
 
 A lender records consents that name itself, and nobody else. What it hands in is the hash of the evidence; the paper
-stays with whoever collected it. The subject's own pages, and consents taken by phone, come with their own issue.
+stays with whoever collected it. Representatives and witnesses become keyed tokens at once. A lender carries out what
+the subject said (withdraw, pause, narrow, "no"); it never resumes: that is the subject's own word, at its own door.
+
+Faults are RFC 9457 problems that name the place and the mend in Chinese and English (`exchange.terms`). The subject's
+own pages and consents taken by phone are doors of their own.
 """
 
-from datetime import date, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel
 
 from consent import ledger
-from consent.errors import TermsRefused, TransitionRefused
-from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
-from consent.record import Consent, NewConsent, SubjectType, midnight
-from consent.register import MEANINGS
-from consent.scope import Mode
-from exchange import consents, problems
+from consent.errors import Fault, TermsRefused, TransitionRefused, UnknownConsent
+from consent.evidence import Language
+from consent.record import Consent
+from exchange import consents, problems, receipts_api, terms
+from exchange.capture import counter
+from exchange.consent_models import (
+    ConsentModel,
+    Day,
+    GrantModel,
+    NarrowModel,
+    ReconfirmModel,
+    RefusalModel,
+    SaidModel,
+    shown,
+)
+from exchange.consents import Whose
 from exchange.errors import RequestRefused
 from exchange.home import Home
-from exchange.lender_api import CODE, Code, ItemCode, SubjectModel, identifier_of, refuse_personal
+from exchange.lender_api import identifier_of, refuse_personal
 from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
-from registry.clock import rfc3339
-from registry.records import NOBODY
+from registry import clock
+from registry.database import Transaction
 
-_MOST: Final = 10_000  # uses or months: far beyond any ceiling, and within what the database holds
-Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2100, 1, 1))]
+__all__ = ["Day", "build_router"]
 
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+_AHEAD: Final = timedelta(minutes=15)  # that a collector's clock may be ahead of ours
 
 
-class EvidenceModel(_Model):
-    """What was kept as proof: its kind and the SHA-256 of the file (64 hexadecimal digits)."""
+class RecordedModel(BaseModel):
+    """What was said is on record."""
 
-    kind: EvidenceKind = Field(examples=["paper_scan"])
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-
-
-class GrantModel(_Model):
-    """A consent as it was taken. What is not stated becomes the strictest value of the purpose."""
-
-    subject: SubjectModel
-    purpose: str = Field(pattern=CODE, max_length=40, examples=["LOAN_APPROVAL"])
-    items: list[ItemCode] = Field(min_length=1, max_length=400, examples=[["SUBSIDY"]])
-    valid_from: Day = Field(description="first day, in Beijing")
-    valid_to: Day | None = Field(default=None, description="last day, that day included")
-    history_months: int | None = Field(default=None, ge=1, le=_MOST)
-    max_uses: int | None = Field(default=None, ge=1, le=_MOST)
-    mode: Literal["verify", "summary"] | None = None
-    adverse_consequences_acknowledged: bool = False
-    text_version: str = Field(pattern=r"^[0-9]{4}-[0-9]{2}$", examples=["2026-01"])
-    text_language: Language = Field(examples=["bo"])
-    channel: Literal[Channel.COUNTER, Channel.VILLAGE] = Field(examples=["village"])
-    evidence: EvidenceModel
-    collector: Code | None = Field(default=None, description="a code of the lender's own, not a name")
-    place: str | None = Field(default=None, pattern=r"^[0-9]{6,12}$", description="division code")
-
-
-class WithdrawModel(_Model):
-    """Where the subject said so."""
-
-    channel: Literal[Channel.COUNTER, Channel.VILLAGE] = Field(examples=["counter"])
-
-
-class ConsentModel(BaseModel):
-    """A consent, with its signed receipt for the subject (ISO/IEC TS 27560 record, compact JWS)."""
-
-    consent_id: str
-    state: str
-    purpose: str
-    items: list[str]
-    valid_from: str
-    valid_until: str = Field(description="exclusive")
-    history_months: int
-    max_uses: int
-    uses: int
-    mode: str
-    receipt: str
+    recorded: Literal[True] = True
 
 
 def build_router(home: Home) -> APIRouter:
     """Build the routes over an installation."""
     router = APIRouter(prefix="/v1/consents", tags=["lender"])
+    _add_recording(router, home)
+    _add_seeing(router, home)
+    _add_changing(router, home)
+    return router
+
+
+def _add_recording(router: APIRouter, home: Home) -> None:
     calling = Annotated[Caller, Depends(require(Scope.CONSENTS))]
 
     @router.post("", status_code=201, summary="Record a consent", responses=problems.responses(401, 403, 422, 503))
     def record(given: GrantModel, caller: calling) -> ConsentModel:
         """Record a consent that names the calling lender, and sign its receipt."""
-        identifier = identifier_of(given.subject)
-        refuse_personal(given.collector)
-        new = NewConsent(
-            subject_id=NOBODY,
-            subject_type=SubjectType.PERSON if given.subject.type == "resident_id" else SubjectType.ORGANISATION,
-            recipient=caller.org_code,
-            purpose=given.purpose,
-            items=given.items,
-            valid_from=midnight(given.valid_from),
-            valid_until=midnight(given.valid_to + timedelta(days=1)) if given.valid_to else None,
-            capture=Capture(
-                channel=given.channel,
-                text_version=given.text_version,
-                text_language=given.text_language,
-                evidence=Evidence.of(given.evidence.kind, given.evidence.sha256),
-                collector=given.collector,
-                place=given.place,
-            ),
-            w_acknowledged=given.adverse_consequences_acknowledged,
-            history_months=given.history_months,
-            max_uses=given.max_uses,
-            mode=Mode(given.mode) if given.mode else None,
-            to_lender=True,
-        )
+        identifier, beside = identifier_of(given.subject), given.beside()
+        refuse_personal(given.collector, given.device, given.previous)
+        if given.representation is not None and given.representation.resolution is not None:
+            refuse_personal(given.representation.resolution.number)
+        now = clock.now()
+        if given.captured_at is not None and given.captured_at > now + _AHEAD:
+            raise terms.refused(TermsRefused(Fault.DATE_UNREADABLE, "taken in the future"))
+        if given.captured_at is not None and given.valid_from < clock.beijing_day(given.captured_at):
+            raise RequestRefused("began-before")
         try:
-            return _shown(consents.grant(home, identifier, new, actor=caller.client_id))
+            new = given.read(caller.org_code, now)
+            with home.database.transaction() as tx:
+                if given.previous is not None:
+                    consents.held(tx, given.previous, Whose(recipient=caller.org_code))
+                counter.check(
+                    tx,
+                    home,
+                    caller.org_code,
+                    subject=identifier,
+                    collector=given.collector,
+                    witness=given.witness,
+                    read_aloud=given.read_aloud,
+                    now=now,
+                    representative=beside.representative,
+                )
+                made = consents.grant_in(tx, home, identifier, new, actor=caller.client_id, now=now, beside=beside)
         except TermsRefused as refused:
-            fault = f"{refused.code.value}: {MEANINGS[refused.code][1]}"  # never what was sent
-            raise RequestRefused("consent-terms", fault) from refused
+            raise terms.refused(refused) from refused
+        except UnknownConsent as unknown:
+            raise RequestRefused("consent-unknown") from unknown
+        except TransitionRefused as refused:
+            raise RequestRefused("consent-ended") from refused
+        return shown(made)
+
+    @router.post(
+        "/refusals", status_code=201, summary="Record a person's no", responses=problems.responses(401, 403, 422)
+    )
+    def refuse(given: RefusalModel, caller: calling) -> RecordedModel:
+        """Record that a person refused: for a while this lender does not ask the same again."""
+        try:
+            consents.refuse(
+                home,
+                identifier_of(given.subject),
+                caller.org_code,
+                given.purpose,
+                channel=given.channel,
+                actor=caller.client_id,
+            )
+        except TermsRefused as refused:
+            raise terms.refused(refused) from refused
+        return RecordedModel()
+
+
+def _add_seeing(router: APIRouter, home: Home) -> None:
+    calling = Annotated[Caller, Depends(require(Scope.CONSENTS))]
+
+    def found(consent_id: str, caller: Caller) -> Consent:
+        with home.database.transaction() as tx:
+            one = ledger.get(tx, [consent_id]).get(consent_id)
+        if one is None or one.terms.scope.recipient != caller.org_code:
+            raise RequestRefused("consent-unknown")
+        return one
 
     @router.get("/{consent_id}", summary="See a consent", responses=problems.responses(401, 403, 404))
     def see(consent_id: str, caller: calling) -> ConsentModel:
         """Show a consent that names the calling lender."""
-        with home.database.transaction() as tx:
-            found = ledger.get(tx, [consent_id]).get(consent_id)
-        if found is None or found.terms.scope.recipient != caller.org_code:
-            raise RequestRefused("consent-unknown")
-        return _shown(found)
+        return shown(found(consent_id, caller))
 
-    @router.post("/{consent_id}/withdraw", summary="Withdraw", responses=problems.responses(401, 403, 404, 409))
-    def withdraw(consent_id: str, given: WithdrawModel, caller: calling) -> ConsentModel:
-        """Carry out a withdrawal that the subject declared to the lender. It bites on the next read, everywhere."""
+    @router.get(
+        "/{consent_id}/receipt",
+        summary="Sheet to hand out",
+        response_class=Response,
+        responses=problems.responses(401, 403, 404),
+    )
+    def receipt(consent_id: str, caller: calling, language: Language = Language.CHINESE) -> Response:
+        """Give the receipt as a sheet to print and hand to the subject: one HTML document, in zh, bo or en."""
+        return receipts_api.sheet(home, found(consent_id, caller), language)
+
+
+def _add_changing(router: APIRouter, home: Home) -> None:
+    calling = Annotated[Caller, Depends(require(Scope.CONSENTS))]
+    told = problems.responses(401, 403, 404, 409, 422)
+
+    def changed(change: Callable[[Transaction], Consent]) -> ConsentModel:
         try:
-            ended = consents.withdraw(
-                home, consent_id, given.channel, actor=caller.client_id, recipient=caller.org_code
-            )
+            with home.database.transaction() as tx:
+                after = change(tx)
         except TransitionRefused as refused:
             raise RequestRefused("consent-ended") from refused
-        return _shown(ended)
+        except TermsRefused as refused:
+            raise terms.refused(refused) from refused
+        return shown(after)
 
-    return router
+    def by(caller: Caller) -> Whose:
+        return Whose(recipient=caller.org_code)
 
+    @router.post("/{consent_id}/withdraw", summary="Withdraw", responses=told)
+    def withdraw(consent_id: str, given: SaidModel, caller: calling) -> ConsentModel:
+        """Carry out a withdrawal that the subject declared to the lender. It bites on the next read, everywhere."""
+        now, actor = clock.now(), caller.client_id
+        return changed(
+            lambda tx: consents.withdraw_in(tx, consent_id, given.channel, actor=actor, now=now, whose=by(caller))
+        )
 
-def _shown(consent: Consent) -> ConsentModel:
-    scope = consent.terms.scope
-    return ConsentModel(
-        consent_id=consent.consent_id,
-        state=consent.state.value,
-        purpose=scope.purpose,
-        items=sorted(scope.items),
-        valid_from=rfc3339(scope.valid_from),
-        valid_until=rfc3339(scope.valid_until),
-        history_months=scope.history_months,
-        max_uses=scope.max_uses,
-        uses=consent.uses,
-        mode=scope.mode.value,
-        receipt=consent.receipt,
-    )
+    @router.post("/{consent_id}/pause", summary="Pause", responses=told)
+    def pause(consent_id: str, given: SaidModel, caller: calling) -> ConsentModel:
+        """Pause a consent as the subject said: it permits nothing until the subject resumes it."""
+        now, actor = clock.now(), caller.client_id
+        return changed(
+            lambda tx: consents.pause_in(tx, consent_id, given.channel, actor=actor, now=now, whose=by(caller))
+        )
+
+    @router.post("/{consent_id}/narrow", summary="Narrow", responses=told)
+    def narrow(consent_id: str, given: NarrowModel, caller: calling) -> ConsentModel:
+        """Put a smaller consent in the place of this one; the answer is the new one, with its own receipt."""
+        now, asked, actor = clock.now(), given.read(), caller.client_id
+        return changed(
+            lambda tx: consents.narrow_in(
+                tx, home, consent_id, asked, given.channel, actor=actor, now=now, whose=by(caller)
+            )
+        )
+
+    @router.post("/{consent_id}/reconfirm", summary="Confirm again", responses=told)
+    def reconfirm(consent_id: str, given: ReconfirmModel, caller: calling) -> ConsentModel:
+        """Record that the subject has confirmed the consent again, where its purpose asks for that."""
+        now, actor = clock.now(), caller.client_id
+
+        def confirmed(tx: Transaction) -> Consent:
+            signed = given.evidence.read().sha256
+            return consents.reconfirm_in(
+                tx, consent_id, given.channel, actor=actor, now=now, whose=by(caller), evidence=signed
+            )
+
+        return changed(confirmed)

@@ -43,7 +43,9 @@ class FieldSpec:
     text, enum → string; date → "2026-03-25" (or "2026-03" where the source gave no day); month → "2024-01";
     fen → integer fen (1/100 元); mu4 → integer 1/10 000 亩; int → integer; rate6 → decimal string; percent → decimal
     string, a share of 1 ("0.85"); bool → true/false; ear_tag → string of 15 digits.
-    `w` marks what 征信业管理条例 §14 ¶2 lets one hold about a person only with acknowledged written consent (R-05).
+    `w` marks what 征信业管理条例 §14 ¶2 lets one hold about a person only with acknowledged written consent (R-05),
+    `separate` what a person agrees to in an act of its own (单独同意, 个人信息保护法 §28-29; R-17): accounts, and
+    that the state assists somebody.
     """
 
     name: str
@@ -54,6 +56,7 @@ class FieldSpec:
     w: bool
     lender_visible: bool
     values: tuple[str, ...]
+    separate: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class Catalogue:
     kinds: Mapping[str, Kind]
     classes: Mapping[str, DataClass]
     w_items: frozenset[str]
+    separate_items: frozenset[str]
 
     def expand(self, codes: Iterable[str]) -> frozenset[str]:
         """Turn class codes, kind codes and items into items: "SUBSIDY" → every "SUBSIDY.<field>" a lender may see.
@@ -180,6 +184,7 @@ class _FieldDeclaration(_Titles):
     type: FieldType
     unit: str = ""
     w: bool = False
+    separate: bool = False
     lender_visible: bool = True
     values: list[str] = []
     since: str = ""
@@ -316,8 +321,14 @@ def _edition(name: str, until: Sequence[str], order: Sequence[str], declared: Se
                 code: _kind(code, one, kind, until, order)
                 for code, kind in _there(one.kinds, one.since, until, order).items()
             }
-    w_items = {f"{code}.{field}" for code, kind in kinds.items() for field, spec in kind.fields.items() if spec.w}
-    return Catalogue(name, MappingProxyType(kinds), MappingProxyType(classes), frozenset(w_items))
+    specs = {f"{code}.{field}": spec for code, kind in kinds.items() for field, spec in kind.fields.items()}
+    return Catalogue(
+        name,
+        MappingProxyType(kinds),
+        MappingProxyType(classes),
+        frozenset(item for item, spec in specs.items() if spec.w),
+        frozenset(item for item, spec in specs.items() if spec.separate),
+    )
 
 
 def _there(declared: Mapping[str, _Thing], since: str, until: Sequence[str], order: Sequence[str]) -> dict[str, _Thing]:
@@ -396,6 +407,7 @@ def _field(code: str, name: str, declared: _FieldDeclaration) -> FieldSpec:
         w=declared.w,
         lender_visible=declared.lender_visible,
         values=tuple(declared.values),
+        separate=declared.separate,
     )
 
 
@@ -403,10 +415,12 @@ def _contradictions(kind: Kind, sharing: Sharing) -> Iterable[tuple[bool, str]]:
     """Say what cannot stand together in a kind's terms, and whether it does."""
     of_persons = SubjectKind.PERSON in kind.subject
     of_regions = SubjectKind.REGION in kind.subject
+    has_separate = any(spec.separate for spec in kind.fields.values())
     has_w = any(spec.w for spec in kind.fields.values())
     return (
         (of_persons and kind.basis is BasisKind.ORGANISATION, "persons' rows need consent, a statute or publicity"),
         (of_persons and has_w and not kind.consent_required, "W-items of a person are held on consent only (R-05)"),
+        (has_separate and not kind.consent_required, "what is agreed to separately is held on consent only (R-17)"),
         (kind.consent_required and not of_persons, "only persons consent"),
         (of_regions and kind.subject != {SubjectKind.REGION}, "what is about a region is about nobody else"),
         (of_regions and kind.basis is not BasisKind.PUBLIC, "what is about a region is public"),

@@ -4,8 +4,8 @@
 halves and secrets are sealed under the master key, each bound to its id, purpose and algorithm, so that two cannot be
 swapped. A key is never reused for another purpose.
 
-  LOG      Ed25519 and, where libcrypto 3 is present, SM2: sign checkpoints     RECEIPT  Ed25519: sign consent receipts
-  ANSWER   Ed25519: sign answers      TOKEN  ES256: sign access tokens          LOOKUP   HMAC: find subjects
+  LOG      Ed25519 and, where libcrypto 3 is present, SM2: sign checkpoints     RECEIPT  the same: sign consent receipts
+  ANSWER   Ed25519: sign answers      TOKEN  ES256: sign tokens and events      LOOKUP   HMAC: find subjects
   MAC      HMAC: tell "the same again"                                          DATA     wraps the subjects' data keys
   MASTER   seals the ring; split among officers by `registry.custody`
 
@@ -66,6 +66,7 @@ _SIGNING: Final = {
     Purpose.ANSWER: "Ed25519",
     Purpose.TOKEN: "ES256",
 }
+_IN_BOTH_SUITES: Final = frozenset({Purpose.LOG, Purpose.RECEIPT})
 _SYMMETRIC: Final = (Purpose.LOOKUP, Purpose.MAC, Purpose.DATA)
 _SECRET: Final = "secret"  # noqa: S105  # an algorithm's name in the ring, not a secret
 _LOADERS: Final[dict[str, type[Ed25519Key | Es256Key | Sm2Key]]] = {
@@ -90,6 +91,11 @@ class RingKey:
     def public(self) -> bytes:
         """The raw public key."""
         return self.key.public
+
+    @property
+    def sm2(self) -> bool:
+        """Whether it signs by SM2 with SM3 (国密)."""
+        return self.algorithm == "SM2"
 
     def sign(self, message: bytes) -> bytes:
         """Return the raw signature, 64 bytes."""
@@ -173,15 +179,20 @@ class Keyring:
         return cls(home, origin, master, suite, keys)
 
     def signing(self, purpose: Purpose) -> RingKey:
-        """Return the signing key in use for a purpose; for LOG the Ed25519 one.
+        """Return the signing key in use for a purpose; where there is one of SM2 beside it, the other one.
 
         Raises:
             KeyMissing: the purpose has no signing key.
         """
         for key in self._keys:
-            if isinstance(key, RingKey) and key.purpose is purpose and key.retired_at is None:
+            if isinstance(key, RingKey) and key.purpose is purpose and key.retired_at is None and not key.sm2:
                 return key
         raise KeyMissing(f"no signing key in use for {purpose.value}")
+
+    def sm2(self, purpose: Purpose) -> RingKey | None:
+        """Return the SM2 key in use for a purpose; None where none was made (no libcrypto 3, or a ring of before)."""
+        found = (key for key in self.signing_all(purpose) if key.sm2 and key.retired_at is None)
+        return next(found, None)
 
     def symmetric(self, purpose: Purpose) -> SymmetricKey:
         """Return the secret in use for a purpose.
@@ -251,7 +262,8 @@ class Keyring:
         return TrustPolicy(
             origin=self.origin,
             log_keys=tuple(NoteSigner(self.origin, key.key).verifier for key in log_keys),
-            receipt_keys={key.key_id: key.public for key in self.signing_all(Purpose.RECEIPT)},
+            receipt_keys={key.key_id: key.public for key in self.signing_all(Purpose.RECEIPT) if not key.sm2},
+            receipt_sm2_keys={key.key_id: key.public for key in self.signing_all(Purpose.RECEIPT) if key.sm2},
             answer_keys={key.key_id: key.public for key in self.signing_all(Purpose.ANSWER)},
         )
 
@@ -279,13 +291,13 @@ def _read_ring(home: Path, master: bytes) -> tuple[str, Suite, list[AnyKey]]:
 
 
 def _new_keys(purpose: Purpose, now: datetime) -> list[AnyKey]:
-    """Make the keys of one purpose: a secret, a signing key, or for LOG one of each suite that this machine has."""
+    """Make the keys of one purpose: a secret, a signing key, or one of each suite that this machine has."""
     if purpose in _SYMMETRIC:
         secret = random_bytes(SECRET_BYTES)
         mark = sha256_hex(b"qq-key-id\x00" + secret)
         return [SymmetricKey(_key_id(purpose, now, mark), purpose, now, None, secret)]
     made: list[SigningKey] = [_LOADERS[_SIGNING[purpose]].generate()]
-    if purpose is Purpose.LOG and sm2_available():
+    if purpose in _IN_BOTH_SUITES and sm2_available():
         made.append(Sm2Key.generate())
     return [
         RingKey(_key_id(purpose, now, sha256_hex(key.public)), purpose, key.algorithm, now, None, key) for key in made

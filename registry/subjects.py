@@ -2,6 +2,8 @@
 
   lookup, ensure_subjects   subjects by identifier, as UUIDs
   ids_of, ensure_ids        the same of one kind's identifiers, as 16 bytes each: for many thousands at once
+  known_as                  give a known subject a further identifier: it keeps all that is its own
+  mark_deceased, deceased   that it became known that a person has died
   hold_subjects             keep who changes these subjects' consents waiting until the transaction ends
 
 Not here: what is held of them (`store`, `staging`), their identifiers in clear (`identifying`).
@@ -43,6 +45,36 @@ def ensure_ids(
 ) -> dict[str, bytes]:
     """Find subjects by kind and identifier, the latter normalised, making those that are not known yet."""
     return _ensured(tx, keyring, named, now)
+
+
+def known_as(tx: Transaction, keyring: Keyring, subject_id: UUID, identifier: Identifier, *, now: datetime) -> bool:
+    """Let a subject be found by a further identifier, too; say whether it is that subject that is found by it.
+
+    The identifiers of before go on finding it: files that were written before still name it so.
+    """
+    key = keyring.symmetric(Purpose.LOOKUP)
+    (token,) = hmac_sha256_each(key.secret, _messages(_named([identifier])))
+    if not lookup(tx, keyring, [identifier]):
+        tx.execute(
+            "INSERT INTO subject_lookup (token, token_key, subject_id, since) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (token, token_key) DO NOTHING",
+            (token, key.key_id, subject_id, now),
+        )
+    return lookup(tx, keyring, [identifier]) == {identifier.text: subject_id}
+
+
+def mark_deceased(tx: Transaction, subject_id: UUID, *, now: datetime) -> bool:
+    """Note that it became known that a person has died; say whether that is new."""
+    marked = "UPDATE subject SET deceased_at = %s WHERE subject_id = %s AND deceased_at IS NULL"
+    return tx.execute(marked, (now, subject_id)).rowcount > 0
+
+
+def deceased(tx: Transaction, subjects: Collection[UUID]) -> set[UUID]:
+    """Tell which of these subjects are known to have died."""
+    found = tx.execute(
+        "SELECT subject_id FROM subject WHERE subject_id = ANY(%s) AND deceased_at IS NOT NULL", (list(subjects),)
+    )
+    return {row[0] for row in found}
 
 
 def hold_subjects(tx: Transaction, subjects: Collection[UUID]) -> None:

@@ -73,6 +73,7 @@ def consented(  # one argument a term
     history_months: int | None = None,
     w_acknowledged: bool = True,
     by_register: bool = False,
+    uses_per_month: int | None = None,
 ) -> Consent:
     """Record a consent that is in force."""
     start = clock.now() - began
@@ -87,6 +88,7 @@ def consented(  # one argument a term
         capture=capture(),
         w_acknowledged=w_acknowledged,
         max_uses=max_uses,
+        uses_per_month=max_uses if uses_per_month is None else uses_per_month,  # unless a test is about months
         mode=mode,
         history_months=history_months,
         register_no=str(uuid4()) if by_register else None,  # an office's paper names what it names

@@ -10,16 +10,18 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from consent import ledger
+from consent import ledger, printing
 from consent.errors import TermsRefused
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.grant import State
+from consent.printing import Sheet
 from consent.record import NewConsent, SubjectType, midnight
 from consent.register import MEANINGS
 from consent.scope import Mode, recipient_name
 from exchange import consents
 from exchange.cli.context import console, opened
 from exchange.oauth import clients
+from exchange.receipts_api import RECEIPTS_PATH
 from registry.errors import MalformedIdentifier
 from registry.identifiers import CreditCode, Identifier, ResidentId
 from registry.records import NOBODY
@@ -73,12 +75,16 @@ def create(  # one parameter an option
     text_version: Annotated[str, typer.Option(help="Of the text that was agreed to, as 2026-01.")],
     last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included.")] = None,
     max_uses: Annotated[int | None, typer.Option(min=1, max=10_000)] = None,
+    uses_per_month: Annotated[int | None, typer.Option(min=1, max=10_000)] = None,
     mode: Annotated[Mode | None, typer.Option(help="The highest answer mode.")] = None,
     language: Annotated[Language, typer.Option(help="Of that text.")] = Language.CHINESE,
     channel: Annotated[Channel, typer.Option(help="Where it was taken.")] = Channel.OFFICE,
     evidence_kind: Annotated[EvidenceKind, typer.Option()] = EvidenceKind.PAPER_SCAN,
     acknowledged: Annotated[
         bool, typer.Option("--acknowledged", help="Adverse consequences were acknowledged in writing.")
+    ] = False,
+    sensitive: Annotated[
+        bool, typer.Option("--sensitive-agreed", help="Sensitive items were agreed to in an act of their own.")
     ] = False,
 ) -> None:
     """Record one consent that was taken on paper; what is not stated takes the purpose's strictest value."""
@@ -105,6 +111,8 @@ def create(  # one parameter an option
                 ),
                 w_acknowledged=acknowledged,
                 max_uses=max_uses,
+                uses_per_month=uses_per_month,
+                sensitive_agreed=sensitive,
                 mode=mode,
                 to_lender=to_lender,
             )
@@ -149,6 +157,30 @@ def list_consents(
         console.print(table)
         if more is not None:
             console.print("[dim]there are more: raise --limit[/dim]")
+
+
+@_CONSENT.command()
+def receipt(
+    consent_id: Annotated[str, typer.Argument(help="Which consent.")],
+    out: Annotated[Path, typer.Option(help="The sheet, an HTML file to print; it must not be there yet.")],
+    language: Annotated[Language, typer.Option(help="zh, bo or en.")] = Language.CHINESE,
+    masked_name: Annotated[str | None, typer.Option(help="As 张*, to stand on the sheet; it is kept nowhere.")] = None,
+) -> None:
+    """Write a consent's receipt as a sheet for the subject: with a code that opens its check."""
+    with opened() as home:
+        with home.database.transaction() as tx:
+            found = ledger.get(tx, [consent_id]).get(consent_id)
+        if found is None:
+            raise typer.BadParameter("there is no consent of this id", param_hint="CONSENT_ID")
+        where = f"{home.settings.issuer}{RECEIPTS_PATH}/{consent_id}"
+        text = printing.html(Sheet(found.receipt, found.receipt_sm2, where, masked_name), language)
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            out.chmod(0o600)
+            file.write(text)
+    except FileExistsError:
+        raise typer.BadParameter("the file is there already", param_hint="--out") from None
+    console.print(f"[green]✓[/green] {escape(str(out))}; check code {printing.check_code(found.receipt)}")
 
 
 @_CONSENT.command()

@@ -61,7 +61,7 @@ class Sm2Key:
         lib = _libcrypto()
         length = ctypes.c_size_t(_DER_ROOM_BYTES)
         room = ctypes.create_string_buffer(_DER_ROOM_BYTES)
-        with _private_key(self._private) as pkey, _digest_context(pkey) as context:
+        with _private_key(self._private, self.public) as pkey, _digest_context(pkey) as context:
             _must(lib.EVP_DigestSignInit(context, None, lib.EVP_sm3(), None, pkey))
             _must(lib.EVP_DigestSign(context, room, ctypes.byref(length), message, len(message)))
         r, s = decode_dss_signature(room.raw[: length.value])
@@ -155,10 +155,16 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
 
 
 @contextmanager
-def _private_key(private: bytes) -> Iterator[int]:
-    """Yield libcrypto's handle of the key, from its SEC 1 encoding (RFC 5915)."""
+def _private_key(private: bytes, public: bytes = b"") -> Iterator[int]:
+    """Yield libcrypto's handle of the key, from its SEC 1 encoding (RFC 5915).
+
+    With the public point, which is known once the key was loaded, libcrypto need not compute it: half of a signature.
+    """
     lib = _libcrypto()
-    encoded = _sequence(b"\x02\x01\x01" + b"\x04\x20" + private + b"\xa0" + bytes([len(_CURVE_OID)]) + _CURVE_OID)
+    curve = b"\xa0" + bytes([len(_CURVE_OID)]) + _CURVE_OID
+    bits = b"\x03" + bytes([len(public) + 1]) + b"\x00" + public
+    point = b"\xa1" + bytes([len(bits)]) + bits if public else b""
+    encoded = _sequence(b"\x02\x01\x01" + b"\x04\x20" + private + curve + point)
     pkey: int | None = lib.d2i_AutoPrivateKey(None, ctypes.byref(ctypes.c_char_p(encoded)), len(encoded))
     if not pkey:
         lib.ERR_clear_error()

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from consent import covering, ledger
+from consent import covering, ledger, uses
 from consent.decision import Permit, Reason, Refusal, Request, decide
 from consent.errors import Fault, RegisterUnreadable
 from consent.evidence import Channel
@@ -18,7 +18,7 @@ from consent.importing import ImportReport, import_register
 from consent.register import Outcome, Remark
 from consent.scope import Mode
 from registry.database import Database
-from registry.identifiers import Identifier
+from registry.identifiers import Identifier, ResidentId
 from registry.keyring import Keyring, Purpose
 
 NOW = datetime(2026, 6, 15, 2, tzinfo=UTC)
@@ -43,7 +43,7 @@ ROW = {
     "见证人": "才让",
 }
 OTHER_ID = "63272119850302000X"
-ASK = Request(BANK, "LOAN_APPROVAL", frozenset({"RATING.grade"}), Mode.SUMMARY, frozenset())
+ASK = Request(BANK, "LOAN_APPROVAL", frozenset({"RATING.grade"}), Mode.SUMMARY, frozenset(), frozenset())
 
 
 class People:
@@ -96,7 +96,7 @@ def entries(database: Database) -> int:
 
 def outcome_for(database: Database, people: People, identifier: str = ROW["身份证号"]) -> Permit | Refusal:
     with database.transaction() as tx:
-        stored = ledger.lock(tx, [people.ids[identifier]], [BANK])
+        stored = uses.lock(tx, [people.ids[identifier]], [BANK])
         return decide(ASK, [each.grant for each in stored], now=NOW)
 
 
@@ -304,7 +304,7 @@ def test_the_last_day_of_a_row_permits_until_midnight_in_beijing(
     send(ROW)
     midnight = datetime(2026, 12, 31, 16, tzinfo=UTC)
     with database.transaction() as tx:
-        grants = [each.grant for each in ledger.lock(tx, list(people.ids.values()), [BANK])]
+        grants = [each.grant for each in uses.lock(tx, list(people.ids.values()), [BANK])]
     assert isinstance(decide(ASK, grants, now=midnight - timedelta(microseconds=1)), Permit)
     assert decide(ASK, grants, now=midnight) == Refusal(Reason.EXPIRED)
 
@@ -320,3 +320,26 @@ def test_an_empty_register_and_one_without_a_column(database: Database, send: Se
     with pytest.raises(RegisterUnreadable, match="用途"):
         send({name: cell for name, cell in ROW.items() if name != "用途"})
     assert entries(database) == 0
+
+
+def test_a_register_consents_for_nobody_who_cannot_and_still_withdraws(
+    database: Database, keyring: Keyring, people: People, send: Send
+) -> None:
+    """Of the dead only what ends is taken over."""
+    send(ROW)
+
+    def sent(*rows: Mapping[str, str]) -> ImportReport:
+        with database.transaction() as tx:
+            return import_register(tx, rows, keyring=keyring, subjects=people, now=NOW, unavailable=set)
+
+    assert only(sent(row(授权编号="SQ2"))) == (Outcome.REFUSED, Fault.SUBJECT_UNAVAILABLE)
+    assert only(sent(row(状态="withdrawn"))) == (Outcome.IMPORTED, Remark.STATE_CHANGED)
+    assert outcome_for(database, people) == Refusal(Reason.WITHDRAWN)
+
+
+def test_a_register_has_no_place_for_a_guardian(send: Send) -> None:
+    """A purpose says until which age one consents: 18 for loans, 14 for what a person asks about itself."""
+    young = "632701200905120008"
+    assert ResidentId.parse(young).birth == date(2009, 5, 12)
+    assert only(send(row(身份证号=young))) == (Outcome.REFUSED, Fault.GUARDIAN_NEEDED)
+    assert only(send(row(身份证号=young, 用途="SELF_QUERY"))) == (Outcome.IMPORTED, Remark.RECORDED)

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from consent import covering, ledger, receipt
+from consent import covering, ledger, receipt, uses
 from consent.decision import Permit, Reason, Refusal, Request, decide
 from consent.errors import Fault, TermsRefused, TransitionRefused, UnknownConsent, UsesExhausted
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
@@ -26,7 +26,7 @@ from registry.keyring import Keyring, Purpose
 
 NOW = datetime(2026, 6, 15, 2, tzinfo=UTC)
 BANK = "青海民和农村商业银行"
-ASK = Request(BANK, "LOAN_APPROVAL", frozenset({"RATING.grade"}), Mode.SUMMARY, frozenset())
+ASK = Request(BANK, "LOAN_APPROVAL", frozenset({"RATING.grade"}), Mode.SUMMARY, frozenset(), frozenset())
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ Make = Callable[[NewConsent], Consent]
 
 def decided(database: Database, subject_id: UUID, *, now: datetime = NOW) -> Permit | Refusal:
     with database.transaction() as tx:
-        grants = [stored.grant for stored in ledger.lock(tx, [subject_id], [BANK])]
+        grants = [stored.grant for stored in uses.lock(tx, [subject_id], [BANK])]
         return decide(ASK, grants, now=now)
 
 
@@ -121,7 +121,7 @@ def test_a_withdrawal_is_seen_within_its_own_transaction(database: Database, mak
     consent = make(new())
     with database.transaction() as tx:
         ledger.withdraw(tx, consent.consent_id, Channel.COUNTER, NOW)
-        grants = [stored.grant for stored in ledger.lock(tx, [consent.terms.subject_id], [BANK])]
+        grants = [stored.grant for stored in uses.lock(tx, [consent.terms.subject_id], [BANK])]
         assert decide(ASK, grants, now=NOW) == Refusal(Reason.WITHDRAWN)
 
 
@@ -218,9 +218,9 @@ def test_only_this_lenders_consents_are_read_and_in_the_order_of_their_ids(datab
     make(replace(new(subject_id), recipient="别家银行"))
     make(new())
     with database.transaction() as tx:
-        found = ledger.lock(tx, [subject_id], [BANK])
-        assert ledger.lock(tx, [uuid4()], [BANK]) == []
-        assert ledger.lock(tx, [], []) == []
+        found = uses.lock(tx, [subject_id], [BANK])
+        assert uses.lock(tx, [uuid4()], [BANK]) == []
+        assert uses.lock(tx, [], []) == []
     assert {stored.receipt_sha256 for stored in found} == {receipt.digest(consent.receipt).hex() for consent in made}
     assert [stored.grant.consent_id for stored in found] == sorted(consent.consent_id for consent in made)
     assert {stored.subject_id for stored in found} == {subject_id}
@@ -230,7 +230,7 @@ def test_a_ceiling_lowered_since_binds_at_the_next_use(database: Database, make:
     consent = make(new())
     with database.transaction() as tx:
         tx.execute("UPDATE consent SET purpose_version = '2020-01', max_uses = 500, mode = 'monitor'")
-        scope = ledger.lock(tx, [consent.terms.subject_id], [BANK])[0].grant.scope
+        scope = uses.lock(tx, [consent.terms.subject_id], [BANK])[0].grant.scope
     assert (scope.max_uses, scope.mode) == (12, Mode.REPORT)
 
 
@@ -247,23 +247,23 @@ def test_a_withdrawal_waits_for_a_decision_under_way_and_then_bites(database: Da
     thread = threading.Thread(target=withdraw)
     thread.start()
     with database.transaction() as tx:
-        assert len(ledger.lock(tx, [consent.terms.subject_id], [BANK])) == 1
+        assert len(uses.lock(tx, [consent.terms.subject_id], [BANK])) == 1
         locked.set()
         assert not withdrawn.wait(0.3)
-        ledger.count_uses(tx, {consent.consent_id: 1})
+        uses.count(tx, {consent.consent_id: 1}, NOW)
     thread.join()
     assert decided(database, consent.terms.subject_id) == Refusal(Reason.WITHDRAWN)
 
 
 def test_fifty_callers_at_once_get_exactly_the_uses_there_are(database: Database, make: Make) -> None:
-    consent = make(replace(new(), max_uses=7))
+    consent = make(replace(new(), max_uses=7, uses_per_month=7))
 
     def ask(_: int) -> bool:
         with database.transaction() as tx:
-            grants = [stored.grant for stored in ledger.lock(tx, [consent.terms.subject_id], [BANK])]
+            grants = [stored.grant for stored in uses.lock(tx, [consent.terms.subject_id], [BANK])]
             outcome = decide(ASK, grants, now=NOW)
             if isinstance(outcome, Permit):
-                ledger.count_uses(tx, {outcome.consent_id: 1})
+                uses.count(tx, {outcome.consent_id: 1}, NOW)
             return isinstance(outcome, Permit)
 
     with ThreadPoolExecutor(25) as pool:
@@ -278,7 +278,7 @@ def test_counting_without_the_lock_never_passes_what_was_agreed(database: Databa
     def count(_: int) -> bool:
         try:
             with database.transaction() as tx:
-                ledger.count_uses(tx, {consent.consent_id: 1})
+                uses.count(tx, {consent.consent_id: 1}, NOW)
         except UsesExhausted:
             return False
         return True
@@ -290,12 +290,12 @@ def test_counting_without_the_lock_never_passes_what_was_agreed(database: Databa
 def test_a_count_that_fails_for_one_consent_counts_for_none(database: Database, make: Make) -> None:
     one, other = make(new()), make(new())
     with pytest.raises(UsesExhausted), database.transaction() as tx:
-        ledger.count_uses(tx, {one.consent_id: 1, other.consent_id: 4})
+        uses.count(tx, {one.consent_id: 1, other.consent_id: 4}, NOW)
     with database.transaction() as tx:
-        ledger.count_uses(tx, {})
+        uses.count(tx, {}, NOW)
         assert {consent.uses for consent in ledger.get(tx, [one.consent_id, other.consent_id]).values()} == {0}
         with pytest.raises(ValueError, match="below one"):
-            ledger.count_uses(tx, {one.consent_id: 0})
+            uses.count(tx, {one.consent_id: 0}, NOW)
 
 
 def test_no_use_is_counted_on_a_consent_that_is_not_in_force(database: Database, make: Make) -> None:
@@ -303,7 +303,7 @@ def test_no_use_is_counted_on_a_consent_that_is_not_in_force(database: Database,
     with database.transaction() as tx:
         ledger.withdraw(tx, consent.consent_id, Channel.H5, NOW)
     with pytest.raises(UsesExhausted), database.transaction() as tx:
-        ledger.count_uses(tx, {consent.consent_id: 1})
+        uses.count(tx, {consent.consent_id: 1}, NOW)
 
 
 @pytest.mark.parametrize(
@@ -401,6 +401,6 @@ def test_the_gates_read_of_a_hundred_subjects_is_one_quick_statement(database: D
     with database.transaction() as tx:
         made = ledger.create_many(tx, [new() for _ in range(100)], keyring, NOW)
         started = time.perf_counter()
-        found = ledger.lock(tx, [consent.terms.subject_id for consent in made], [BANK])
+        found = uses.lock(tx, [consent.terms.subject_id for consent in made], [BANK])
         assert time.perf_counter() - started < 1
     assert len(found) == 100

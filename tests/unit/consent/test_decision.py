@@ -26,7 +26,7 @@ SCOPE = Scope(
     w_acknowledged=True,
 )
 GRANT = Grant("c-1", SCOPE, State.ACTIVE)
-ASK = Request("bank-a", "LOAN_APPROVAL", PAID, Mode.SUMMARY, PAID, business_no="A-1")
+ASK = Request("bank-a", "LOAN_APPROVAL", PAID, Mode.SUMMARY, PAID, frozenset(), business_no="A-1")
 LEAVE = Permit("c-1", PAID, Mode.SUMMARY, 24)
 
 
@@ -109,7 +109,7 @@ def test_history_is_what_was_asked_and_never_more_than_was_agreed() -> None:
 
 
 def test_items_that_are_not_reserved_need_no_acknowledgement() -> None:
-    open_items = Request("bank-a", "LOAN_APPROVAL", GRADE, Mode.VERIFY, frozenset())
+    open_items = Request("bank-a", "LOAN_APPROVAL", GRADE, Mode.VERIFY, frozenset(), frozenset())
     assert decide(open_items, [grant(items=PAID | GRADE, w_acknowledged=False)], now=NOON) == Permit(
         "c-1", GRADE, Mode.VERIFY, 24
     )
@@ -203,6 +203,63 @@ def test_published_reasons_keep_their_names() -> None:
         "mode-too-high",
         "history-too-long",
         "adverse-consequences-not-acknowledged",
+        "sensitive-not-agreed",
+        "reconfirmation-due",
         "uses-exhausted",
+        "monthly-uses-exhausted",
         "recalled",
     ]
+
+
+JUNE = datetime(2026, 6, 30, 15, 59, 59, tzinfo=UTC)  # a second before July in Beijing
+MONTHLY = replace(
+    GRANT,
+    scope=replace(
+        SCOPE, valid_from=JUNE - timedelta(days=1), valid_until=JUNE + timedelta(days=9), uses_per_month=2, max_uses=9
+    ),
+    month="2026-06",
+    month_uses=2,
+    uses=2,
+)
+
+
+def test_a_months_uses_end_with_the_month_in_beijing() -> None:
+    assert decide(ASK, [MONTHLY], now=JUNE) == Refusal(Reason.MONTHLY_USES_EXHAUSTED)
+    assert isinstance(decide(ASK, [MONTHLY], now=JUNE + timedelta(seconds=1)), Permit)
+    assert isinstance(decide(ASK, [replace(MONTHLY, month_uses=1)], now=JUNE), Permit)
+    assert isinstance(decide(ASK, [replace(MONTHLY, month=None, month_uses=0)], now=JUNE), Permit)
+
+
+def test_a_clock_that_is_behind_opens_no_second_allowance() -> None:
+    july = replace(MONTHLY, month="2026-07")
+    assert decide(ASK, [july], now=JUNE) == Refusal(Reason.MONTHLY_USES_EXHAUSTED)
+
+
+def test_requests_together_share_a_months_uses() -> None:
+    asked = [(ASK, [replace(MONTHLY, month_uses=0, uses=0)])] * 3
+    outcomes = decide_together(asked, now=JUNE)
+    assert [isinstance(one, Permit) for one in outcomes] == [True, True, False]
+    assert outcomes[2] == Refusal(Reason.MONTHLY_USES_EXHAUSTED)
+
+
+def test_the_last_of_all_uses_is_named_before_the_last_of_the_month() -> None:
+    spent = replace(MONTHLY, uses=9)
+    assert decide(ASK, [spent], now=JUNE) == Refusal(Reason.USES_EXHAUSTED)
+
+
+def test_sensitive_items_need_the_act_of_their_own_at_each_use() -> None:
+    sensitive = replace(ASK, sensitive_items=PAID)
+    assert decide(sensitive, [GRANT], now=NOON) == Refusal(Reason.SENSITIVE_NOT_AGREED)
+    assert reopen(sensitive, "c-1", [GRANT], now=NOON) == Refusal(Reason.SENSITIVE_NOT_AGREED)
+    assert isinstance(decide(sensitive, [grant(sensitive_agreed=True)], now=NOON), Permit)
+
+
+def test_a_consent_that_was_not_confirmed_again_in_time_permits_nothing() -> None:
+    due = replace(GRANT, reconfirm_by=NOON)
+    assert decide(ASK, [due], now=NOON) == Refusal(Reason.RECONFIRMATION_DUE)
+    assert reopen(ASK, "c-1", [due], now=NOON) == Refusal(Reason.RECONFIRMATION_DUE)
+    assert isinstance(decide(ASK, [due], now=NOON - TICK), Permit)
+
+
+def test_an_answer_is_opened_again_though_the_months_uses_are_spent() -> None:
+    assert isinstance(reopen(ASK, "c-1", [MONTHLY], now=JUNE), Permit)

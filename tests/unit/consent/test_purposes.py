@@ -64,8 +64,9 @@ def test_a_lowered_ceiling_binds_consents_given_before() -> None:
     purpose = purposes.current().by_code["LOAN_APPROVAL"]
     cut = purpose.narrowed(SCOPE)
     assert cut == replace(
-        SCOPE, items=frozenset({"SUBSIDY.amount_paid"}), history_months=60, max_uses=12, mode=Mode.REPORT
-    )
+        SCOPE, items=frozenset({"SUBSIDY.amount_paid"}), history_months=60, max_uses=12, mode=Mode.REPORT,
+        uses_per_month=12,
+    )  # fmt: skip
     assert purpose.narrowed(cut) == cut
 
 
@@ -81,7 +82,7 @@ def test_a_lowered_ceiling_binds_consents_given_before() -> None:
         ("mode: {strictest: summary, ceiling: report}", "mode: {strictest: report, ceiling: tags}", "passes"),
         ("    business_number: true  #", "    busness_number: true\n    business_number: true  #", "not understood"),
         ("    business_number: true  #", "    business_number: 1  #", "true or false"),
-        ('version: "2026-02"', "version: 2026", "version: not a text"),
+        ('version: "2026-03"', "version: 2026", "version: not a text"),
         ("    business_number: true  #", "    kinds: [RATING]\n    business_number: true  #", "not understood"),
         ("purposes:\n", "purposes:\n  EMPTY:\n", "not a mapping"),
         ("version:", "version: [", "not readable"),

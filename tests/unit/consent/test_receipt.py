@@ -10,7 +10,7 @@ import pytest
 from joserfc import jws as jose
 from joserfc.jwk import OKPKey
 
-from consent import notices, purposes, receipt
+from consent import notices, printing, purposes, receipt
 from consent.errors import ReceiptInvalid
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.grant import State
@@ -18,7 +18,8 @@ from consent.record import NewConsent, SubjectType, midnight, settle
 from registry import catalogue, jws
 from registry.canonical import b64url, canonical, unb64url
 from registry.keyring import Keyring
-from registry.suites import sha256
+from registry.suites import sha256, sm2_available
+from tests.unit.consent.test_representation import PROXY
 
 NOW = datetime(2026, 6, 15, 2, tzinfo=UTC)
 TERMS = settle(
@@ -67,8 +68,11 @@ def test_a_receipt_says_what_was_agreed_to(issuer: receipt.Issuer) -> None:
     assert limits == {
         "history_months": 24,
         "max_uses": 3,
+        "uses_per_month": 3,
         "highest_mode": "summary",
         "adverse_consequences_acknowledged": True,
+        "sensitive_items_agreed_separately": False,
+        "reconfirm_months": 0,
     }
 
 
@@ -137,3 +141,72 @@ def test_the_text_on_loans_is_held_in_three_languages(language: Language) -> Non
 )
 def test_a_text_is_never_looked_for_elsewhere(purpose: str, version: str) -> None:
     assert notices.find(purpose, version, Language.CHINESE) is None
+
+
+def test_two_signatures_stand_over_the_same_bytes_and_a_changed_one_is_found(issuer: receipt.Issuer) -> None:
+    if issuer.sm2 is None:
+        assert not sm2_available()
+        return
+    text, trusted = issued(issuer), {issuer.sm2.key_id: issuer.sm2.public}
+    beside = receipt.countersign(text, issuer)
+    assert beside is not None
+    receipt.verify_sm2(text, beside, trusted)
+    other = receipt.issue("c-2", TERMS, State.ACTIVE, NOW, PURPOSE, issuer)
+    for wrong, keys_ in ((beside[:-4] + "AAAA", trusted), (beside, {issuer.sm2.key_id: issuer.key.public * 2})):
+        with pytest.raises(ReceiptInvalid):
+            receipt.verify_sm2(text, wrong, keys_)
+    with pytest.raises(ReceiptInvalid):
+        receipt.verify_sm2(other, beside, trusted)
+    with pytest.raises(ReceiptInvalid):
+        receipt.verify_sm2("no receipt", beside, trusted)
+
+
+def test_without_a_key_of_sm2_there_is_one_signature(issuer: receipt.Issuer) -> None:
+    assert receipt.countersign(issued(issuer), replace(issuer, sm2=None)) is None
+
+
+def test_it_says_who_may_keep_what_for_how_long_and_how_it_was_taken(issuer: receipt.Issuer) -> None:
+    terms = replace(
+        TERMS,
+        data_life_days=30,
+        captured_at=NOW,
+        request_id="r-1",
+        representation=PROXY,
+        capture=replace(TERMS.capture, place="630222101201", collector="c-7", device="d-9"),
+    )
+    document = receipt.verify(receipt.issue("c-3", terms, State.ACTIVE, NOW, PURPOSE, issuer), keys(issuer)).document
+    purpose, event = document["processing"]["purposes"][0], document["events"][0]
+    assert purpose["retention_period"] == "P30D"
+    assert purpose["recipient_storage"] == {"location": "CN", "longest_days": 30, "onward_transfer": False}
+    assert {"access", "withdrawal", "dispute"} <= set(purpose["privacy_rights"])
+    told = {name: event[name] for name in ("place", "collector", "device", "captured_at", "request_id", "channel")}
+    assert told == {
+        "place": "630222101201",
+        "collector": "c-7",
+        "device": "d-9",
+        "captured_at": "2026-06-15T02:00:00.000000Z",
+        "request_id": "r-1",
+        "channel": "village",
+    }
+    assert document["processing"]["representation"]["kind"] == "proxy"
+    assert {"party_role": "representative", "party_type": "proxy", "relation": "child"} in document[
+        "party_identification"
+    ]
+    assert "lookup-1" not in canonical(document).decode()
+
+
+def test_a_receipt_of_before_is_still_a_receipt(issuer: receipt.Issuer) -> None:
+    """Its document had fewer members; what was signed once is verified for ever."""
+    document = json.loads(unb64url(issued(issuer).split(".")[1]))
+    for name in ("captured_at", "uploaded_at", "channel", "place", "collector", "device", "request_id", "subject_type"):
+        del document["events"][0][name]
+    purpose = document["processing"]["purposes"][0]
+    del document["processing"]["representation"], purpose["recipient_storage"], purpose["service"]
+    del purpose["limits"]["uses_per_month"], purpose["limits"]["reconfirm_months"]
+    for group in document["pii_information"]:
+        del group["sensitive_pii_category"], group["special_pii_category"]
+    old = jws.sign(issuer.key, issuer.key.key_id, canonical(document), receipt.TYP)
+    assert receipt.verify(old, keys(issuer)).items == TERMS.scope.items
+    assert "授权回执" in printing.html(
+        printing.Sheet(old, None, "https://exchange.example/receipts/c-1"), Language.CHINESE
+    )

@@ -1,0 +1,93 @@
+"""The gate's read of consents, under lock, and its count of uses. Nothing is cached here, ever.
+
+  lock    what subjects gave recipients, FOR UPDATE, in consent-id order
+  count   one use or more of each consent, in the whole and in the calendar month (Beijing) of `now`
+
+A use is never given back: what was counted before a line dropped was counted (docs/adr/0022). The month's count stands
+in the consent's own row, so that whoever had to wait for the lock reads it as it is, not as it was before.
+It does not decide (consent.decision).
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from consent import purposes
+from consent.errors import UsesExhausted
+from consent.grant import Grant, State, month_of
+from consent.scope import Mode, Scope
+from registry.database import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGrant:
+    """A consent as the gate reads it: whose it is, what consent.decision takes.
+
+    With its receipt's SHA-256 (hex) and the log entry that commits to the receipt.
+    """
+
+    subject_id: UUID
+    grant: Grant
+    receipt_sha256: str
+    receipt_entry: UUID
+
+
+_LOCK: Final = (
+    "SELECT subject_id, consent_id, state, uses, month, month_uses, reconfirm_by, purpose_version, recipient, purpose,"
+    " items, history_months, valid_from, valid_until, max_uses, mode, w_acknowledged, sensitive_agreed, uses_per_month,"
+    " encode(sha256(convert_to(receipt, 'UTF8')), 'hex'), receipt_entry"
+    " FROM consent WHERE subject_id = ANY(%s) AND recipient = ANY(%s) ORDER BY consent_id FOR UPDATE"
+)
+
+
+def lock(tx: Transaction, subject_ids: Collection[UUID], recipients: Collection[str]) -> list[StoredGrant]:
+    """Read and lock what these subjects gave these recipients, ended consents included, in consent-id order.
+
+    One statement, however many subjects. Until the transaction ends nobody can withdraw, count or change these
+    consents; a withdrawal that was waiting is seen by the next `lock`. Scopes are cut to the ceilings of today.
+    """
+    configured = purposes.current()
+    found = []
+    for row in tx.execute(_LOCK, (list(subject_ids), list(recipients))):
+        subject_id, consent_id, state, counted, month, month_uses, reconfirm_by, version, *edges, digest, entry = row
+        recipient, code, items, history, since, until, most, mode, w, sensitive, a_month = edges
+        scope = Scope(recipient, code, frozenset(items), history, since, until, most, Mode(mode), w, sensitive, a_month)
+        purpose = configured.get(code)
+        if version != configured.version and purpose is not None:
+            scope = purpose.narrowed(scope)
+        grant = Grant(consent_id, scope, State(state), counted, month, month_uses, reconfirm_by)
+        found.append(StoredGrant(subject_id, grant, digest, entry))
+    return found
+
+
+_COUNT: Final = (  # a month that is over stays as it was counted: the later one stands
+    "UPDATE consent SET uses = uses + n, month = greatest(month, %(month)s),"
+    " month_uses = CASE WHEN month >= %(month)s THEN month_uses + n ELSE n END"
+    " FROM unnest(%(ids)s::text[], %(counts)s::int[]) AS asked (id, n)"
+    " WHERE consent_id = id AND state = 'active' AND uses + n <= max_uses AND (uses_per_month IS NULL"
+    " OR CASE WHEN month >= %(month)s THEN month_uses + n ELSE n END <= uses_per_month)"
+)
+
+
+def count(tx: Transaction, uses: Mapping[str, int], now: datetime) -> None:
+    """Count uses by consent id, in one statement. A use is never given back.
+
+    Raises:
+        UsesExhausted: a consent has fewer uses left, or is not in force: the caller did not hold its lock when it
+            decided. The transaction must be rolled back.
+    """
+    if not uses:
+        return
+    ordered = sorted(uses.items())
+    if any(times < 1 for _, times in ordered):
+        raise ValueError("a count of uses below one")
+    asked = {
+        "ids": [consent_id for consent_id, _ in ordered],
+        "counts": [times for _, times in ordered],
+        "month": month_of(now),
+    }
+    counted = tx.execute(_COUNT, asked).rowcount
+    if counted != len(ordered):
+        raise UsesExhausted(f"{len(ordered) - counted} of {len(ordered)} consents have not the uses that were decided")
