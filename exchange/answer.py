@@ -1,7 +1,8 @@
 """What a lender is told: one canonical JSON value, the same again whenever it is built from the same query. Pure.
 
 An answer is never stored. It is built from the query's own row and the record versions that the query names, so that
-the same query opened again gives the same bytes and the same signature.
+the same query opened again gives the same bytes and the same signature. What stands beside the data is said as of each
+opening: an item that its subject disputes carries `disputed`, and the subject's own statement goes with it.
 
 Every field of every record carries its source, reference date and quality with it; every item says how whole it is,
 and every record which consistency rules found fault with it.
@@ -9,9 +10,10 @@ In mode verify a record is named by its commitment, and nothing of it is told.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from typing import Final
 from uuid import UUID
 
 from registry import profile
@@ -40,6 +42,25 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class Statement:
+    """What a subject says in his or her own words (本人声明), and since when."""
+
+    text: str = field(repr=False)
+    made_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside the data at the moment of opening: items disputed, by record version, and the statement."""
+
+    disputed: Mapping[tuple[UUID, int], Sequence[str]] = field(default_factory=dict)
+    statement: Statement | None = None
+
+
+NOTHING_BESIDE: Final = Beside()
+
+
+@dataclass(frozen=True, slots=True)
 class QueryFacts:
     """What was asked and permitted: the row of a query, without its answer.
 
@@ -60,6 +81,7 @@ class QueryFacts:
     request_salt: bytes
     decided_at: datetime
     noted: Noted | None = None
+    beside: Beside = NOTHING_BESIDE
 
 
 def request_digest(salt: bytes, body: bytes) -> bytes:
@@ -95,6 +117,8 @@ def build(
         "items": _items(query, records, catalogue),
         "records": canonical_array(_record(record, query) for record in records),
     }
+    if query.beside.statement is not None and query.mode != "verify":
+        said["statement"] = {"made_at": query.beside.statement.made_at, "text": query.beside.statement.text}
     if query.mode != "verify":
         written["withheld"] = _withheld(query.items, catalogue)
     return canonical_object(said, written)
@@ -102,9 +126,12 @@ def build(
 
 def _items(query: QueryFacts, records: Sequence[OpenedRecord], catalogue: Catalogue) -> bytes:
     members: dict[str, bytes] = {}
+    disputed = {item for marked in query.beside.disputed.values() for item in marked}
     partial = query.noted.partial if query.noted else {}
     for label, items in profile.labels(query.items, records, catalogue, at=query.decided_at, partial=partial):
         members |= dict.fromkeys(items, canonical(label))
+        if disputed:
+            members |= dict.fromkeys(disputed.intersection(items), canonical({**label, "disputed": True}))
     return canonical_object({}, members)
 
 
@@ -118,6 +145,9 @@ def _record(record: OpenedRecord, query: QueryFacts) -> bytes:
         "remark": seen.remark,
         "fields": dict(record.fields),
     }
+    marked = query.beside.disputed.get((seen.ref.record_id, seen.ref.version))
+    if marked:
+        said["disputed"] = sorted(marked)
     if query.noted is not None:
         said["flags"] = list(query.noted.flags.get((seen.ref.record_id, seen.ref.version), ()))
     return canonical(said)

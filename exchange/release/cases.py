@@ -1,15 +1,15 @@
 """A request on its way through the gate, and what can become of it. Values only."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 import orjson
 
 from consent.decision import Permit, Reason
-from consent.ledger import StoredGrant
 from consent.scope import Mode
+from consent.uses import StoredGrant
 from exchange.answer import Noted, QueryFacts
 from exchange.errors import ExchangeError
 from exchange.home import Home
@@ -90,6 +90,7 @@ class Case:
     opened: list[OpenedRecord] | None = None
     permit: Permit | None = None
     rests_on: StoredGrant | None = None
+    statement: Mapping[str, Any] | None = field(default=None, repr=False)  # the subject's own, still sealed
     outcome: Outcome | None = None
     conflict: bool = False
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from consent import ledger, purposes
+from consent import purposes, uses
 from consent.decision import Permit, Reason, Refusal, Request, decide, reopen, screen
 from consent.grant import Grant
 from consent.scope import Mode
@@ -24,8 +24,8 @@ def decide_all(tx: Transaction, cases: Sequence[Case]) -> datetime:
     pairs = {(case.subject_id or NOBODY, case.caller.org_code) for case in standing if case.caller}
     subjects, lenders = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     grants: dict[tuple[UUID, str], list[Grant]] = {}
-    standing_under: dict[str, ledger.StoredGrant] = {}
-    for stored in ledger.lock(tx, subjects, lenders):
+    standing_under: dict[str, uses.StoredGrant] = {}
+    for stored in uses.lock(tx, subjects, lenders):
         standing_under[stored.grant.consent_id] = stored
         grants.setdefault((stored.subject_id, stored.grant.scope.recipient), []).append(stored.grant)
     now = clock.now()  # after the locks are held: a withdrawal that committed before this instant has been read
@@ -89,5 +89,7 @@ def _request(  # the parts of a request
     case: Case, lender: str, purpose: str, mode: Mode, items: frozenset[str], business_no: str | None
 ) -> Request:
     about_person = case.subject_kind is not SubjectKind.ORGANISATION
-    w_items = items & catalogue.current().w_items if about_person else frozenset[str]()
-    return Request(lender, purpose, items, mode, w_items, business_no=business_no)
+    known = catalogue.current()
+    w_items = items & known.w_items if about_person else frozenset[str]()
+    sensitive = items & known.separate_items if about_person else frozenset[str]()
+    return Request(lender, purpose, items, mode, w_items, sensitive, business_no=business_no)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from exchange import answer
 from exchange.home import Home
+from exchange.release import marking
 from exchange.release.cases import AskAgain, Case, Outcome, Permitted
 from registry import catalogue, disclosure, jws, profile
 from registry.keyring import Purpose
@@ -12,6 +13,7 @@ from registry.verify import ANSWER_TYPE
 
 def open_all(home: Home, cases: Sequence[Case]) -> None:
     """Open what was permitted, for all cases together; what was asked for again is proven, for it becomes evidence."""
+    marking.open_statements(home, cases)
     wanted: list[disclosure.Wanted] = []
     owners: list[Case] = []
     for case in cases:

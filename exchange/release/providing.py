@@ -15,16 +15,17 @@ everybody in it had consented (`connectors.apparent`): it says nothing of what i
 """
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from threading import BoundedSemaphore
 from typing import Final
 from uuid import UUID
 
-from connectors import apparent, mending, rawfiles
+from connectors import apparent, every_fault, mending, rawfiles
 from connectors.errors import BytesDestroyed
+from connectors.every_fault import Marked
 from connectors.mending import OwnBatch
 from connectors.mends import Mends
 from connectors.normalise import TableOutcome
@@ -59,11 +60,23 @@ class Provided:
     raw: bytes = field(repr=False)
     mended: Mapping[str, Mends] = field(repr=False)
 
+    @property
+    def as_of(self) -> date:
+        """The day the file came: what it is weighed for."""
+        return self.file.as_of or clock.beijing_day(clock.now())
+
     def weighed(self, more: Mapping[str, Mends] | None = None) -> Sequence[TableOutcome]:
         """Weigh the file as if everybody had consented, with what was decided, or with `more` in its place."""
-        as_of = self.file.as_of or clock.beijing_day(clock.now())
         mended = self.mended if more is None else more
-        return apparent.evaluate(self.raw, self.file.label, as_of=as_of, delivery=self.file.delivery, mended=mended)
+        return apparent.evaluate(
+            self.raw, self.file.label, as_of=self.as_of, delivery=self.file.delivery, mended=mended
+        )
+
+    def marked(self, outcomes: Sequence[TableOutcome]) -> Iterator[Marked]:
+        """Give the rows of tables, as they were weighed, that the sender should look at, each with all its faults."""
+        return every_fault.marked(
+            self.raw, self.file.label, self.file.delivery, outcomes, as_of=self.as_of, mended=self.mended
+        )
 
     def headings(self) -> frozenset[str]:
         """Name the headings of the batch's sheets that a declaration knows."""

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from consent import ledger
+from consent import uses
 from consent.decision import Reason
 from exchange import answer, sources
 from exchange.answer import QueryFacts
@@ -17,6 +17,7 @@ from exchange.consistency import declared
 from exchange.events import Event
 from exchange.home import Home
 from exchange.oauth.guard import Caller
+from exchange.release import marking
 from exchange.release.cases import (
     Ask,
     AskAgain,
@@ -39,7 +40,8 @@ def record(home: Home, tx: Transaction, cases: Sequence[Case], now: datetime) ->
     _find_records(tx, permitted, now)
     fresh = [case for case in permitted if case.facts is None]
     _insert_queries(home, tx, fresh, now)
-    ledger.count_uses(tx, Counter(case.permit.consent_id for case in fresh if case.permit and not case.conflict))
+    marking.note_again(tx, permitted)
+    uses.count(tx, Counter(case.permit.consent_id for case in fresh if case.permit and not case.conflict), now)
     entries = []
     for case in cases:
         if case.conflict or case.caller is None:
@@ -93,7 +95,7 @@ def _insert_queries(home: Home, tx: Transaction, cases: Sequence[Case], now: dat
     """Write the queries' rows; whoever loses the race for an Idempotency-Key is marked and counted nowhere.
 
     The same statement notes in each row which findings stand against its records and may be told, so that the answer
-    says the same whenever it is opened again.
+    says the same whenever it is opened again; and which of its items are disputed, which is said as of each opening.
     """
     if not cases:
         return
@@ -125,12 +127,14 @@ def _insert_queries(home: Home, tx: Transaction, cases: Sequence[Case], now: dat
         rows.append((case.facts, key, case.records or (), claims, case.beyond))
     behind = sources.partial_kinds(tx, now)
     given = orjson.dumps([_row(*row, behind) for row in rows]).decode()
-    inserted: dict[UUID, dict[str, Any]] = dict(tx.execute(_INSERT_QUERIES, (given,)).fetchall())
+    inserted = {row[0]: row[1:] for row in tx.execute(_INSERT_QUERIES, (given,)).fetchall()}
     for case in cases:
         if case.facts is None or case.facts.query_id not in inserted:
             case.conflict = True
         else:
-            case.facts = replace(case.facts, noted=noted_of(inserted[case.facts.query_id]))
+            written, statement = inserted[case.facts.query_id]
+            case.facts = replace(case.facts, noted=noted_of(written))
+            marking.note(case, written["disputed"], statement)
 
 
 def _claim_keys(home: Home, cases: Sequence[Case], now: datetime) -> dict[UUID, bytes]:
@@ -140,20 +144,24 @@ def _claim_keys(home: Home, cases: Sequence[Case], now: datetime) -> dict[UUID, 
 
 
 _INSERT_QUERIES = (  # in the order of their keys, so that two processes cannot wait for each other in a ring
-    "INSERT INTO query (query_id, client_id, organisation, idempotency_digest, request_sha256, subject_id, consent_id,"
-    " purpose, business_no, mode, items, records, claims, decided_at)"
+    "INSERT INTO query AS q (query_id, client_id, organisation, idempotency_digest, request_sha256, subject_id,"  # noqa: S608  # fixed texts
+    " consent_id, purpose, business_no, mode, items, records, claims, decided_at)"
     " SELECT query_id, client_id, organisation, decode(idempotency_digest, 'hex'), decode(request_sha256, 'hex'),"
     " subject_id, consent_id, purpose, business_no, mode, items,"
     " records || jsonb_build_object('flags', (SELECT coalesce(jsonb_agg(jsonb_build_array(f.record_id, f.version,"
     " f.rule) ORDER BY f.rule, f.record_id), '[]') FROM finding f WHERE f.subject_id = given.subject_id"
     " AND f.cleared_at IS NULL AND given.rules ? f.rule"
-    " AND given.records -> 'versions' @> jsonb_build_array(jsonb_build_array(f.record_id, f.version)))),"
+    " AND given.records -> 'versions' @> jsonb_build_array(jsonb_build_array(f.record_id, f.version))),"
+    f" 'disputed', ({marking.MARKS_OF_GIVEN}),"
+    " 'statement', (SELECT s.statement_id FROM subject_statement s"
+    " WHERE s.subject_id = given.subject_id AND s.ended_at IS NULL)),"
     " decode(claims, 'hex'), decided_at"
     " FROM json_to_recordset(%b::text::json) AS given(query_id uuid, client_id text, organisation text,"
     " idempotency_digest text, request_sha256 text, subject_id uuid, consent_id text, purpose text, business_no text,"
     " mode text, items jsonb, records jsonb, rules jsonb, claims text, decided_at timestamptz)"
     " ORDER BY client_id, idempotency_digest"
-    " ON CONFLICT (client_id, idempotency_digest) DO NOTHING RETURNING query_id, records"
+    " ON CONFLICT (client_id, idempotency_digest) DO NOTHING"
+    f" RETURNING q.query_id, q.records, ({marking.STATEMENT_OF_ROW})"
 )
 
 

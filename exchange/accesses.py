@@ -1,0 +1,146 @@
+"""What a person may learn of who asked about him or her: every access, permitted or refused, and every recipient.
+
+Read from the log's own entries, which were written in the transaction of each access (`release.recording`): so the list
+is complete, goes back to before any phone was bound, and cannot be forgotten by whoever answers. Checks that let no
+data out name no subject and do not appear.
+
+Told is who (the organisation and its department), when, for which purpose, in which mode, which items, and whether it
+was permitted or why not. The code of the lender's clerk is the lender's own and is left to regulators.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from exchange.errors import RequestRefused
+from exchange.events import Event
+from registry.canonical import b64url, unb64url
+from registry.clock import rfc3339
+from registry.database import Transaction
+
+PAGE_MOST: Final = 200
+ASKED: Final = (Event.PERMITTED.value, Event.REOPENED.value, Event.REFUSED.value)
+SHOWN: Final = (Event.PERMITTED.value, Event.REOPENED.value)
+OUTCOMES: Final = {
+    Event.PERMITTED.value: "permitted",
+    Event.REOPENED.value: "reopened",
+    Event.REFUSED.value: "refused",
+    Event.OWN_OPENED.value: "own",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One access. `items` None: all that a consent would have covered; `reason` is that of a refusal."""
+
+    entry_id: UUID
+    at: datetime
+    outcome: str
+    lender: str | None
+    department: str | None
+    purpose: str | None
+    mode: str | None
+    items: tuple[str, ...] | None
+    reason: str | None
+    consent_id: str | None
+    query_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """An organisation that was shown data: when first and last, how often, what (R-25)."""
+
+    organisation: str
+    first_at: datetime
+    last_at: datetime
+    accesses: int
+    purposes: tuple[str, ...]
+    items: tuple[str, ...]
+
+
+Place = tuple[datetime, UUID]
+
+
+def page(
+    tx: Transaction, subject_id: UUID, *, before: Place | None = None, limit: int = 50
+) -> tuple[list[Access], Place | None]:
+    """Give a page of a subject's accesses, newest first, and where the next page begins (None: this was the last)."""
+    at, entry_id = before or (None, None)
+    rows = tx.execute(
+        "SELECT entry_id, at, event, fields -> 'access', consent_id, query_id FROM log_entry"
+        " WHERE subject_id = %s AND event = ANY(%s)"
+        " AND (%s::timestamptz IS NULL OR (at, entry_id) < (%s, %s::uuid)) ORDER BY at DESC, entry_id DESC LIMIT %s",
+        (subject_id, list(OUTCOMES), at, at, entry_id, limit + 1),
+    ).fetchall()
+    found = [access_of(row) for row in rows[:limit]]
+    return found, (found[-1].at, found[-1].entry_id) if len(rows) > limit else None
+
+
+def every(tx: Transaction, subject_id: UUID) -> list[Access]:
+    """Give all accesses of a subject, newest first; for the export."""
+    found: list[Access] = []
+    before: Place | None = None
+    while True:
+        some, before = page(tx, subject_id, before=before, limit=PAGE_MOST)
+        found += some
+        if before is None:
+            return found
+
+
+def recipients(tx: Transaction, subject_id: UUID) -> list[Recipient]:
+    """List the organisations that were shown data of a subject, by name."""
+    rows = tx.execute(
+        "SELECT fields -> 'access' ->> 'lender' AS lender, min(at), max(at), count(DISTINCT e.entry_id),"
+        " array_agg(DISTINCT fields -> 'access' ->> 'purpose'), array_agg(DISTINCT item)"
+        " FROM log_entry e, jsonb_array_elements_text(fields -> 'access' -> 'items') AS item"
+        " WHERE subject_id = %s AND event = ANY(%s) GROUP BY lender ORDER BY lender",
+        (subject_id, list(SHOWN)),
+    ).fetchall()
+    return [
+        Recipient(name, first, last, count, tuple(sorted(purposes)), tuple(sorted(items)))
+        for name, first, last, count, purposes, items in rows
+    ]
+
+
+def access_of(row: Sequence[Any]) -> Access:
+    """Read one access from its entry: id, time, event, what was asked, consent, query."""
+    entry_id, at, event, asked, consent_id, query_id = row
+    said: dict[str, Any] = asked or {}
+    staff = said.get("staff")
+    return Access(
+        entry_id=entry_id,
+        at=at,
+        outcome=OUTCOMES[event],
+        lender=said.get("lender"),
+        department=staff[1] if staff else None,
+        purpose=said.get("purpose"),
+        mode=said.get("mode"),
+        items=None if said.get("items") is None else tuple(said["items"]),
+        reason=said.get("reason"),
+        consent_id=consent_id,
+        query_id=query_id,
+    )
+
+
+def cursor(place: Place | None) -> str | None:
+    """Write where a page begins, as an opaque text."""
+    return None if place is None else b64url(orjson.dumps([rfc3339(place[0]), str(place[1])]))
+
+
+def opened(cursor_text: str | None) -> Place | None:
+    """Read a cursor back.
+
+    Raises:
+        RequestRefused: not one that a page gave.
+    """
+    if cursor_text is None:
+        return None
+    try:
+        at, entry_id = orjson.loads(unb64url(cursor_text))
+        return datetime.fromisoformat(at), UUID(entry_id)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RequestRefused("request-malformed", "the cursor is not one that a page gave") from error

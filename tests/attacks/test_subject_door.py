@@ -1,0 +1,340 @@
+"""Whoever is not the person: a stranger who guesses, a thief, another person, a lender, an agency."""
+
+import io
+import statistics
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import structlog
+from joserfc.jwk import ECKey
+
+from exchange import binding, journal
+from exchange.errors import RequestRefused
+from exchange.home import Home
+from exchange.oauth import clients
+from exchange.oauth.scopes import Role
+from registry import clock
+from tests.agencies import AGENCY, OTHER_AGENCY
+from tests.attacks.bent_client import ISSUER, Caller, Door, registered
+from tests.people import LI, NOBODY, ZHANG, consented, held
+from tests.phones import BINDINGS, Phone, bound, code_for, shown, try_binding
+
+EVIDENCE = "ab" * 32
+
+
+def told(answer: httpx.Response) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    return answer.status_code, answer.json()["code"]
+
+
+def without_id(answer: httpx.Response) -> tuple[int, bytes, list[tuple[str, str]]]:
+    """All that an answer tells, but for its own id."""
+    headers = [(name, value) for name, value in answer.headers.items() if name != "x-request-id"]
+    return answer.status_code, answer.content, headers
+
+
+# ---- guessing codes -------------------------------------------------------------------------------------------------
+
+
+def test_a_stranger_cannot_tell_an_unknown_person_from_a_wrong_code(exchange_home: Home, door: Door) -> None:
+    """Unknown, known without a code, wrong code, spent code, code that is over: one answer, byte for byte."""
+    held(exchange_home, LI)
+    spent, key = code_for(exchange_home), ECKey.generate_key("P-256")
+    assert try_binding(door, shown(spent, key), key).status_code == 201
+    other = ECKey.generate_key("P-256")
+    tries = [shown("12345678", other, NOBODY), shown("12345678", other, LI), shown(spent, other)]
+    code_for(exchange_home)
+    tries.append(shown("12345678", other))
+    assert len({str(without_id(try_binding(door, body, other))) for body in tries}) == 1
+    assert told(try_binding(door, tries[0], other)) == (403, "binding-refused")
+
+
+def test_after_five_wrong_tries_the_right_code_is_worth_nothing(exchange_home: Home, door: Door) -> None:
+    code, key = code_for(exchange_home), ECKey.generate_key("P-256")
+    wrong = f"{(int(code) + 1) % 10**8:08d}"
+    for _ in range(5):
+        assert told(try_binding(door, shown(wrong, key), key)) == (403, "binding-refused")
+    assert told(try_binding(door, shown(code, key), key)) == (403, "binding-refused")
+
+
+def test_tries_made_at_the_same_time_are_counted_each(exchange_home: Home, door: Door) -> None:
+    code = code_for(exchange_home)
+    calls = []
+    for guess in range(20):
+        key = ECKey.generate_key("P-256")
+        body = shown(f"{guess:08d}", key)
+        proof = Caller("none", proof_key=key).proof("POST", BINDINGS)
+        calls.append(("POST", BINDINGS, {"json": body, "headers": {"DPoP": proof}}))
+    assert {answer.status_code for answer in door.together(*calls)} == {403}
+    with exchange_home.database.transaction() as tx:
+        assert tx.execute("SELECT tries FROM binding_code").fetchone() == (5,)
+    key = ECKey.generate_key("P-256")
+    assert try_binding(door, shown(code, key), key).status_code == 403
+
+
+def test_of_two_phones_that_show_the_right_code_at_once_one_is_bound(exchange_home: Home, door: Door) -> None:
+    code, calls = code_for(exchange_home), []
+    for _ in range(4):
+        key = ECKey.generate_key("P-256")
+        proof = Caller("none", proof_key=key).proof("POST", BINDINGS)
+        calls.append(("POST", BINDINGS, {"json": shown(code, key), "headers": {"DPoP": proof}}))
+    assert sorted(answer.status_code for answer in door.together(*calls)) == [201, 403, 403, 403]
+    with exchange_home.database.transaction() as tx:
+        assert tx.execute("SELECT count(*) FROM subject_phone").fetchone() == (1,)
+
+
+def test_an_unknown_person_takes_as_long_as_a_wrong_code(exchange_home: Home, door: Door) -> None:
+    key, spans = ECKey.generate_key("P-256"), {ZHANG: [0.0], NOBODY: [0.0]}
+    for _ in range(4):
+        code_for(exchange_home)
+        for who in (ZHANG, NOBODY, ZHANG, NOBODY):
+            begun = time.perf_counter()
+            assert try_binding(door, shown("12345678", key, who), key).status_code == 403
+            spans[who].append(time.perf_counter() - begun)
+    known, unknown = (statistics.median(spans[who][1:]) for who in (ZHANG, NOBODY))
+    assert unknown < 3 * known
+    assert known < 3 * unknown
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        {"signed_by": "another"},
+        {"htu": f"{ISSUER}/subject/v1/phones"},
+        {"htm": "GET"},
+        {"iat": 1_700_000_000},
+    ],
+)
+def test_a_code_without_proof_of_the_key_is_not_even_tried(
+    exchange_home: Home, door: Door, bent: dict[str, Any]
+) -> None:
+    code, key = code_for(exchange_home), ECKey.generate_key("P-256")
+    claims = dict(bent)
+    signer = ECKey.generate_key("P-256") if claims.pop("signed_by", None) else key
+    assert told(try_binding(door, shown(code, key), signer, **claims)) == (401, "proof-invalid")
+    assert try_binding(door, shown(code, key), key).status_code == 201
+
+
+def test_a_binding_that_was_overheard_cannot_be_said_again(exchange_home: Home, door: Door) -> None:
+    code, key = code_for(exchange_home), ECKey.generate_key("P-256")
+    headers = {"DPoP": Caller("none", proof_key=key).proof("POST", BINDINGS)}
+    assert door.call("POST", BINDINGS, json=shown(code, key), headers=headers).status_code == 201
+    assert told(door.call("POST", BINDINGS, json=shown(code, key), headers=headers)) == (403, "binding-refused")
+    fresh = shown(code_for(exchange_home), key)
+    assert told(door.call("POST", BINDINGS, json=fresh, headers=headers)) == (403, "binding-refused")
+
+
+def test_a_private_key_that_is_shown_is_refused_and_not_repeated(exchange_home: Home, door: Door) -> None:
+    code, key = code_for(exchange_home), ECKey.generate_key("P-256")
+    answer = try_binding(door, shown(code, key, jwk=key.as_dict(private=True)), key)
+    assert told(answer) == (401, "proof-invalid")
+    assert str(key.as_dict(private=True)["d"]) not in answer.text
+
+
+# ---- thieves --------------------------------------------------------------------------------------------------------
+
+
+def test_a_thief_with_a_clerk_of_the_bank_gets_nothing_for_72_hours_and_nothing_after_a_refusal(
+    exchange_home: Home, door: Door
+) -> None:
+    held(exchange_home)
+    owner, thief = bound(exchange_home, door), bound(exchange_home, door)
+    assert thief.client.ask(door).status_code == 401
+    answer = owner.call("POST", f"/subject/v1/phones/{thief.client.client_id}/refuse")
+    assert answer.status_code == 200
+    with exchange_home.database.transaction() as tx:
+        assert binding.activate_due(tx, now=clock.now() + timedelta(days=4)) == 0
+    assert thief.client.ask(door).status_code == 401
+
+
+def test_an_operator_who_resumes_a_waiting_phone_lets_nobody_in(exchange_home: Home, door: Door) -> None:
+    bound(exchange_home, door)
+    thief = bound(exchange_home, door)
+    with exchange_home.database.transaction() as tx:
+        clients.set_state(tx, thief.client.client_id, clients.ACTIVE)
+    assert told(thief.signed_in().call("GET", "/subject/v1/records")) == (401, "token-invalid")
+
+
+def test_a_phone_is_never_registered_by_command(exchange_home: Home) -> None:
+    with pytest.raises(RequestRefused), exchange_home.database.transaction() as tx:
+        clients.register(
+            tx, "phone-mine", role=Role.SUBJECT, organisation="某人", jwks=Caller("phone-mine").jwks, now=clock.now()
+        )
+
+
+# ---- other people ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(exchange_home: Home, door: Door) -> tuple[Phone, Phone]:
+    """Zhang and Li, each with data, a consent and a phone."""
+    for who in (ZHANG, LI):
+        consented(exchange_home, who)
+        held(exchange_home, who)
+    return bound(exchange_home, door, ZHANG), bound(exchange_home, door, LI)
+
+
+def test_another_persons_consent_record_and_phone_are_not_there(two: tuple[Phone, Phone]) -> None:
+    zhang, li = two
+    (consent,) = zhang.get("/subject/v1/consents")["consents"]
+    path = f"/subject/v1/consents/{consent['consent_id']}"
+    unknown = f"/subject/v1/consents/{uuid4()}"
+    for method, rest in (("GET", ""), ("GET", "/receipt"), ("GET", "/receipt/zh"), ("POST", "/withdraw")):
+        assert without_id(li.call(method, path + rest)) == without_id(li.call(method, unknown + rest))
+        assert told(li.call(method, path + rest)) == (404, "consent-unknown")
+    for verb in ("pause", "resume", "reconfirm"):
+        assert told(li.call("POST", f"{path}/{verb}")) == (404, "consent-unknown")
+    assert told(li.call("POST", f"{path}/narrow", json={"max_uses": 1})) == (404, "consent-unknown")
+    assert zhang.get(path)["state"] == "active"
+    record = zhang.get("/subject/v1/records")["records"][0]
+    body = {"record_id": record["record_id"], "version": 1, "item": record["fields"][0]["item"], "reason": "other"}
+    for record_id in (record["record_id"], str(uuid4())):
+        answer = li.call(
+            "POST", "/subject/v1/disputes", json=body | {"record_id": record_id, "evidence_sha256": EVIDENCE}
+        )
+        assert told(answer) == (404, "record-unknown")
+    for verb in ("refuse", "end"):
+        for client_id in (zhang.client.client_id, "phone-0000"):
+            assert told(li.call("POST", f"/subject/v1/phones/{client_id}/{verb}")) == (404, "phone-unknown")
+
+
+def test_another_persons_words_messages_and_accesses_are_in_no_list(
+    exchange_home: Home, two: tuple[Phone, Phone]
+) -> None:
+    zhang, li = two
+    record = next(r for r in zhang.get("/subject/v1/records")["records"] if r["kind"] == "SUBSIDY")
+    body = {"record_id": record["record_id"], "version": 1, "item": "SUBSIDY.amount_due", "reason": "other"}
+    assert zhang.call("POST", "/subject/v1/disputes", json=body | {"evidence_sha256": EVIDENCE}).status_code == 201
+    zhang.call("PUT", "/subject/v1/statement", json={"text": "张的声明"})
+    zhang.call("POST", "/subject/v1/complaints", json={"about": "operator", "words": "张的投诉"})
+    bound(exchange_home, zhang.door, ZHANG)
+    for part in ("disputes", "complaints", "recipients"):
+        assert li.get(f"/subject/v1/{part}")[part] == []
+    (own,), (consent,) = li.get("/subject/v1/messages")["messages"], li.get("/subject/v1/consents")["consents"]
+    assert (own["kind"], own["facts"]["consent_id"]) == ("change", consent["consent_id"])
+    assert li.get("/subject/v1/statement") == {"statement": None}
+    assert [one["outcome"] for one in li.get("/subject/v1/accesses")["accesses"]] == []
+    taken = li.call("GET", "/subject/v1/export").text
+    assert "张的" not in taken
+    assert zhang.client.client_id not in taken
+
+
+# ---- lenders, agencies, regulators ----------------------------------------------------------------------------------
+
+
+def test_no_organisations_token_opens_the_persons_door_and_no_phones_opens_theirs(
+    exchange_home: Home, door: Door, lender: Caller, regulator: Caller
+) -> None:
+    agency = registered(exchange_home, Caller("agency-one"), Role.AGENCY, AGENCY)
+    for stranger in (lender, regulator, agency):
+        token = stranger.token(door)
+        for path in ("consents", "records", "accesses", "messages", "phones", "export", "statement", "requests"):
+            assert told(stranger.get(door, token, f"{ISSUER}/subject/v1/{path}")) == (403, "scope-missing")
+    phone = bound(exchange_home, door)
+    for path in ("/v1/catalogue", "/v1/notices", "/audit/v1/events", "/agency/v1/batches", "/agency/v1/disputes"):
+        assert told(phone.call("GET", path)) == (403, "scope-missing")
+    body = {"subject": {"type": "resident_id", "identifier": LI.text}, "purpose": "LOAN_APPROVAL"}
+    assert told(phone.call("POST", "/v1/queries", json=body)) == (403, "scope-missing")
+    offered = {"subject": body["subject"], "verified": "known_in_person", "collector": "me"}
+    assert told(phone.call("POST", "/v1/bindings", json=offered)) == (403, "scope-missing")
+    assert phone.client.ask(door, scope="subject queries").json()["error"] == "invalid_scope"
+
+
+def test_a_dispute_is_answered_by_its_own_agency_alone(exchange_home: Home, door: Door) -> None:
+    held(exchange_home)
+    phone = bound(exchange_home, door)
+    record = phone.get("/subject/v1/records")["records"][0]
+    body = {"record_id": record["record_id"], "version": 1, "item": record["fields"][0]["item"], "reason": "other"}
+    filed = phone.call("POST", "/subject/v1/disputes", json=body | {"evidence_sha256": EVIDENCE}).json()
+    answer = {"outcome": "no_error", "reply": "经核对无误"}
+    url = f"{ISSUER}/agency/v1/disputes/{filed['dispute_id']}/answer"
+    for name, organisation, expected in (("b", OTHER_AGENCY, 404), ("a", AGENCY, 200), ("a2", AGENCY, 409)):
+        agency = registered(exchange_home, Caller(f"agency-{name}"), Role.AGENCY, organisation)
+        sent = door.call("POST", url, json=answer, headers=agency.headers("POST", url, agency.token(door)))
+        assert sent.status_code == expected, sent.text
+    listing = f"{ISSUER}/agency/v1/disputes?everything=true"
+    agency = registered(exchange_home, Caller("agency-c"), Role.AGENCY, OTHER_AGENCY)
+    headers = agency.headers("GET", listing.partition("?")[0], agency.token(door))
+    assert door.call("GET", listing, headers=headers).json() == {"disputes": []}
+
+
+def test_a_lender_learns_nothing_of_whether_the_person_is_known_when_it_hands_out_a_code(
+    exchange_home: Home, door: Door, lender: Caller
+) -> None:
+    held(exchange_home, LI)
+    url, answers = f"{ISSUER}/v1/bindings", []
+    for who in (LI, NOBODY):
+        body = {"subject": {"type": "resident_id", "identifier": who.text}, "verified": "resident_card_seen"}
+        headers = lender.headers("POST", url, lender.token(door))
+        answers.append(door.call("POST", url, json=body | {"collector": "u-1"}, headers=headers))
+    assert {answer.status_code for answer in answers} == {201}
+    assert answers[0].json().keys() == answers[1].json().keys()
+
+
+# ---- what is written down -------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_a_person_stands_in_log_journal_address_or_error(exchange_home: Home, door: Door) -> None:
+    lines = io.StringIO()
+    journal.set_up(lines)
+    try:
+        held(exchange_home)
+        code, key = code_for(exchange_home), ECKey.generate_key("P-256")
+        try_binding(door, shown("12345678", key), key)
+        answer = try_binding(door, shown(code, key), key)
+        said = answer.json()
+        phone = Phone(door, Caller(said["client_id"], key=key, proof_key=key), "", said).signed_in()
+        phone.call("PUT", "/subject/v1/statement", json={"text": "草场纠纷已解决"})
+        phone.call(
+            "POST", "/subject/v1/complaints", json={"about": "operator", "words": "草场纠纷已解决", "x": ZHANG.text}
+        )
+        phone.call("POST", "/subject/v1/complaints", json={"about": "operator", "words": "草场纠纷已解决"})
+        record = phone.get("/subject/v1/records")["records"][0]
+        body = {"record_id": record["record_id"], "version": 1, "item": record["fields"][0]["item"], "reason": "other"}
+        body |= {"words": "草场纠纷已解决", "evidence_sha256": EVIDENCE}
+        assert phone.call("POST", "/subject/v1/disputes", json=body).status_code == 201
+        broken = phone.call("PUT", "/subject/v1/statement", json={"text": ZHANG.text})
+        in_address = phone.call("GET", f"/subject/v1/consents/{ZHANG.text}")
+        assert in_address.status_code == 400
+    finally:
+        structlog.reset_defaults()
+    with exchange_home.database.transaction() as tx:
+        entries = str(tx.execute("SELECT event, actor, fields::text FROM log_entry").fetchall())
+        leaves = str(tx.execute("SELECT convert_from(leaf, 'UTF8') FROM log_queue").fetchall())
+        tables = [
+            str(tx.execute(f"SELECT t::text FROM {table} t").fetchall())
+            for table in (
+                "subject_phone",
+                "binding_code",
+                "subject_message",
+                "subject_statement",
+                "dispute",
+                "complaint",
+            )
+        ]
+    for secret in (ZHANG.text, "草场纠纷", code, said["totp"]["secret"]):
+        assert secret not in lines.getvalue()
+        assert secret not in entries + leaves
+        assert all(secret not in rows for rows in tables)
+        assert secret not in broken.text + in_address.text
+
+
+def test_words_that_turn_the_text_or_cannot_be_seen_are_refused(exchange_home: Home, door: Door) -> None:
+    phone = bound(exchange_home, door)
+    for text in ("\u202eabc", "ab\x00", "a\x9bb", "\u2066x\u2069"):
+        assert phone.call("PUT", "/subject/v1/statement", json={"text": text}).status_code == 422
+
+
+def test_a_dispute_of_what_a_withdrawal_froze_is_of_nothing(exchange_home: Home, two: tuple[Phone, Phone]) -> None:
+    zhang, _ = two
+    record = zhang.get("/subject/v1/records")["records"][0]
+    (consent,) = zhang.get("/subject/v1/consents")["consents"]
+    assert zhang.call("POST", f"/subject/v1/consents/{consent['consent_id']}/withdraw").status_code == 200
+    assert zhang.get("/subject/v1/records")["records"] == []
+    body = {"record_id": record["record_id"], "version": 1, "item": record["fields"][0]["item"], "reason": "other"}
+    answer = zhang.call("POST", "/subject/v1/disputes", json=body | {"evidence_sha256": EVIDENCE})
+    assert told(answer) == (404, "record-unknown")

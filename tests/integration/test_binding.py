@@ -1,0 +1,242 @@
+"""Phones are bound in person, once for each key, and a second one waits and can be refused."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pyotp
+import pytest
+from joserfc.jwk import ECKey
+
+from exchange import binding, jobs, messages
+from exchange.errors import RequestRefused
+from exchange.home import Home
+from exchange.messages import Kind
+from registry import clock
+from registry.identifiers import ResidentId, resident_check
+from tests.agencies import events
+from tests.attacks.bent_client import ISSUER, Caller, Door, registered
+from tests.people import LI, NOBODY, ZHANG
+from tests.phones import Phone, bound, code_for, shown, try_binding
+
+
+@pytest.fixture
+def door(exchange_home: Home) -> Iterator[Door]:
+    with Door(exchange_home) as opened:
+        yield opened
+
+
+@pytest.fixture
+def lender(exchange_home: Home) -> Caller:
+    return registered(exchange_home, Caller("lender-one"))
+
+
+def subject_of(home: Home, phone: Phone) -> object:
+    with home.database.transaction() as tx:
+        return binding.subject_of(tx, phone.client.client_id)
+
+
+def later(home: Home, span: timedelta) -> int:
+    with home.database.transaction() as tx:
+        return binding.activate_due(tx, now=clock.now() + span)
+
+
+def test_a_first_phone_speaks_for_its_owner_at_once(exchange_home: Home, door: Door) -> None:
+    phone = bound(exchange_home, door)
+    assert phone.answer["state"] == "active"
+    assert phone.get("/subject/v1/consents") == {"consents": []}
+    (listed,) = phone.get("/subject/v1/phones")["phones"]
+    assert (listed["client_id"], listed["state"], listed["this"]) == (phone.client.client_id, "active", True)
+    assert events(exchange_home) == ["exchange:binding:offered", "exchange:phone:bound"]
+
+
+def test_the_counter_hands_out_a_code_over_its_own_door(exchange_home: Home, door: Door, lender: Caller) -> None:
+    url = f"{ISSUER}/v1/bindings"
+    body = {
+        "subject": {"type": "resident_id", "identifier": ZHANG.text},
+        "verified": "resident_card_seen",
+        "collector": "u-1027",
+        "place": "630222",
+    }
+    answer = door.call("POST", url, json=body, headers=lender.headers("POST", url, lender.token(door)))
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    key = ECKey.generate_key("P-256")
+    assert try_binding(door, shown(answer.json()["code"], key), key).status_code == 201
+
+
+def test_a_phones_name_can_stand_in_an_address(exchange_home: Home, door: Door) -> None:
+    """A long run of digits in an address is taken for an identifier and refused; no phone's name has one."""
+    phone = bound(exchange_home, door)
+    assert max(map(len, phone.client.client_id.split("-"))) < 15
+    assert phone.call("POST", f"/subject/v1/phones/{phone.client.client_id}/end").status_code == 200
+
+
+def test_a_code_is_not_kept_in_clear(exchange_home: Home) -> None:
+    code = code_for(exchange_home)
+    with exchange_home.database.transaction() as tx:
+        rows = tx.execute("SELECT b::text FROM binding_code b").fetchall()
+        entries = tx.execute("SELECT fields::text FROM log_entry").fetchall()
+    assert len(code) == 8
+    assert all(code not in row[0] for row in rows + entries)
+
+
+def test_a_code_binds_one_phone_only(exchange_home: Home, door: Door) -> None:
+    code, first, second = code_for(exchange_home), ECKey.generate_key("P-256"), ECKey.generate_key("P-256")
+    assert try_binding(door, shown(code, first), first).status_code == 201
+    assert try_binding(door, shown(code, second), second).status_code == 403
+
+
+def test_a_newer_code_ends_the_one_before(exchange_home: Home, door: Door) -> None:
+    old, new, key = code_for(exchange_home), code_for(exchange_home), ECKey.generate_key("P-256")
+    assert try_binding(door, shown(old, key), key).status_code == 403
+    assert try_binding(door, shown(new, key), key).status_code == 201
+
+
+def test_a_code_is_over_after_fifteen_minutes(exchange_home: Home, door: Door) -> None:
+    code = code_for(exchange_home, now=clock.now() - timedelta(minutes=15, seconds=1))
+    key = ECKey.generate_key("P-256")
+    assert try_binding(door, shown(code, key), key).status_code == 403
+
+
+def test_five_codes_a_day_are_handed_out_for_a_person_and_no_sixth(exchange_home: Home) -> None:
+    for _ in range(5):
+        code_for(exchange_home)
+    with pytest.raises(RequestRefused) as refused:
+        code_for(exchange_home)
+    assert refused.value.code == "too-often"
+    code_for(exchange_home, LI)
+
+
+def test_a_child_has_no_phone_of_its_own(exchange_home: Home) -> None:
+    body = f"630222{clock.now().year - 10}0101000"
+    with pytest.raises(RequestRefused) as refused:
+        code_for(exchange_home, ResidentId.parse(body + resident_check(body)))
+    assert refused.value.code == "binding-child"
+
+
+def test_a_second_phone_waits_72_hours_and_then_ends_the_first(exchange_home: Home, door: Door) -> None:
+    old = bound(exchange_home, door)
+    new = bound(exchange_home, door)
+    assert new.answer["state"] == "waiting"
+    assert subject_of(exchange_home, new) is None
+    assert new.client.ask(door).status_code == 401
+    assert later(exchange_home, timedelta(hours=71, minutes=59)) == 0
+    assert old.get("/subject/v1/consents") == {"consents": []}
+    assert later(exchange_home, timedelta(hours=72, seconds=1)) == 1
+    assert old.call("GET", "/subject/v1/consents").status_code == 401
+    assert new.signed_in().get("/subject/v1/consents") == {"consents": []}
+
+
+def test_the_old_phone_is_warned_and_can_refuse(exchange_home: Home, door: Door) -> None:
+    old, new = bound(exchange_home, door), bound(exchange_home, door)
+    (warning,) = old.get("/subject/v1/messages")["messages"]
+    assert warning["kind"] == "rebinding"
+    assert "72" in warning["text"]["zh"]
+    waiting = warning["facts"]["phone"]
+    assert waiting == new.client.client_id
+    answer = old.call("POST", f"/subject/v1/phones/{waiting}/refuse")
+    assert {one["state"] for one in answer.json()["phones"]} == {"active", "refused"}
+    assert later(exchange_home, timedelta(days=30)) == 0
+    assert subject_of(exchange_home, new) is None
+
+
+def test_a_warning_cannot_be_opted_out_of(exchange_home: Home, door: Door) -> None:
+    old = bound(exchange_home, door)
+    assert old.call("PUT", "/subject/v1/messages/choice", json={"access_messages": False}).status_code == 204
+    bound(exchange_home, door)
+    assert [one["kind"] for one in old.get("/subject/v1/messages")["messages"]] == ["rebinding"]
+
+
+def test_a_newer_binding_begins_the_wait_anew(exchange_home: Home, door: Door) -> None:
+    old = bound(exchange_home, door)
+    first, second = bound(exchange_home, door), bound(exchange_home, door)
+    states = {one["client_id"]: one["state"] for one in old.get("/subject/v1/phones")["phones"]}
+    assert states[first.client.client_id] == "refused"
+    assert states[second.client.client_id] == "waiting"
+
+
+def test_after_a_phone_was_ended_the_next_one_waits_too(exchange_home: Home, door: Door) -> None:
+    phone = bound(exchange_home, door)
+    assert phone.call("POST", f"/subject/v1/phones/{phone.client.client_id}/end").status_code == 200
+    assert bound(exchange_home, door).answer["state"] == "waiting"
+
+
+def test_a_phone_that_was_ended_is_shut_out_with_its_old_token(exchange_home: Home, door: Door) -> None:
+    phone = bound(exchange_home, door)
+    phone.call("POST", f"/subject/v1/phones/{phone.client.client_id}/end")
+    assert phone.call("GET", "/subject/v1/consents").status_code == 401
+    assert phone.client.ask(door).status_code == 401
+
+
+def test_a_key_is_bound_to_one_person_once_and_for_ever(exchange_home: Home, door: Door) -> None:
+    phone = bound(exchange_home, door)
+    again = try_binding(door, shown(code_for(exchange_home, LI), phone.client.proof_key, LI), phone.client.proof_key)  # type: ignore[arg-type]  # an EC key
+    assert again.status_code == 403
+    with exchange_home.database.transaction() as tx:
+        assert tx.execute("SELECT count(*) FROM subject_phone").fetchone() == (1,)
+
+
+def test_the_jobs_make_phones_active_and_tell_of_guessed_codes_once(exchange_home: Home, door: Door) -> None:
+    code_for(exchange_home)
+    key = ECKey.generate_key("P-256")
+    for _ in range(6):
+        assert try_binding(door, shown("00000000", key), key).status_code == 403
+    jobs.look_after_phones(exchange_home)
+    jobs.look_after_phones(exchange_home)
+    assert events(exchange_home).count("exchange:binding:exhausted") == 1
+
+
+# ---- presence -------------------------------------------------------------------------------------------------------
+
+
+def present(home: Home, code: str, who: ResidentId = ZHANG, *, after: timedelta = timedelta()) -> object:
+    with home.database.transaction() as tx:
+        return binding.proves_presence(tx, home, who, code, clock.now() + after)
+
+
+def password(phone: Phone, *, after: timedelta = timedelta()) -> str:
+    return str(pyotp.TOTP(phone.totp).at(clock.now() + after))
+
+
+def test_a_password_by_the_clock_proves_presence_once(exchange_home: Home, door: Door) -> None:
+    phone = bound(exchange_home, door)
+    code = password(phone)
+    assert present(exchange_home, code) == subject_of(exchange_home, phone)
+    assert present(exchange_home, code) is None
+    following = timedelta(seconds=30)
+    assert present(exchange_home, password(phone, after=following), after=following) is not None
+
+
+def test_nobody_is_present_with_another_persons_password(exchange_home: Home, door: Door) -> None:
+    phone = bound(exchange_home, door)
+    bound(exchange_home, door, LI)
+    assert present(exchange_home, password(phone), LI) is None
+    assert present(exchange_home, password(phone), NOBODY) is None
+
+
+def test_a_phone_that_waits_proves_nothing(exchange_home: Home, door: Door) -> None:
+    bound(exchange_home, door)
+    assert present(exchange_home, password(bound(exchange_home, door))) is None
+
+
+def test_five_wrong_passwords_lock_and_the_right_one_waits(exchange_home: Home, door: Door) -> None:
+    phone = bound(exchange_home, door)
+    for _ in range(5):
+        assert present(exchange_home, "000000") is None
+    assert present(exchange_home, password(phone)) is None
+    unlocked = timedelta(minutes=16)
+    assert present(exchange_home, password(phone, after=unlocked), after=unlocked) is not None
+    assert events(exchange_home).count("exchange:presence:locked") == 1
+
+
+def test_locks_grow_up_to_a_day() -> None:
+    assert binding.lock_after(4) is None
+    assert binding.lock_after(5) == timedelta(minutes=15)
+    assert binding.lock_after(7) == timedelta(minutes=60)
+    assert binding.lock_after(500) == timedelta(hours=24)
+
+
+def test_a_message_of_an_access_is_never_written(exchange_home: Home, door: Door) -> None:
+    phone = bound(exchange_home, door)
+    with exchange_home.database.transaction() as tx, pytest.raises(ValueError, match="log"):
+        messages.leave(tx, binding.subject_of(tx, phone.client.client_id) or ZHANG, Kind.ACCESS, {}, clock.now())  # type: ignore[arg-type]  # refused before it is looked at
