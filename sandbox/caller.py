@@ -107,7 +107,7 @@ class Caller:
         self._proof_key = ECKey.generate_key("P-256")
         self._token = ""
         self._token_until = 0.0
-        self._token_path = ""
+        self._metadata: Json = {}
 
     def __enter__(self) -> Self:
         return self
@@ -160,30 +160,43 @@ class Caller:
             if response.status_code == _UNAUTHORIZED and kept:
                 kept = False
                 continue
-            return _checked(response)
+            return checked(response)
 
     def _fetch_token(self) -> str:
         """Ask the token endpoint for a token bound to the proof key, and keep it."""
-        if not self._token_path:
-            found = _checked(self._http.get("/.well-known/oauth-authorization-server")).json()
-            if found.get("issuer") != self.issuer:  # RFC 8414 §3.3
-                raise Refused(502, {"code": "metadata-of-another-issuer"})
-            self._token_path = str(found["token_endpoint"]).removeprefix(self.issuer)
         asked_at = self._clock()
-        response = self._http.post(
-            self._token_path,
-            data={
-                "grant_type": "client_credentials",
-                "scope": self._scope,
-                "client_assertion_type": _ASSERTION_TYPE,
-                "client_assertion": self._assertion(),
-            },
-            headers={"DPoP": self._proof("POST", self._token_path, None)},
-        )
-        granted = _checked(response).json()
+        path = self.metadata_path("token_endpoint")
+        response = self.post_form(path, {"grant_type": "client_credentials", "scope": self._scope})
+        granted = checked(response).json()
         self._token = str(granted["access_token"])
         self._token_until = asked_at + float(granted["expires_in"])
         return self._token
+
+    @property
+    def client_id(self) -> str:
+        """Under which id this system is registered."""
+        return self._client.client_id
+
+    def metadata_path(self, name: str) -> str:
+        """Give the path of an endpoint that the exchange's metadata (RFC 8414) names; they are read once.
+
+        Raises:
+            Refused: the metadata are another issuer's (§3.3), or could not be had.
+        """
+        if not self._metadata:
+            found = checked(self._http.get("/.well-known/oauth-authorization-server")).json()
+            if found.get("issuer") != self.issuer:
+                raise Refused(502, {"code": "metadata-of-another-issuer"})
+            self._metadata = found
+        return str(self._metadata[name]).removeprefix(self.issuer)
+
+    def post_form(self, path: str, fields: Mapping[str, str]) -> httpx.Response:
+        """Post a form as this client: with an assertion and a proof by the proof key, both fresh."""
+        return self._http.post(
+            path,
+            data={**fields, "client_assertion_type": _ASSERTION_TYPE, "client_assertion": self._assertion()},
+            headers={"DPoP": self._proof("POST", path, None)},
+        )
 
     def _assertion(self) -> str:
         now = int(self._clock())
@@ -214,7 +227,12 @@ class Caller:
         return jwt.encode(header, claims, self._proof_key)
 
 
-def _checked(response: httpx.Response) -> httpx.Response:
+def checked(response: httpx.Response) -> httpx.Response:
+    """Return a response that is no refusal.
+
+    Raises:
+        Refused: the exchange answered with a problem.
+    """
     if response.is_success:
         return response
     try:

@@ -1,9 +1,9 @@
 """`qingqiao lender`, `query`, `evidence` and `audit`: register systems, and act as one over OAuth."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +16,7 @@ from rich.table import Table
 
 from connectors import permits
 from consent.scope import recipient_name
+from exchange.cli import capturing, telling
 from exchange.cli.context import console, opened, settings
 from exchange.errors import OutOfService
 from exchange.events import Event
@@ -23,6 +24,7 @@ from exchange.home import Home
 from exchange.oauth import clients
 from exchange.oauth.scopes import Role, Scope
 from registry import catalogue, clock, log
+from registry.database import Transaction
 from registry.errors import MalformedIdentifier
 from registry.identifiers import ResidentId
 from registry.keyfiles import write_private
@@ -34,6 +36,8 @@ _AUDIT_COLUMNS = ("at", "event", "actor", "reason", "query_id", "leaf_index")
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
+    capturing.add_to(_LENDER)
+    telling.add_to(_LENDER)
     app.add_typer(_LENDER, name="lender")
     app.command()(query)
     app.command()(evidence)
@@ -50,10 +54,12 @@ def register(  # what a registration states
     same_organisation: bool = False,
     scopes: Iterable[Scope] | None = None,
     sources: Collection[str] = (),
+    redirect_uris: Sequence[str] = (),
 ) -> None:
     """Register a system, with all scopes of its role unless fewer are given, and write it to the log.
 
-    `sources` are what an agency may deliver from now on, besides what it may already.
+    `sources` are what an agency may deliver from now on, besides what it may already; `redirect_uris` where a lender's
+    system has people sent back to.
     """
     now = clock.now()
     with home.database.transaction() as tx:
@@ -72,6 +78,8 @@ def register(  # what a registration states
         fields["scopes"] = sorted(str(scope) for scope in granted)
         log.append(tx, [log.Entry(event=Event.CLIENT_ADDED, at=now, actor="operator", fields=fields)])
         permits.permit(tx, name, sources, now=now)
+        if redirect_uris:
+            _redirect(tx, client_id, redirect_uris, now)
 
 
 @_LENDER.command()
@@ -84,6 +92,10 @@ def add(
     same_organisation: Annotated[
         bool, typer.Option("--same-organisation", help="It has a system already; this one asks on the same consents.")
     ] = False,
+    redirect_uris: Annotated[
+        list[str] | None,
+        typer.Option("--redirect-uri", help="Where people are sent back to from the confirmation page; https."),
+    ] = None,
 ) -> None:
     """Register a lender's or regulator's system, with its own public keys or a key pair made here."""
     if (jwks is None) == (make_key is None):
@@ -91,12 +103,48 @@ def add(
     with opened() as home:
         if make_key is not None:
             client = new_client(client_id)
-            register(home, client_id, organisation, role, client.jwks, same_organisation=same_organisation)
+            register(
+                home,
+                client_id,
+                organisation,
+                role,
+                client.jwks,
+                same_organisation=same_organisation,
+                redirect_uris=redirect_uris or (),
+            )
             save_key(make_key, client)
         elif jwks is not None:
             keys = orjson.loads(jwks.read_bytes())
-            register(home, client_id, organisation, role, keys, same_organisation=same_organisation)
+            register(
+                home,
+                client_id,
+                organisation,
+                role,
+                keys,
+                same_organisation=same_organisation,
+                redirect_uris=redirect_uris or (),
+            )
     console.print(f"[green]✓[/green] {escape(client_id)} is registered as {role.value}")
+
+
+@_LENDER.command()
+def redirect(
+    client_id: Annotated[str, typer.Argument(help="Which system.")],
+    uris: Annotated[
+        list[str] | None, typer.Option("--uri", help="May be given several times; without any, none.")
+    ] = None,
+) -> None:
+    """Say where a lender's system has people sent back to; what stood before is replaced."""
+    with opened() as home, home.database.transaction() as tx:
+        _redirect(tx, client_id, uris or (), clock.now())
+    console.print(f"[green]✓[/green] {escape(client_id)}: {len(uris or ())}")
+
+
+def _redirect(tx: Transaction, client_id: str, uris: Sequence[str], now: datetime) -> None:
+    if not clients.set_redirects(tx, client_id, uris):
+        raise typer.BadParameter("no lender's system of this id is registered")
+    fields: dict[str, Any] = {"client_id": client_id, "redirect_uris": sorted(uris)}
+    log.append(tx, [log.Entry(event=Event.CLIENT_REDIRECTS_SET, at=now, actor="operator", fields=fields)])
 
 
 @_LENDER.command()

@@ -1,13 +1,13 @@
 """Registered systems: which organisation's, in which role, with which public keys and scopes.
 
-A client is registered by the operator (`qingqiao lender add`), never by itself. It has no secret;
-it proves itself with a key of its own. Suspending it takes effect at the next statement of every
-process: what a process remembers of a client is a hint, which the deciding statement compares
-with the row (`spending`).
+A client is registered by the operator (`qingqiao lender add`), never by itself; a person's phone is bound by a code
+that its owner was handed in person (`exchange.binding`). It has no secret; it proves itself with a key of its own.
+Suspending it takes effect at the next statement of every process: what a process remembers of a client is a hint,
+which the deciding statement compares with the row (`spending`).
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -16,12 +16,14 @@ import orjson
 
 from consent.scope import names_one, recipient_name
 from exchange.errors import RequestRefused
+from exchange.oauth import redirects
 from exchange.oauth.jwks import RegisteredKey, read_jwks
 from exchange.oauth.scopes import SCOPES_OF, Role
 from registry.database import Database, Transaction
 
 ACTIVE: Final = "active"
 SUSPENDED: Final = "suspended"
+REMEMBERED: Final = 8192  # clients in the memory of one process; about 1 KB each
 CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{3,64}")
 
 
@@ -42,8 +44,8 @@ class Registration:
         return method == "private_key_jwt"
 
     def check_grant_type(self, grant_type: str) -> bool:
-        """Authlib asks: systems use client_credentials."""
-        return grant_type == "client_credentials"
+        """Authlib asks: systems use client_credentials, and a lender's redeem the codes of persons who agreed."""
+        return grant_type == "client_credentials" or (grant_type == "authorization_code" and self.role == Role.LENDER)
 
 
 class NotRemembered(Exception):
@@ -92,7 +94,10 @@ class Directory:
         if client is None:
             self.forget(client_id)
         else:
-            self._known[client_id] = client  # as many as there are registered clients: few
+            if len(self._known) >= REMEMBERED:  # phones are many; whoever is forgotten is read again
+                for oldest in list(self._known)[: REMEMBERED // 4]:
+                    self._known.pop(oldest, None)
+            self._known[client_id] = client
         return client
 
 
@@ -144,6 +149,8 @@ def register(
         RequestRefused: the id is taken or not 3 to 64 of [A-Za-z0-9._-], a scope is not of the role, the name is not
             that of one organisation, or the organisation has a client already.
     """
+    if role is Role.SUBJECT:
+        raise RequestRefused("client-unregistrable", "a person's phone is bound in person, never registered")
     if not CLIENT_ID.fullmatch(client_id):
         raise RequestRefused("client-unregistrable", "a client id is 3 to 64 of A-Z a-z 0-9 . _ -")
     if not names_one(organisation):
@@ -164,6 +171,42 @@ def register(
     if row is None:
         raise RequestRefused("client-unregistrable", "the client id is taken")
     return granted
+
+
+def register_phone(tx: Transaction, client_id: str, jwk: Mapping[str, Any], *, active: bool, now: datetime) -> None:
+    """Register a person's phone with its one key; only `exchange.binding` does so, on a code given in person.
+
+    Its organisation is itself: no consent can name it as recipient, and no two phones share one.
+    """
+    tx.execute(
+        "INSERT INTO client (client_id, role, organisation, jwks, scopes, state, created_at)"
+        " VALUES (%s, %s, %s, %s::jsonb, %s, %s, %s)",
+        (
+            client_id,
+            Role.SUBJECT.value,
+            client_id,
+            orjson.dumps({"keys": [dict(jwk)]}).decode(),
+            sorted(SCOPES_OF[Role.SUBJECT]),
+            ACTIVE if active else SUSPENDED,
+            now,
+        ),
+    )
+
+
+def set_redirects(tx: Transaction, client_id: str, uris: Iterable[str]) -> bool:
+    """Put a lender's redirect URIs in place of the old; False if there is no lender's client of this id.
+
+    Raises:
+        RequestRefused: one that may not be registered, or more than a client may have.
+    """
+    checked = sorted({redirects.check(uri) for uri in uris})
+    if len(checked) > redirects.MOST:
+        raise RequestRefused("client-unregistrable", f"a client has at most {redirects.MOST} redirect URIs")
+    changed = tx.execute(
+        "UPDATE client SET redirect_uris = %s WHERE client_id = %s AND role = %s",
+        (checked, client_id, Role.LENDER.value),
+    )
+    return changed.rowcount == 1
 
 
 def replace_keys(tx: Transaction, client_id: str, jwks: dict[str, Any]) -> bool:

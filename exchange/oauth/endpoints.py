@@ -1,6 +1,6 @@
-"""The public doors of the authorization server: token endpoint, keys, metadata.
+"""The public doors of the authorization server: token endpoint, pushed requests, keys, metadata.
 
-The token endpoint answers as RFC 6749 §5 says, errors too, so that any OAuth client understands it;
+Token endpoint and pushed requests answer as RFC 6749 §5 says, errors too, so that any OAuth client understands them;
 every other door answers with problems (RFC 9457). Nothing it sends may be stored by anyone between.
 """
 
@@ -8,15 +8,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
+from authlib.oauth2.base import OAuth2Error
+from authlib.oauth2.rfc6749.errors import InvalidRequestError
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
 from exchange.batching import Together
 from exchange.errors import RequestRefused
-from exchange.oauth import form, spending, tokens
+from exchange.oauth import codes, form, par, spending, tokens
 from exchange.oauth.clients import Directory, NotRemembered
-from exchange.oauth.profile import JWKS_PATH, TOKEN_PATH, Profile
+from exchange.oauth.par import URN
+from exchange.oauth.profile import JWKS_PATH, PAR_PATH, TOKEN_PATH, Profile
+from exchange.oauth.refused import ClientNotProven
 from exchange.oauth.server import Answer, TokenRequest, TokenServer
 from registry import clock
 from registry.database import Database
@@ -29,7 +33,10 @@ _FORM_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["grant_type", "client_assertion_type", "client_assertion"],
     "properties": {
-        "grant_type": {"type": "string", "const": "client_credentials"},
+        "grant_type": {"type": "string", "enum": ["client_credentials", "authorization_code"]},
+        "code": {"type": "string", "description": "with authorization_code: from the page, within 60 seconds, once"},
+        "redirect_uri": {"type": "string", "description": "with authorization_code: as it was pushed"},
+        "code_verifier": {"type": "string", "description": "with authorization_code: RFC 7636, S256"},
         "client_assertion_type": {
             "type": "string",
             "const": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
@@ -50,13 +57,57 @@ _ERROR_EXAMPLE: Final = {"error": "invalid_client", "error_description": "client
 
 TOKEN_OPERATION: Final[dict[str, Any]] = {
     "summary": "Get an access token",
-    "description": "Grant `client_credentials`, client authentication `private_key_jwt`, with a DPoP proof always.",
+    "description": "Grant `client_credentials` or `authorization_code`, client authentication `private_key_jwt`, with "
+    "a DPoP proof always.",
     "tags": ["oauth"],
     "operationId": "token",
     "parameters": [{"name": "DPoP", "in": "header", "required": True, "schema": {"type": "string"}}],
     "requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": _FORM_SCHEMA}}},
     "responses": {
         "200": {"description": "a DPoP-bound token", "content": {"application/json": {"example": _TOKEN_EXAMPLE}}},
+        "400": {"description": "RFC 6749 §5.2", "content": {"application/json": {"example": _ERROR_EXAMPLE}}},
+        "401": {"description": "client not proven", "content": {"application/json": {"example": _ERROR_EXAMPLE}}},
+    },
+}
+
+
+_PAR_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": [
+        "client_id", "client_assertion_type", "client_assertion", "response_type", "redirect_uri", "code_challenge",
+        "code_challenge_method", "authorization_details",
+    ],
+    "properties": {
+        "client_id": {"type": "string"},
+        "client_assertion_type": _FORM_SCHEMA["properties"]["client_assertion_type"],
+        "client_assertion": _FORM_SCHEMA["properties"]["client_assertion"],
+        "response_type": {"type": "string", "const": "code"},
+        "redirect_uri": {"type": "string", "description": "one that the operator registered for you"},
+        "code_challenge": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
+        "code_challenge_method": {"type": "string", "const": "S256"},
+        "authorization_details": {"type": "string", "description": "JSON: one object of type credit_data (RFC 9396)"},
+        "dpop_jkt": {"type": "string", "description": "RFC 9449 §10; or a DPoP proof; or both"},
+        "scope": {"type": "string"},
+        "state": {"type": "string", "maxLength": 512},
+        "nonce": {"type": "string", "maxLength": 512, "description": "comes back beside the token"},
+        "resource": {"type": "string", "description": "RFC 8707; only our own"},
+    },
+}  # fmt: skip
+PAR_OPERATION: Final[dict[str, Any]] = {
+    "summary": "Push a request for a person's agreement (RFC 9126)",
+    "description": "Client authentication `private_key_jwt`; PKCE S256; the code is bound to a DPoP key. Send the "
+    "person to `/oauth/authorize` with `client_id` and the `request_uri`.",
+    "tags": ["oauth"],
+    "operationId": "par",
+    "parameters": [{"name": "DPoP", "in": "header", "required": False, "schema": {"type": "string"}}],
+    "requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": _PAR_SCHEMA}}},
+    "responses": {
+        "201": {
+            "description": "kept",
+            "content": {
+                "application/json": {"example": {"request_uri": f"{URN}6esc_11ACC5bwc014ltc14eY22c", "expires_in": 590}}
+            },
+        },
         "400": {"description": "RFC 6749 §5.2", "content": {"application/json": {"example": _ERROR_EXAMPLE}}},
         "401": {"description": "client not proven", "content": {"application/json": {"example": _ERROR_EXAMPLE}}},
     },
@@ -70,11 +121,16 @@ def token_route(profile: Profile, keys: tokens.TokenKeys, database: Database) ->
     description is `TOKEN_OPERATION`.
     """
     issuer = tokens.Issuer(profile.issuer, profile.resource, keys)
-    server = TokenServer(profile, issuer, directory=Directory(database))
+
+    def granted_by(code_digest: bytes) -> codes.Granted | None:
+        with database.transaction() as tx:
+            return codes.of_code(tx, code_digest)
+
+    server = TokenServer(profile, issuer, directory=Directory(database), granted_by=granted_by)
 
     def spend_all(batch: Sequence[spending.Issue]) -> list[spending.Outcome]:
         with database.transaction() as tx:
-            return spending.issue(tx, batch)
+            return codes.redeem(tx, batch, spending.issue(tx, batch))
 
     spend = Together(spend_all)
 
@@ -99,6 +155,41 @@ def token_route(profile: Profile, keys: tokens.TokenKeys, database: Database) ->
     return route
 
 
+def par_route(profile: Profile, database: Database) -> Route:
+    """Return the route of pushed requests; its description is `PAR_OPERATION`."""
+    directory = Directory(database)
+
+    def push(parameters: Mapping[str, str], proofs: Sequence[str]) -> Answer:
+        now = clock.now()
+        try:
+            pushed = par.read(parameters, proofs, directory=directory, profile=profile, now=now, may_wait=True)
+            with database.transaction() as tx:  # step 7; what is spent stays so, whatever becomes of the rest
+                fresh = [spending.spend(tx, one) for one in sorted(pushed.spends, key=lambda one: one.digest)]
+                request_uri = codes.push(tx, pushed, now=now) if all(fresh) else None
+            if not all(fresh):
+                raise ClientNotProven(description="client assertion or DPoP proof: used before")
+            if request_uri is None:
+                directory.forget(pushed.client.client_id)
+                raise InvalidRequestError("redirect_uri is not registered for this client, or its keys have changed")
+        except OAuth2Error as error:
+            return Answer(*error())
+        return Answer(201, {"request_uri": request_uri, "expires_in": par.LIFETIME_SECONDS}, ())
+
+    async def pushed(request: Request) -> Response:
+        request.scope["route"] = route
+        body = await request.body()
+        try:
+            parameters = _parameters(request, body)
+        except RequestRefused as error:
+            return _response(Answer(400, {"error": "invalid_request", "error_description": str(error)}, ()))
+        answer = await run_in_threadpool(push, parameters, request.headers.getlist("dpop"))
+        request.state.oauth_error = answer.error
+        return _response(answer)
+
+    route = Route(PAR_PATH, pushed, methods=["POST"])
+    return route
+
+
 def build_router(profile: Profile, keys: tokens.TokenKeys) -> APIRouter:
     """Return the router with keys and metadata."""
     router = APIRouter(tags=["oauth"])
@@ -117,12 +208,15 @@ def build_router(profile: Profile, keys: tokens.TokenKeys) -> APIRouter:
 
 
 def _read(request: Request, body: bytes, endpoint: str) -> TokenRequest:
+    return TokenRequest(endpoint, _parameters(request, body), request.headers.getlist("dpop"), now=clock.now())
+
+
+def _parameters(request: Request, body: bytes) -> dict[str, str]:
     if request.scope["query_string"]:
         raise RequestRefused("request-malformed", "parameters belong in the body, not in the address")
     if "authorization" in request.headers:
         raise RequestRefused("request-malformed", "one way of client authentication only")
-    parameters = form.read(request.headers.get("content-type"), body)
-    return TokenRequest(endpoint, parameters, request.headers.getlist("dpop"), now=clock.now())
+    return form.read(request.headers.get("content-type"), body)
 
 
 def _json(body: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
@@ -130,5 +224,6 @@ def _json(body: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
 
 
 def _response(answer: Answer) -> Response:
-    headers = {**_NO_STORE, **dict(answer.headers)}
+    headers = {**dict(answer.headers), **_NO_STORE}
+    headers.setdefault("Content-Type", "application/json")
     return Response(orjson.dumps(answer.body), answer.status, headers)

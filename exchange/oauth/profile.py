@@ -4,10 +4,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from exchange.credit_data import TYPE
 from exchange.oauth.jwks import ALGORITHMS
+from exchange.oauth.pkce import METHOD
 from exchange.oauth.scopes import Scope
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105  # a path, not a secret
+PAR_PATH: Final = "/oauth/par"
+AUTHORIZE_PATH: Final = "/oauth/authorize"
 JWKS_PATH: Final = "/oauth/jwks"
 METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
 
@@ -28,6 +32,11 @@ class Profile:
         """The token endpoint's address."""
         return self.issuer + TOKEN_PATH
 
+    @property
+    def par_endpoint(self) -> str:
+        """Where a lender pushes its requests."""
+        return self.issuer + PAR_PATH
+
     def address(self, path: str) -> str:
         """Return the address that a DPoP proof must name for a path of ours."""
         return self.issuer + path
@@ -38,13 +47,21 @@ class Profile:
         return METADATA_PATH + urlsplit(self.issuer).path
 
     def metadata(self) -> dict[str, Any]:
-        """Return the authorization server metadata (RFC 8414, RFC 9449 §5.1)."""
+        """Return the authorization server metadata (RFC 8414; 9126 §5, 9207 §3, 9396 §10, 9449 §5.1)."""
         return {
             "issuer": self.issuer,
             "token_endpoint": self.token_endpoint,
+            "pushed_authorization_request_endpoint": self.par_endpoint,
+            "require_pushed_authorization_requests": True,
+            "authorization_endpoint": self.issuer + AUTHORIZE_PATH,
+            "authorization_response_iss_parameter_supported": True,
+            "authorization_details_types_supported": [TYPE],
+            "code_challenge_methods_supported": [METHOD],
             "jwks_uri": self.issuer + JWKS_PATH,
-            "grant_types_supported": ["client_credentials"],
-            "response_types_supported": [],
+            "grant_types_supported": ["client_credentials", "authorization_code"],
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "ui_locales_supported": ["zh", "bo", "en"],
             "scopes_supported": [scope.value for scope in Scope],
             "token_endpoint_auth_methods_supported": ["private_key_jwt"],
             "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),

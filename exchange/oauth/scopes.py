@@ -1,7 +1,8 @@
 """Scopes: what an access token may open, and which role may be given it.
 
 A regulator reads the audit trail and nothing else; a lender never reads it; an agency hands over data and mends its
-own. No two roles share a scope, so that no registration can mix them by mistake.
+own; a person's phone reaches that person's own data, consents and rights. No two roles share a scope, so that no
+registration can mix them by mistake.
 """
 
 from enum import StrEnum
@@ -17,19 +18,22 @@ class Scope(StrEnum):
     AGENCY_UPLOAD = "agency:upload"
     AGENCY_DECIDE = "agency:decide"
     AGENCY_READ = "agency:read"
+    SUBJECT = "subject"
 
 
 class Role(StrEnum):
-    """What kind of organisation's system a client is: 贷款机构, 监管部门 or 数据提供单位."""
+    """Whose a client is: the system of a 贷款机构, 监管部门 or 数据提供单位; or a person's own phone (信息主体)."""
 
     LENDER = "lender"
     REGULATOR = "regulator"
     AGENCY = "agency"
+    SUBJECT = "subject"
 
 
 SCOPES_OF: Final[dict[Role, frozenset[Scope]]] = {
     Role.LENDER: frozenset({Scope.QUERIES, Scope.CONSENTS}),
     Role.REGULATOR: frozenset({Scope.AUDIT_READ}),
     Role.AGENCY: frozenset({Scope.AGENCY_UPLOAD, Scope.AGENCY_DECIDE, Scope.AGENCY_READ}),
+    Role.SUBJECT: frozenset({Scope.SUBJECT}),
 }
 OF_AN_AGENCY_SYSTEM: Final = frozenset({Scope.AGENCY_UPLOAD, Scope.AGENCY_READ})  # a program decides nothing of rows

@@ -1,16 +1,16 @@
 """The authorization server, on Authlib: the token endpoint for lenders' and regulators' systems.
 
 Authlib carries the protocol: which grant, which client authentication, which errors. What it is
-too lax in for FAPI 2.0 is ours: `assertion` (client authentication), `dpop` (binding), `spending`
-(single use), `tokens`. A grant added later (authorization code with PAR and PKCE) registers beside
-`SystemGrant` and finds all of this in place.
+too lax in for FAPI 2.0 is ours: `authenticating` (client authentication, proofs), `spending` (single use), `pkce`,
+`codes`, `tokens`. There are two grants: a system's own (`SystemGrant`), and that of a person who agreed on the page
+(`CodeGrant`, after `par` and the confirmation page).
 
 Steps of a token request (the numbers are used in the code and the tests):
   1. exactly one DPoP proof, and it holds                         (invalid_dpop_proof)
   2. private_key_jwt: the assertion proves a registered client    (invalid_client)
   3. the scopes asked for are this client's                       (invalid_scope)
   4. write the token
-  5. spend assertion and proof in one transaction                 (invalid_client, invalid_dpop_proof)
+  5. spend assertion, proof and code in one transaction           (invalid_client, invalid_dpop_proof, invalid_grant)
 `answer` does 1 to 4; what step 5 has to spend stands in the request. The endpoint has it spent together with
 what others bring at that moment, and `settle` says what became of it. The token leaves after that commit, so whatever
 is replayed has been recorded before.
@@ -18,50 +18,24 @@ is replayed has been recorded before.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
 from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.rfc6749 import AuthorizationServer, OAuth2Request
-from authlib.oauth2.rfc6749.errors import InvalidClientError, InvalidRequestError, InvalidScopeError
-from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
+from authlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestError, UnauthorizedClientError
+from authlib.oauth2.rfc6749.grants import BaseGrant, ClientCredentialsGrant, TokenEndpointMixin
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 
-from exchange.errors import AssertionRefused, ProofRefused
-from exchange.oauth import assertion, dpop, tokens
-from exchange.oauth.clients import Directory, Registration
-from exchange.oauth.jwks import ALGORITHMS
+from exchange.oauth import codes, dpop, pkce, tokens
+from exchange.oauth.authenticating import authenticate, proof_of
+from exchange.oauth.clients import Directory, NotRemembered, Registration
+from exchange.oauth.codes import Granted
 from exchange.oauth.profile import Profile
-from exchange.oauth.spending import Issue, Outcome, Spend
-
-ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_CHALLENGE: Final = f'DPoP error="invalid_client", algs="{" ".join(ALGORITHMS)}"'
-_OTHER_AUTHENTICATION: Final = ("client_secret", "code_verifier")
-
-
-class InvalidDpopProof(OAuth2Error):
-    """RFC 9449 §5: the proof at the token endpoint does not hold."""
-
-    error = "invalid_dpop_proof"
-    status_code = 400
-
-
-class InvalidTarget(OAuth2Error):
-    """RFC 8707 §2: tokens are for another resource than the one asked for."""
-
-    error = "invalid_target"
-    status_code = 400
-
-
-class ClientNotProven(InvalidClientError):
-    """RFC 6749 §5.2, always as 401: the client did not prove itself."""
-
-    status_code = 401
-
-    def get_headers(self) -> list[tuple[str, str]]:
-        """Say which scheme would do; Authlib would say Basic."""
-        return [("Content-Type", "application/json"), ("WWW-Authenticate", _CHALLENGE)]
+from exchange.oauth.refused import ClientNotProven, InvalidDpopProof
+from exchange.oauth.spending import Issue, Outcome, Redeem, Spend
+from exchange.oauth.targets import refuse_elsewhere, scopes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +65,8 @@ class TokenRequest(OAuth2Request):
         self.now = now
         self.proof: dpop.Proof | None = None
         self.assertion: Spend | None = None
+        self.granted: Granted | None = None
+        self.redeem: Redeem | None = None
         self.issue: Issue | None = None
         self.may_wait = False  # for the database, to find a client; else NotRemembered is raised
 
@@ -103,17 +79,17 @@ class SystemGrant(ClientCredentialsGrant):
     def validate_token_request(self) -> None:
         """Do steps 1 to 3."""
         request = self.request
-        request.proof = _proof(request)  # 1
+        request.proof = proof_of(request.proofs, url=request.uri, now=request.now)  # 1
+        if "code_verifier" in request.parameters:
+            raise InvalidRequestError("code_verifier goes with a code")
         super().validate_token_request()  # 2
-        resource = request.parameters.get("resource")
-        if resource not in {None, self.server.profile.resource}:
-            raise InvalidTarget("tokens are issued for one resource only")
-        _scopes(request.parameters.get("scope"), request.client)  # 3
+        refuse_elsewhere(request.parameters.get("resource"), self.server.profile.resource)
+        scopes_of(request.parameters.get("scope"), request.client)  # 3
 
     def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
         """Do step 4, and prepare step 5."""
         request = self.request
-        granted = _scopes(request.parameters.get("scope"), request.client)
+        granted = scopes_of(request.parameters.get("scope"), request.client)
         grant = tokens.Grant(request.client.client_id, granted, request.proof.thumbprint)
         body = {
             "access_token": self.server.issuer.issue(grant, now=request.now),  # 4
@@ -125,6 +101,60 @@ class SystemGrant(ClientCredentialsGrant):
         return 200, body, [("Content-Type", "application/json")]
 
 
+class CodeGrant(BaseGrant, TokenEndpointMixin):
+    """authorization_code: what a person agreed to on the page, fetched by whom it was given to.
+
+    In place of step 3: the code is this client's, not too old, was given for this redirect URI and this proof's key,
+    and the verifier answers the challenge (invalid_grant, one sentence for all). In step 5 the code is used up as well.
+    """
+
+    GRANT_TYPE = "authorization_code"
+    TOKEN_ENDPOINT_AUTH_METHODS: Final = ["private_key_jwt"]
+
+    def validate_token_request(self) -> None:
+        """Do steps 1 to 3."""
+        request = self.request
+        request.proof = proof_of(request.proofs, url=request.uri, now=request.now)  # 1
+        request.client = self.authenticate_token_endpoint_client()  # 2
+        if not request.client.check_grant_type(self.GRANT_TYPE):
+            raise UnauthorizedClientError("codes are for lenders' systems")
+        form = request.parameters
+        refuse_elsewhere(form.get("resource"), self.server.profile.resource)
+        if not {"code", "redirect_uri", "code_verifier"} <= form.keys():
+            raise InvalidRequestError("code, redirect_uri and code_verifier are needed")
+        if not request.may_wait:
+            raise NotRemembered  # a code is always looked up
+        found = self.server.granted_by(codes.digest_of_code(form["code"]))
+        if (
+            found is None
+            or found.client_id != request.client.client_id
+            or found.redirect_uri != form["redirect_uri"]
+            or found.dpop_jkt != request.proof.thumbprint
+            or found.until <= request.now
+            or not pkce.answers(form["code_verifier"], found.code_challenge)
+        ):
+            raise InvalidGrantError("code: unknown, too old, or given for another client, address, key or challenge")
+        request.granted = found  # 3
+
+    def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
+        """Do step 4, and prepare step 5."""
+        request, found = self.request, self.request.granted
+        held = found.scopes & request.client.scopes
+        jti = tokens.fresh_jti()
+        grant = tokens.Grant(request.client.client_id, held, request.proof.thumbprint)
+        body = {
+            "access_token": self.server.issuer.issue(grant, now=request.now, jti=jti),  # 4
+            "token_type": "DPoP",
+            "expires_in": tokens.LIFETIME_SECONDS,
+            "scope": " ".join(sorted(held)),
+            "authorization_details": [dict(found.authorization_details)],
+        } | ({} if found.nonce is None else {"nonce": found.nonce})
+        until = request.now + timedelta(seconds=tokens.LIFETIME_SECONDS)
+        request.redeem = Redeem(codes.digest_of_code(request.parameters["code"]), jti, request.now, until)
+        self.save_token(body)  # 5
+        return 200, body, [("Content-Type", "application/json")]
+
+
 class TokenServer(AuthorizationServer):
     """Authlib's server, with our clients, our proofs and our ledger put in.
 
@@ -132,6 +162,7 @@ class TokenServer(AuthorizationServer):
         profile: addresses, from configuration.
         issuer: writes the tokens.
         directory: finds clients.
+        granted_by: reads what a code stands for, by the code's digest.
     """
 
     def __init__(
@@ -140,13 +171,16 @@ class TokenServer(AuthorizationServer):
         issuer: tokens.Issuer,
         *,
         directory: Directory,
+        granted_by: Callable[[bytes], Granted | None],
     ) -> None:
         super().__init__()
+        self.granted_by = granted_by
         self.profile = profile
         self.issuer = issuer
         self._directory = directory
         self.register_client_auth_method("private_key_jwt", self._private_key_jwt)
         self.register_grant(SystemGrant)
+        self.register_grant(CodeGrant)
 
     def answer(self, request: TokenRequest) -> Answer:
         """Do steps 1 to 4. Unless `request.issue` is None, the answer may leave only as `settle` returns it.
@@ -155,7 +189,7 @@ class TokenServer(AuthorizationServer):
             NotRemembered: ask again with `request.may_wait`, where waiting is allowed.
             DatabaseUnavailable, psycopg.Error: the client's row could not be read.
         """
-        request.issue = None
+        request.issue = request.redeem = None
         answer: Answer = self.create_token_response(request)
         return answer
 
@@ -189,51 +223,20 @@ class TokenServer(AuthorizationServer):
         client: Registration = request.client
         if request.assertion is None or request.proof is None:
             raise ClientNotProven(description="client assertion and DPoP proof are needed")
-        request.issue = Issue(client.client_id, client.jwks_text, request.assertion, request.proof.spend)
+        request.issue = Issue(
+            client.client_id, client.jwks_text, request.assertion, request.proof.spend, request.redeem
+        )
 
     def _private_key_jwt(self, _: object, request: TokenRequest) -> Registration:
-        form = request.parameters
-        if any(name in form for name in _OTHER_AUTHENTICATION):
-            raise InvalidRequestError("one way of client authentication only")
-        if form.get("client_assertion_type") != ASSERTION_TYPE or "client_assertion" not in form:
-            raise ClientNotProven(description="client authentication is private_key_jwt")
-        try:
-            claimed = assertion.read(form["client_assertion"])
-            if form.get("client_id", claimed.client_id) != claimed.client_id:
-                raise ClientNotProven(description="client assertion: of another client than client_id")
-            client = self._directory.find(claimed.client_id, wait=request.may_wait)
-            proven = client and assertion.prove(claimed, client)
-            if client and not proven:
-                client = self._directory.read_again(client, wait=request.may_wait)  # it may have new keys by now
-                proven = client and assertion.prove(claimed, client)
-            if not proven:
-                raise ClientNotProven(description="client assertion: not signed with a registered key")
-            request.assertion = assertion.check(proven, issuer=self.profile.issuer, now=request.now)
-        except AssertionRefused as error:
-            raise ClientNotProven(description=str(error)) from error
-        return proven.client
+        client, request.assertion = authenticate(
+            self._directory, request.parameters, issuer=self.profile.issuer, now=request.now, may_wait=request.may_wait
+        )
+        return client
 
 
 _REFUSALS: Final[Mapping[Outcome, Callable[[], OAuth2Error]]] = {
     Outcome.ASSERTION_REPLAYED: partial(ClientNotProven, description="client assertion: used before"),
     Outcome.PROOF_REPLAYED: partial(InvalidDpopProof, "DPoP proof: used before"),
     Outcome.CLIENT_CHANGED: partial(ClientNotProven, description="client assertion: not signed with a registered key"),
+    Outcome.CODE_SPENT: partial(InvalidGrantError, "code: used before, or too old"),
 }
-
-
-def _proof(request: TokenRequest) -> dpop.Proof:
-    if len(request.proofs) != 1:
-        raise InvalidDpopProof("DPoP proof: exactly one DPoP header is needed")
-    try:
-        return dpop.verify(request.proofs[0], method="POST", url=request.uri, now=request.now)
-    except ProofRefused as error:
-        raise InvalidDpopProof(str(error)) from error
-
-
-def _scopes(asked: str | None, client: Registration) -> frozenset[str]:
-    if not asked:
-        return client.scopes
-    scopes = frozenset(asked.split(" "))
-    if not scopes <= client.scopes:
-        raise InvalidScopeError("a scope that this client may not hold")
-    return scopes

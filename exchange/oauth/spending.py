@@ -49,13 +49,24 @@ class Spend:
 
 
 @dataclass(frozen=True, slots=True)
+class Redeem:
+    """A code that is about to be redeemed, and the token that will be issued for it (`codes.redeem`)."""
+
+    code_digest: bytes
+    token_jti: str
+    now: datetime
+    token_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Issue:
-    """One token about to be issued: to whom, checked against which keys, on which assertion and proof."""
+    """One token about to be issued: to whom, checked against which keys, on which assertion, proof and code."""
 
     client_id: str
     jwks_text: str
     assertion: Spend
     proof: Spend
+    redeem: Redeem | None = None
 
 
 class Outcome(Enum):
@@ -65,6 +76,7 @@ class Outcome(Enum):
     ASSERTION_REPLAYED = auto()
     PROOF_REPLAYED = auto()
     CLIENT_CHANGED = auto()
+    CODE_SPENT = auto()
 
 
 def issue(tx: Transaction, asked: Sequence[Issue]) -> list[Outcome]:
@@ -91,6 +103,15 @@ def issue(tx: Transaction, asked: Sequence[Issue]) -> list[Outcome]:
         )  # fmt: skip
         taken.update((one.assertion.digest, one.proof.digest))
     return outcomes
+
+
+def spend(tx: Transaction, one: Spend) -> bool:
+    """Spend one proof that came without a token, in the caller's transaction; False if it was used before."""
+    spent = tx.execute(
+        "INSERT INTO seen_proof (digest, expires_at) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        (one.digest, one.expires_at),
+    )
+    return spent.rowcount == 1
 
 
 def revoke(tx: Transaction, jti: str, expires_at: datetime) -> None:

@@ -95,8 +95,8 @@ class Issuer:
     resource: str
     keys: TokenKeys
 
-    def issue(self, grant: Grant, *, now: datetime) -> str:
-        """Write and sign a token that lives `LIFETIME_SECONDS` from `now`."""
+    def issue(self, grant: Grant, *, now: datetime, jti: str | None = None) -> str:
+        """Write and sign a token that lives `LIFETIME_SECONDS` from `now`; `jti` by default a fresh one."""
         issued = int(now.timestamp())
         header = {"typ": MEDIA_TYPE, "alg": "ES256", "kid": self.keys.signer.key_id}
         claims = {
@@ -106,12 +106,17 @@ class Issuer:
             "aud": self.resource,
             "iat": issued,
             "exp": issued + LIFETIME_SECONDS,
-            "jti": b64url(suites.random_bytes(_JTI_BYTES)),
+            "jti": jti or fresh_jti(),
             "scope": " ".join(sorted(grant.scopes)),
             "cnf": {"jkt": grant.thumbprint},
         }
         signing_input = f"{b64url(orjson.dumps(header))}.{b64url(orjson.dumps(claims))}"
         return f"{signing_input}.{b64url(self.keys.signer.sign(signing_input.encode('ascii')))}"
+
+
+def fresh_jti() -> str:
+    """Name a token before it is written."""
+    return b64url(suites.random_bytes(_JTI_BYTES))
 
 
 class Verifier:

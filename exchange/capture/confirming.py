@@ -1,0 +1,198 @@
+"""The answer on the confirmation page, in one transaction: presence, consent, evidence, code.
+
+Steps of `answer` (the numbers are used in the code and the tests):
+  1. the request waits, is this client's, and the page was about the text that is current
+  2. "no": the request ends with access_denied. Who gave number and code as well is remembered to have said no, and
+     is not asked again for a while; who did not is believed without: nobody has to identify himself to refuse
+  3. "yes": number and one-time code prove that it is this person; unknown people, people without a phone and wrong
+     codes get one answer. After five wrong ones the request ends with access_denied
+  4. the acts make a consent (`asking.agreed`), if they leave anything of it; it is recorded with its evidence, and the
+     request ends with a code
+What the ledger refuses (a child, a person who has said no lately) is told to the person, who has proven presence; the
+lender learns that there is no agreement, as from a "no".
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from consent.errors import Fault, TermsRefused
+from consent.evidence import Channel
+from consent.record import Consent
+from exchange import binding, consents
+from exchange.capture import asking, evidence
+from exchange.capture.asking import Act, Shown
+from exchange.credit_data import TYPE, CreditData
+from exchange.home import Home
+from exchange.oauth import codes
+from exchange.oauth.codes import Pending
+from exchange.oauth.redirects import answered
+from registry.canonical import b64url
+from registry.clock import beijing_day
+from registry.database import Transaction
+from registry.errors import MalformedIdentifier
+from registry.identifiers import ResidentId
+
+WRONG_PRESENCE: Final = "wrong_presence"
+NOTHING_LEFT: Final = "nothing_left"
+TEXT_CHANGED: Final = "text_changed"
+_LAST_INSTANT: Final = timedelta(microseconds=1)  # before an end that is exclusive
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A request that waits, as a person is shown it."""
+
+    digest: bytes
+    redirect_uri: str
+    shown: Shown
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What came from the page."""
+
+    language: str
+    text_version: str
+    agrees: bool
+    identifier: str
+    code: str
+    acknowledged: bool
+    sensitive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """The person goes back to the lender, to this address."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The page comes once more: with a word of `pages`, or with what the ledger refused."""
+
+    opened: Opened
+    word: str | None = None
+    fault: Fault | None = None
+
+
+def opened(home: Home, client_id: str, request_uri: str, language: str, *, now: datetime) -> Opened | None:
+    """Show a request that waits; None if there is none of this client's under this request_uri."""
+    with home.database.transaction() as tx:
+        pending = codes.find(tx, request_uri, client_id, now=now)
+        return None if pending is None else _opened(tx, pending, language, now)
+
+
+def answer(home: Home, client_id: str, request_uri: str, given: Given, *, now: datetime) -> Back | Again | None:
+    """Take a person's answer; None if no request waits under this request_uri."""
+    with home.database.transaction() as tx:
+        pending = codes.find(tx, request_uri, client_id, now=now)  # 1
+        if pending is None:
+            return None
+        if not given.agrees:
+            _refuse(tx, home, pending, given, now)  # 2
+            return _denied(home, pending)
+        page = _opened(tx, pending, given.language, now)
+        return None if page is None else _asked(tx, home, pending, page, given, now)
+
+
+def _asked(tx: Transaction, home: Home, pending: Pending, page: Opened, given: Given, now: datetime) -> Back | Again:
+    if page.shown.text_version != given.text_version:
+        return Again(page, word=TEXT_CHANGED)
+    if not asking.left_of(page.shown, acknowledged=given.acknowledged, sensitive=given.sensitive):
+        return Again(page, word=NOTHING_LEFT)  # before the one-time password is used up
+    who, subject_id = _present(tx, home, given, now)  # 3
+    if who is not None and subject_id is not None:
+        return _agree(tx, home, pending, page, given, who, subject_id, now)  # 4
+    if codes.count_try(tx, pending):
+        return Again(page, word=WRONG_PRESENCE)
+    codes.settle(tx, pending, codes.FAILED, now=now)
+    return _denied(home, pending)
+
+
+def _opened(tx: Transaction, pending: Pending, language: str, now: datetime) -> Opened | None:
+    wanted = CreditData.model_validate(pending.wanted)
+    try:
+        shown = asking.shown(wanted, recipient=pending.recipient, language=language, now=now)
+    except TermsRefused:  # since it was pushed, a cap was lowered or an end has passed
+        return None
+    return Opened(pending.digest, pending.redirect_uri, asking.with_standing(tx, shown))
+
+
+def _present(tx: Transaction, home: Home, given: Given, now: datetime) -> tuple[ResidentId | None, UUID | None]:
+    try:
+        who = ResidentId.parse(given.identifier)
+    except MalformedIdentifier:
+        return None, None
+    return who, binding.proves_presence(tx, home, who, given.code, now)
+
+
+def _refuse(tx: Transaction, home: Home, pending: Pending, given: Given, now: datetime) -> None:
+    codes.settle(tx, pending, codes.REFUSED, now=now)
+    if not given.identifier or not given.code:
+        return
+    _, subject_id = _present(tx, home, given, now)
+    if subject_id is not None:
+        purpose = str(pending.wanted["purpose"])
+        consents.refuse_in(
+            tx, home, subject_id, pending.recipient, purpose, channel=Channel.H5, actor="subject", now=now
+        )
+
+
+def _agree(  # what a "yes" needs
+    tx: Transaction,
+    home: Home,
+    pending: Pending,
+    page: Opened,
+    given: Given,
+    who: ResidentId,
+    subject_id: UUID,
+    now: datetime,
+) -> Back | Again:
+    act = Act(
+        channel=Channel.H5,
+        presence="resident id and one-time password of the phone bound in person",
+        reference=b64url(pending.digest),
+        client_id=pending.client_id,
+        acknowledged=given.acknowledged,
+        sensitive=given.sensitive,
+    )
+    agreement = asking.agreed(page.shown, act, subject_id, now=now)
+    try:
+        with tx.transaction():  # the one-time password stays used, whatever becomes of the rest
+            made = consents.grant_in(tx, home, who, agreement.new, actor="subject", now=now)
+            evidence.keep(tx, made.consent_id, agreement.document, now=now)
+            code = codes.settle_granted(tx, pending, _granted(made), now=now)
+    except TermsRefused as refused:
+        return Again(page, fault=refused.code)
+    return _back(home, pending, {"code": code})
+
+
+def _granted(made: Consent) -> dict[str, object]:
+    """Say what was agreed to, in the form in which it was asked for (RFC 9396 §7.1)."""
+    scope = made.terms.scope
+    return {
+        "type": TYPE,
+        "consent_id": made.consent_id,
+        "recipient": scope.recipient,
+        "purpose": scope.purpose,
+        "items": sorted(scope.items),
+        "history_months": scope.history_months,
+        "valid_to": beijing_day(scope.valid_until - _LAST_INSTANT).isoformat(),
+        "max_uses": scope.max_uses,
+        "uses_per_month": scope.uses_per_month,
+        "mode": scope.mode.value,
+        "adverse_consequences_acknowledged": scope.w_acknowledged,
+        "sensitive_agreed": scope.sensitive_agreed,
+    }
+
+
+def _denied(home: Home, pending: Pending) -> Back:
+    return _back(home, pending, {"error": "access_denied"})
+
+
+def _back(home: Home, pending: Pending, answer: dict[str, str]) -> Back:
+    more = {"iss": home.settings.issuer, "state": pending.state}
+    return Back(answered(pending.redirect_uri, {**answer, **more}))

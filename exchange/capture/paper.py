@@ -1,0 +1,397 @@
+"""Consents on paper, with four eyes (R-73, R-75): one enters, another looks at the paper and confirms or refuses.
+
+  enter    hash of the original, its terms, and the word that fingerprints were blacked out before any copy was made
+  scan     the redacted scan, if the organisation wants it here: an image or PDF, sealed under the person's key
+  confirm  by another person with another system's key: who has the paper in hand gives its hash once more, and the
+           digest of the terms that were looked at; then, and only then, there is a consent
+  refuse   with a reason that says how to mend it
+  expire   what nobody decides within two weeks ends; identifier and scan are destroyed (a job)
+
+Until it is confirmed nothing rests on it: there is no consent. The original stays with whoever collected it; whether a
+print was really blacked out a person sees, not a program: the second person answers for it, too.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final, Literal
+from uuid import UUID, uuid4
+
+import orjson
+from psycopg.types.json import Jsonb
+from pydantic import Field
+
+from consent.evidence import Channel, Evidence, EvidenceKind
+from consent.record import Consent, midnight
+from exchange import consents
+from exchange.capture import collectors, sealing, taken, witnesses
+from exchange.capture.events import Event
+from exchange.capture.paper_reasons import Reason
+from exchange.capture.taken import TakenModel
+from exchange.credit_data import refuse_unsettled
+from exchange.errors import RequestRefused
+from exchange.home import Home
+from exchange.oauth.guard import Caller
+from registry import log, store
+from registry.canonical import JSON, canonical
+from registry.clock import beijing_day
+from registry.database import Transaction
+from registry.identifiers import ResidentId
+from registry.suites import sha256, sha256_hex
+
+OPEN_FOR: Final = timedelta(days=14)
+OLDEST: Final = timedelta(days=60)  # paper that lay longer is asked for anew
+MOST_SCAN_BYTES: Final = 2 << 20
+_MAGIC: Final[Mapping[str, tuple[bytes, ...]]] = MappingProxyType(
+    {
+        "image/jpeg": (b"\xff\xd8\xff",),
+        "image/png": (b"\x89PNG\r\n\x1a\n",),
+        "application/pdf": (b"%PDF-",),
+    }
+)
+_COLUMNS: Final = (
+    "paper_id, organisation, client_id, subject_id, sealed, original_sha256, terms, state, entered_by, entered_at,"
+    " open_until, decided_by, reason, consent_id, scan IS NOT NULL, scan_type"
+)
+
+
+class State(StrEnum):
+    """Where a paper stands. The values are published; never reuse one."""
+
+    REQUESTED = "requested"
+    CONFIRMED = "confirmed"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+
+
+class PaperModel(TakenModel):
+    """A consent on paper as it is entered."""
+
+    original_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    signed_on: date
+    channel: Literal[Channel.COUNTER, Channel.VILLAGE]
+    fingerprints_redacted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A paper as its organisation sees it; whose it is, is not shown again."""
+
+    paper_id: UUID
+    state: State
+    original_sha256: bytes
+    terms: Mapping[str, Any]
+    entered_by: str
+    entered_client: str
+    entered_at: datetime
+    open_until: datetime
+    decided_by: str | None
+    reason: Reason | None
+    consent_id: str | None
+    scan_type: str | None
+    subject_id: UUID
+    sealed: bytes | None
+
+    @property
+    def terms_sha256(self) -> str:
+        """The digest of the terms, which whoever confirms has looked at."""
+        return sha256_hex(canonical(dict(self.terms)))
+
+
+def enter(home: Home, caller: Caller, given: PaperModel, *, now: datetime) -> Paper:
+    """Enter a paper.
+
+    Raises:
+        RequestRefused: `fingerprints-not-redacted`, `paper-too-old`, `paper-known`, `collector-unknown`,
+            `witness-missing`, `witness-unfit`, `subject-erased`.
+        TermsRefused: terms or a hash that no consent may have.
+    """
+    if not given.fingerprints_redacted:
+        raise RequestRefused("fingerprints-not-redacted")
+    today = beijing_day(now)
+    if given.signed_on > today or given.signed_on < today - OLDEST:
+        raise RequestRefused("paper-too-old")
+    evidence = Evidence.of(EvidenceKind.PAPER_SCAN, given.original_sha256)
+    refuse_unsettled(given.terms, recipient=caller.org_code, now=now)
+    who, paper_id = given.subject.read(), uuid4()
+    with home.database.transaction() as tx:
+        collectors.require(tx, caller.org_code, given.collector, at=now)
+        witness = _witness(tx, home, caller, given, who, now)
+        original = evidence.sha256 or b""
+        tx.execute("SELECT pg_advisory_xact_lock(%s)", (int.from_bytes(original[:8], "big", signed=True),))
+        standing = tx.execute(
+            "SELECT FROM paper_consent WHERE organisation = %s AND original_sha256 = %s AND state = ANY(%s) LIMIT 1",
+            (caller.org_code, original, [State.REQUESTED.value, State.CONFIRMED.value]),
+        ).fetchone()
+        if standing is not None:
+            raise RequestRefused("paper-known")
+        subject_id = store.ensure_subjects(tx, home.keyring, [who], now=now)[who.text]
+        people = {"identifier": who.text, "witness": witness}
+        sealed = sealing.keep(home, subject_id, b"paper|" + paper_id.bytes, canonical(people), now=now)
+        if sealed is None:
+            raise RequestRefused("subject-erased")
+        tx.execute(
+            "INSERT INTO paper_consent (paper_id, organisation, client_id, subject_id, sealed, original_sha256, terms,"
+            " state, entered_by, entered_at, open_until) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                paper_id,
+                caller.org_code,
+                caller.client_id,
+                subject_id,
+                sealed,
+                original,
+                Jsonb(_terms(given)),
+                State.REQUESTED.value,
+                given.collector,
+                now,
+                now + OPEN_FOR,
+            ),
+        )
+        _say(tx, Event.PAPER_ENTERED, paper_id, caller, given.collector, now)
+        return _held(tx, paper_id, caller.org_code)
+
+
+def see(tx: Transaction, paper_id: UUID, organisation: str) -> Paper:
+    """Show a paper of an organisation.
+
+    Raises:
+        RequestRefused: `paper-unknown`.
+    """
+    return _held(tx, paper_id, organisation)
+
+
+def listing(tx: Transaction, organisation: str, state: State, *, limit: int) -> list[Paper]:
+    """List an organisation's papers in a state, the oldest first."""
+    rows = tx.execute(
+        f"SELECT {_COLUMNS} FROM paper_consent WHERE organisation = %s AND state = %s"  # noqa: S608
+        " ORDER BY entered_at, paper_id LIMIT %s",
+        (organisation, state.value, limit),
+    )
+    return [_paper(row) for row in rows]
+
+
+def put_scan(home: Home, caller: Caller, paper_id: UUID, kind: str, content: bytes, *, now: datetime) -> Paper:
+    """Keep the redacted scan, sealed; another takes its place until the paper is decided.
+
+    Raises:
+        RequestRefused: `paper-unknown`, `paper-settled`; `scan-refused`: too large, or no image or PDF by its bytes.
+    """
+    if len(content) > MOST_SCAN_BYTES or not content.startswith(_MAGIC.get(kind, ())):
+        raise RequestRefused("scan-refused")
+    with home.database.transaction() as tx:
+        paper = _open(tx, paper_id, caller, now)
+        sealed = sealing.keep(home, paper.subject_id, b"scan|" + paper_id.bytes, content, now=now)
+        tx.execute(
+            "UPDATE paper_consent SET scan = %s, scan_type = %s, scan_sha256 = %s WHERE paper_id = %s",
+            (sealed, kind, sha256(content), paper_id),
+        )
+        return _held(tx, paper_id, caller.org_code)
+
+
+def scan(home: Home, caller: Caller, paper_id: UUID) -> tuple[str, bytes]:
+    """Give the scan back to the organisation that uploaded it: its type and bytes.
+
+    Raises:
+        RequestRefused: `paper-unknown`: no such paper, or no scan of it.
+    """
+    with home.database.transaction() as tx:
+        paper = _held(tx, paper_id, caller.org_code)
+        row = tx.execute("SELECT scan FROM paper_consent WHERE paper_id = %s", (paper_id,)).fetchone()
+    if row is None or row[0] is None or paper.scan_type is None:
+        raise RequestRefused("paper-unknown")
+    return paper.scan_type, sealing.opened(home, paper.subject_id, b"scan|" + paper_id.bytes, bytes(row[0]))
+
+
+def confirm(  # what a second person states
+    home: Home,
+    caller: Caller,
+    paper_id: UUID,
+    *,
+    collector: str,
+    original_sha256: str,
+    terms_sha256: str,
+    now: datetime,
+) -> Consent:
+    """Confirm a paper: from here on there is a consent.
+
+    Raises:
+        RequestRefused: `paper-unknown`, `paper-settled`, `four-eyes-needed`, `collector-unknown`; `paper-differs`:
+            another original, or other terms than those that were entered.
+        TermsRefused: what the ledger does not record.
+    """
+    with home.database.transaction() as tx:
+        paper = _second(tx, paper_id, caller, collector, now)
+        if original_sha256.lower() != paper.original_sha256.hex() or terms_sha256.lower() != paper.terms_sha256:
+            raise RequestRefused("paper-differs")
+        given, witness = _given(home, paper)
+        new = taken.consent_of(
+            given,
+            Evidence(EvidenceKind.PAPER_SCAN, paper.original_sha256, redacted=True),
+            organisation=caller.org_code,
+            channel=given.channel,
+            captured_at=midnight(given.signed_on),
+            uploaded_at=paper.entered_at,
+        )
+        made = consents.grant_in(
+            tx, home, given.subject.read(), new, actor=caller.client_id, now=now, beside=taken.beside(witness)
+        )
+        _decide(tx, paper, State.CONFIRMED, caller, collector, now, consent_id=made.consent_id)
+        return made
+
+
+def refuse(home: Home, caller: Caller, paper_id: UUID, *, collector: str, reason: Reason, now: datetime) -> Paper:
+    """Refuse a paper, with a reason; identifier and scan are destroyed.
+
+    Raises:
+        RequestRefused: `paper-unknown`, `paper-settled`, `four-eyes-needed`, `collector-unknown`.
+    """
+    with home.database.transaction() as tx:
+        paper = _second(tx, paper_id, caller, collector, now)
+        _decide(tx, paper, State.REFUSED, caller, collector, now, reason=reason)
+        return _held(tx, paper_id, caller.org_code)
+
+
+def expire(tx: Transaction, *, now: datetime) -> int:
+    """End papers that nobody decided in time, and destroy what was kept of the person (a job)."""
+    rows = tx.execute(
+        "UPDATE paper_consent SET state = %s, sealed = NULL, scan = NULL, scan_type = NULL, decided_at = %s"
+        " WHERE state = %s AND open_until <= %s RETURNING paper_id, organisation",
+        (State.EXPIRED.value, now, State.REQUESTED.value, now),
+    ).fetchall()
+    entries = [
+        log.Entry(
+            Event.PAPER_EXPIRED.value,
+            at=now,
+            actor="system",
+            fields={"paper_id": str(paper_id), "organisation": organisation},
+        )
+        for paper_id, organisation in rows
+    ]
+    if entries:
+        log.append(tx, entries)
+    return len(rows)
+
+
+# ---- inside ---------------------------------------------------------------------------------------------------------
+
+
+def _terms(given: PaperModel) -> dict[str, Any]:
+    """Write what was entered, without people."""
+    return given.model_dump(mode="json", exclude={"subject", "witness", "original_sha256"}, exclude_none=True)
+
+
+def _given(home: Home, paper: Paper) -> tuple[PaperModel, str | None]:
+    if paper.sealed is None:
+        raise RequestRefused("paper-settled")
+    people = orjson.loads(sealing.opened(home, paper.subject_id, b"paper|" + paper.paper_id.bytes, paper.sealed))
+    stated = {
+        **paper.terms,
+        "subject": {"identifier": people["identifier"]},
+        "original_sha256": paper.original_sha256.hex(),
+    }
+    return PaperModel.model_validate(stated), people["witness"]
+
+
+def _witness(
+    tx: Transaction, home: Home, caller: Caller, given: PaperModel, who: ResidentId, now: datetime
+) -> str | None:
+    return witnesses.witness_of(
+        tx,
+        home,
+        None if given.witness is None else given.witness.read(),
+        subject=who,
+        organisation=caller.org_code,
+        read_aloud=given.read_aloud,
+        now=now,
+    )
+
+
+def _open(tx: Transaction, paper_id: UUID, caller: Caller, now: datetime) -> Paper:
+    paper = _held(tx, paper_id, caller.org_code, lock=" FOR UPDATE")
+    if paper.state is not State.REQUESTED or paper.open_until <= now:
+        raise RequestRefused("paper-settled")
+    return paper
+
+
+def _second(tx: Transaction, paper_id: UUID, caller: Caller, collector: str, now: datetime) -> Paper:
+    paper = _open(tx, paper_id, caller, now)
+    collectors.require(tx, caller.org_code, collector, at=now)
+    same = tx.execute(
+        "SELECT FROM collector a JOIN collector b USING (organisation, person)"
+        " WHERE a.organisation = %s AND a.code = %s AND b.code = %s",
+        (caller.org_code, collector, paper.entered_by),
+    ).fetchone()  # one person may have had two codes
+    if caller.client_id == paper.entered_client or same is not None:
+        raise RequestRefused("four-eyes-needed")
+    return paper
+
+
+def _decide(  # what is written of a decision
+    tx: Transaction,
+    paper: Paper,
+    state: State,
+    caller: Caller,
+    collector: str,
+    now: datetime,
+    *,
+    consent_id: str | None = None,
+    reason: Reason | None = None,
+) -> None:
+    kept = state is State.CONFIRMED
+    tx.execute(
+        "UPDATE paper_consent SET state = %s, decided_client = %s, decided_by = %s, decided_at = %s, consent_id = %s,"
+        " reason = %s, sealed = NULL, scan = CASE WHEN %s THEN scan END, scan_type = CASE WHEN %s THEN scan_type END"
+        " WHERE paper_id = %s",
+        (
+            state.value,
+            caller.client_id,
+            collector,
+            now,
+            consent_id,
+            None if reason is None else reason.value,
+            kept,
+            kept,
+            paper.paper_id,
+        ),
+    )
+    event = Event.PAPER_CONFIRMED if state is State.CONFIRMED else Event.PAPER_REFUSED
+    _say(tx, event, paper.paper_id, caller, collector, now)
+
+
+def _held(tx: Transaction, paper_id: UUID, organisation: str, *, lock: str = "") -> Paper:
+    row = tx.execute(
+        f"SELECT {_COLUMNS} FROM paper_consent WHERE paper_id = %s AND organisation = %s{lock}",  # noqa: S608
+        (paper_id, organisation),
+    ).fetchone()
+    if row is None:
+        raise RequestRefused("paper-unknown")
+    return _paper(row)
+
+
+def _paper(row: Sequence[Any]) -> Paper:
+    paper_id, _, client, subject_id, sealed, original, terms, state, by, at, until, decided, reason, consent, *scan = (
+        row
+    )
+    return Paper(
+        paper_id=paper_id,
+        state=State(state),
+        original_sha256=bytes(original),
+        terms=terms,
+        entered_by=by,
+        entered_client=client,
+        entered_at=at,
+        open_until=until,
+        decided_by=decided,
+        reason=None if reason is None else Reason(reason),
+        consent_id=consent,
+        scan_type=scan[1] if scan[0] else None,
+        subject_id=subject_id,
+        sealed=None if sealed is None else bytes(sealed),
+    )
+
+
+def _say(tx: Transaction, event: Event, paper_id: UUID, caller: Caller, collector: str, now: datetime) -> None:
+    fields: dict[str, JSON] = {"paper_id": str(paper_id), "organisation": caller.org_code, "collector": collector}
+    log.append(tx, [log.Entry(event.value, at=now, actor=caller.client_id, fields=fields)])

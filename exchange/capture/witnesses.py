@@ -1,0 +1,58 @@
+"""Who collects and who witnesses: kept as keyed hashes and tokens only, never by name or number.
+
+A witness counts (R-72, R-75 and legal practice for people who cannot read) if he or she is a grown-up, and neither the
+person who agrees, nor the one who collects, nor anybody else who collects for the organisation that will see the data:
+those have an interest in a "yes". A witness is needed where the person did not read the text but had it read out.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from exchange.errors import RequestRefused
+from exchange.home import Home
+from registry.clock import beijing_day
+from registry.database import Transaction
+from registry.identifiers import Identifier, ResidentId, years_between
+from registry.keyring import Keyring, Purpose
+from registry.suites import hmac_sha256
+
+ADULT_YEARS: Final = 18
+
+
+def person_of(keyring: Keyring, who: Identifier) -> bytes:
+    """Give the keyed hash under which somebody is known as a collector or witness."""
+    return hmac_sha256(keyring.symmetric(Purpose.MAC).secret, b"collector-or-witness\x00" + who.text.encode())
+
+
+def witness_of(  # everybody who is in the room
+    tx: Transaction,
+    home: Home,
+    witness: ResidentId | None,
+    *,
+    subject: Identifier,
+    organisation: str,
+    read_aloud: bool,
+    now: datetime,
+) -> str | None:
+    """Give what is known of a witness who counts, for `consents` to make a token of; None where there is none.
+
+    Raises:
+        RequestRefused: `witness-missing`: the text was read out and nobody witnessed it; `witness-unfit`.
+    """
+    if witness is None:
+        if read_aloud:
+            raise RequestRefused("witness-missing")
+        return None
+    young = years_between(witness.birth, beijing_day(now)) < ADULT_YEARS
+    if witness.text == subject.text or collects(tx, home, witness, organisation) or young:
+        raise RequestRefused("witness-unfit")
+    return witness.text
+
+
+def collects(tx: Transaction, home: Home, who: Identifier, organisation: str) -> bool:
+    """Say whether somebody collects for an organisation, or ever did: they are known to the bank, and it to them."""
+    found = tx.execute(
+        "SELECT FROM collector WHERE organisation = %s AND person = %s LIMIT 1",
+        (organisation, person_of(home.keyring, who)),
+    ).fetchone()
+    return found is not None

@@ -1,0 +1,63 @@
+"""How a client proves itself where it brings no token: private_key_jwt and a DPoP proof, the same at every endpoint.
+
+What `authenticate` and `proof_of` return must be spent in the transaction that takes effect (`spending`). The errors
+are OAuth's (RFC 6749 §5.2, RFC 9449 §5), with fixed sentences.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from authlib.oauth2.rfc6749.errors import InvalidRequestError
+
+from exchange.errors import AssertionRefused, ProofRefused
+from exchange.oauth import assertion, dpop
+from exchange.oauth.clients import Directory, Registration
+from exchange.oauth.refused import ClientNotProven, InvalidDpopProof
+from exchange.oauth.spending import Spend
+
+ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+def authenticate(
+    directory: Directory, form: Mapping[str, str], *, issuer: str, now: datetime, may_wait: bool
+) -> tuple[Registration, Spend]:
+    """Prove the client that a form's assertion names; give it, and the assertion to spend.
+
+    Raises:
+        ClientNotProven, InvalidRequestError: it did not prove itself, or in more ways than one.
+        NotRemembered: the client is not in memory, and `may_wait` is false.
+        DatabaseUnavailable, psycopg.Error: the client's row could not be read.
+    """
+    if "client_secret" in form:
+        raise InvalidRequestError("one way of client authentication only")
+    if form.get("client_assertion_type") != ASSERTION_TYPE or "client_assertion" not in form:
+        raise ClientNotProven(description="client authentication is private_key_jwt")
+    try:
+        claimed = assertion.read(form["client_assertion"])
+        if form.get("client_id", claimed.client_id) != claimed.client_id:
+            raise ClientNotProven(description="client assertion: of another client than client_id")
+        client = directory.find(claimed.client_id, wait=may_wait)
+        proven = client and assertion.prove(claimed, client)
+        if client and not proven:
+            client = directory.read_again(client, wait=may_wait)  # it may have new keys by now
+            proven = client and assertion.prove(claimed, client)
+        if not proven:
+            raise ClientNotProven(description="client assertion: not signed with a registered key")
+        return proven.client, assertion.check(proven, issuer=issuer, now=now)
+    except AssertionRefused as error:
+        raise ClientNotProven(description=str(error)) from error
+
+
+def proof_of(proofs: Sequence[str], *, url: str, now: datetime) -> dpop.Proof:
+    """Check the one DPoP proof of a POST.
+
+    Raises:
+        InvalidDpopProof: none or several came, or it does not hold.
+    """
+    if len(proofs) != 1:
+        raise InvalidDpopProof("DPoP proof: exactly one DPoP header is needed")
+    try:
+        return dpop.verify(proofs[0], method="POST", url=url, now=now)
+    except ProofRefused as error:
+        raise InvalidDpopProof(str(error)) from error
