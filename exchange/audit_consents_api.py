@@ -1,0 +1,87 @@
+"""The regulators' door for consents: figures by month, and what lenders were told to delete. Read-only."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from exchange import audit, consent_figures, deletions, problems
+from exchange.deletions_api import DeletionModel, shown
+from exchange.home import Home
+from exchange.oauth.doors import require
+from exchange.oauth.guard import Caller
+from exchange.oauth.scopes import Scope
+from registry import clock
+
+_FEW = "empty: fewer than ten, or it would follow from the others"
+
+
+class FigureModel(BaseModel):
+    """One figure; what would speak of fewer than ten people is empty."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    total: int | None = Field(description=_FEW)
+    by_channel: dict[str, int | None]
+    by_language: dict[str, int | None]
+
+
+class FiguresModel(BaseModel):
+    """A month that is over, in Beijing."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    month: str = Field(examples=["2026-05"])
+    changes: dict[str, FigureModel] = Field(description="new, amended, withdrawn, expired, refused and others")
+    standing: FigureModel = Field(description="at the month's end, in whole tens")
+    requests: dict[str, dict[str, int | None]] = Field(
+        description="of lenders to people, by channel and the stage at which they ended: agreed, or abandoned at "
+        "unreached, unanswered, failed, refused"
+    )
+
+
+class LenderDeletionModel(DeletionModel):
+    """A deletion notice, and whose it is."""
+
+    organisation: str
+
+
+class LenderDeletionsModel(BaseModel):
+    """A page of notices of all lenders; `next` continues behind it."""
+
+    notices: list[LenderDeletionModel]
+    next: int
+
+
+def build_router(home: Home) -> APIRouter:
+    """Build the routes over an installation."""
+    router = APIRouter(prefix="/audit/v1", tags=["regulator"])
+    reading = Annotated[Caller, Depends(require(Scope.AUDIT_READ))]
+
+    @router.get("/consent-figures", summary="Consents by month", responses=problems.responses(401, 403, 422))
+    def figures(
+        caller: reading, month: Annotated[str, Query(pattern=r"^[0-9]{4}-[0-9]{2}$", examples=["2026-05"])]
+    ) -> FiguresModel:
+        """Give the figures of a month that is over. That they were read is an entry as well."""
+        now = clock.now()
+        with home.database.transaction() as tx:
+            found = consent_figures.of_month(tx, month, now=now)
+            audit.note_figures(tx, caller.client_id, month, at=now)
+        return FiguresModel.model_validate(found)
+
+    @router.get("/deletions", summary="What lenders are to delete", responses=problems.responses(401, 403, 422))
+    def notices(
+        caller: reading,
+        after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+        limit: Annotated[int, Query(ge=1, le=deletions.PAGE_MOST)] = deletions.PAGE_MOST,
+        overdue: Annotated[bool, Query()] = False,  # noqa: FBT002  # a switch in the address
+    ) -> LenderDeletionsModel:
+        """List deletion notices of all lenders; with `overdue` those not answered in time. Reading is an entry."""
+        now = clock.now()
+        with home.database.transaction() as tx:
+            found = deletions.of_all(tx, after=after, limit=limit, overdue=overdue, now=now)
+            deletions.note_reading(tx, caller.client_id, len(found), now=now)
+        rows = [LenderDeletionModel(**shown(one).model_dump(), organisation=one.organisation) for one in found]
+        return LenderDeletionsModel(notices=rows, next=found[-1].position if found else after)
+
+    return router
