@@ -20,9 +20,30 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from connectors.errors import StorageFull
-from exchange import agency_api, audit_api, consents_api, journal, lender_api, log_api, notices_api, sources_api
+from exchange import (
+    agency_api,
+    audit_api,
+    audit_consents_api,
+    authorize_api,
+    bindings_api,
+    capture_api,
+    consent_texts_api,
+    consents_api,
+    deletions_api,
+    events_api,
+    journal,
+    lender_api,
+    log_api,
+    notices_api,
+    pages,
+    receipts_api,
+    sources_api,
+    subject_api,
+)
 from exchange.agency_api.uploads import UPLOAD_BYTES, UPLOADS_PATH
-from exchange.envelope import ClosedDoors, Envelope, Limits, Public
+from exchange.capture.paper import MOST_SCAN_BYTES
+from exchange.capture_api import papers
+from exchange.envelope import ClosedDoors, Envelope, Limits, Public, Wider
 from exchange.errors import ExchangeError, OutOfService
 from exchange.gate import Gate
 from exchange.home import Home, Mode
@@ -31,17 +52,38 @@ from exchange.metrics import Metrics
 from exchange.oauth import endpoints
 from exchange.oauth.doors import admissions
 from exchange.oauth.guard import Guard
-from exchange.oauth.profile import JWKS_PATH, TOKEN_PATH, Profile
+from exchange.oauth.profile import AUTHORIZE_PATH, JWKS_PATH, PAR_PATH, TOKEN_PATH, Profile
 from exchange.oauth.tokens import TokenKeys
+from exchange.portable.document import SCHEMA_PATH
 from exchange.problems import CATALOGUE, Told, tell, told_of
+from exchange.subject_api.bindings import BINDINGS_PATH
 from registry import schema
 from registry.errors import DatabaseUnavailable
 
 API_VERSION: Final = "1.0"  # of the interfaces; the distribution has a version of its own
 COLLECT_AFTER: Final = 20_000  # objects made and not yet gone; Python's own 700 means many times a batch
 MAX_BODY_BYTES: Final = 64 * 1024  # a query with every item named is under 8 KiB
-_PUBLIC_PATHS: Final = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/problems", TOKEN_PATH, JWKS_PATH)
-_PUBLIC_PREFIXES: Final = ("/problems/", "/log/")  # the log's tiles and checkpoint are for everyone
+_PUBLIC_PATHS: Final = (
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/problems",
+    consent_texts_api.PATH,
+    TOKEN_PATH,
+    JWKS_PATH,
+    PAR_PATH,
+    AUTHORIZE_PATH,
+)
+_PUBLIC_PREFIXES: Final = (
+    "/problems/",
+    "/log/",  # the log's tiles and checkpoint are for everyone
+    pages.STYLE_PREFIX,
+    f"{consent_texts_api.PATH}/",  # read before there is a consent
+    f"{receipts_api.RECEIPTS_PATH}/",  # whoever holds a receipt checks it
+)
+_PUBLIC_FOR_PERSONS: Final = (BINDINGS_PATH, SCHEMA_PATH)  # a phone has no token before it is bound
+_SCANS: Final = Wider("PUT", f"{papers.PREFIX}/", papers.SCAN_ENDING, MOST_SCAN_BYTES)
 _CODES_BY_STATUS: Final = {
     400: "request-malformed",
     404: "not-found",
@@ -59,7 +101,7 @@ Get a token at `/oauth/token` (client_credentials, private_key_jwt, DPoP), then 
 
 def public_of(profile: Profile) -> Public:
     """Return the paths that need no credentials."""
-    return Public(frozenset({*_PUBLIC_PATHS, profile.metadata_path}), _PUBLIC_PREFIXES)
+    return Public(frozenset({*_PUBLIC_PATHS, *_PUBLIC_FOR_PERSONS, profile.metadata_path}), _PUBLIC_PREFIXES)
 
 
 def create_app(home: Home) -> FastAPI:
@@ -85,7 +127,11 @@ def create_app(home: Home) -> FastAPI:
     app.state.admissions = admissions(home.database)
     app.state.gate = Gate(home)
     app.state.metrics = metrics
-    app.router.routes[:0] = [lender_api.query_route(home), endpoints.token_route(profile, keys, home.database)]
+    app.router.routes[:0] = [
+        lender_api.query_route(home),
+        endpoints.token_route(profile, keys, home.database),
+        endpoints.par_route(profile, home.database),
+    ]
     for build_router in (
         lender_api.build_router,
         consents_api.build_router,
@@ -94,6 +140,15 @@ def create_app(home: Home) -> FastAPI:
         sources_api.build_router,
         agency_api.build_router,
         notices_api.build_router,
+        events_api.build_router,
+        deletions_api.build_router,
+        audit_consents_api.build_router,
+        bindings_api.build_router,
+        subject_api.build_router,
+        authorize_api.build_router,
+        capture_api.build_router,
+        consent_texts_api.build_router,
+        receipts_api.build_router,
     ):
         app.include_router(build_router(home))
     app.include_router(endpoints.build_router(profile, keys))
@@ -109,7 +164,7 @@ def create_app(home: Home) -> FastAPI:
         metrics=metrics,
         mode=mode,
         public=public_of(profile),
-        limits=Limits(MAX_BODY_BYTES, UPLOAD_BYTES, "PATCH", f"{UPLOADS_PATH}/"),
+        limits=Limits(MAX_BODY_BYTES, UPLOAD_BYTES, "PATCH", f"{UPLOADS_PATH}/", _SCANS),
     )
     return app
 
@@ -229,6 +284,7 @@ def _described(app: FastAPI, profile: Profile) -> Callable[[], dict[str, Any]]:
                 servers=[{"url": profile.issuer}],
             )  # fmt: skip
             described["paths"][TOKEN_PATH] = {"post": orjson.loads(orjson.dumps(endpoints.TOKEN_OPERATION))}
+            described["paths"][PAR_PATH] = {"post": orjson.loads(orjson.dumps(endpoints.PAR_OPERATION))}
             scheme = {"type": "http", "scheme": "DPoP", "description": "RFC 9449, with a DPoP proof header per request"}
             described.setdefault("components", {}).setdefault("securitySchemes", {})["DPoP"] = scheme
             for path, operations in described["paths"].items():

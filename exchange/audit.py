@@ -99,6 +99,11 @@ def note_counting(tx: Transaction, actor: str, as_of: datetime, count: int, *, a
     log.append(tx, [log.Entry(event=Event.FINDINGS_READ, at=at, actor=actor, fields=fields)])
 
 
+def note_figures(tx: Transaction, actor: str, month: str, *, at: datetime) -> None:
+    """Write to the log that somebody read the figures of a month."""
+    log.append(tx, [log.Entry(event=Event.FIGURES_READ, at=at, actor=actor, fields={"month": month})])
+
+
 def _where(filters: Filters) -> tuple[list[str], list[Any]]:
     tests: Sequence[tuple[str, Any]] = (
         ("e.actor = %s", filters.actor),

@@ -48,11 +48,20 @@ class FindingCount(BaseModel):
     findings: int
 
 
+class UncheckedRule(BaseModel):
+    """A rule that is not checked, in part or (`whole`) at all: a count of none is no good news then."""
+
+    rule: str
+    whole: bool
+    why: dict[str, str]
+
+
 class FindingCounts(BaseModel):
     """Findings that stood at a moment. What intake itself remarks on, by code, is in the entries of its batches."""
 
     as_of: datetime
     counts: list[FindingCount]
+    unchecked: list[UncheckedRule] = Field(description="as things are now, whatever the moment asked for")
 
 
 def build_router(home: Home) -> APIRouter:
@@ -91,8 +100,10 @@ def build_router(home: Home) -> APIRouter:
         as_of = now if at is None else at
         with home.database.transaction() as tx:
             counted = findings.counts(tx, as_of)
+            silent = findings.not_checked(tx)
             audit.note_counting(tx, caller.client_id, as_of, len(counted), at=now)
         rows = [FindingCount(rule=r, agency=a, class_code=c, findings=n) for r, a, c, n in counted]
-        return FindingCounts(as_of=as_of, counts=rows)
+        unchecked = [UncheckedRule(rule=u.rule, whole=u.whole, why=u.why.model_dump()) for u in silent]
+        return FindingCounts(as_of=as_of, counts=rows, unchecked=unchecked)
 
     return router

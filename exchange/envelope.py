@@ -71,6 +71,20 @@ class Public:
 
 
 @dataclass(frozen=True, slots=True)
+class Wider:
+    """A door whose bodies may be longer: its method, and how its path begins and ends."""
+
+    method: str
+    prefix: str
+    ending: str
+    most: int
+
+    def is_for(self, method: str, path: str) -> bool:
+        """Say whether a request is for this door."""
+        return method == self.method and path.startswith(self.prefix) and path.endswith(self.ending)
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """How many bytes a body may have: `ordinary`, but `streamed` for the method and the prefix named."""
 
@@ -78,9 +92,12 @@ class Limits:
     streamed: int
     method: str
     prefix: str
+    wider: "Wider | None" = None
 
     def of(self, method: str, path: str) -> int:
         """Give the limit of one request."""
+        if self.wider is not None and self.wider.is_for(method, path):
+            return self.wider.most
         return self.streamed if method == self.method and path.startswith(self.prefix) else self.ordinary
 
 
@@ -114,8 +131,10 @@ class Envelope:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 sent = message["headers"]
-                open_to_all = self._public.has(scope["path"]) or any(name == _CACHE_CONTROL for name, _ in sent)
-                message["headers"] = [*sent, *extra, *(() if open_to_all else _NOT_STORED)]  # 4
+                said = {name for name, _ in sent}
+                open_to_all = self._public.has(scope["path"]) or _CACHE_CONTROL in said
+                ours = [one for one in extra if one[0] not in said]  # a page says more exactly what it may load
+                message["headers"] = [*sent, *ours, *(() if open_to_all else _NOT_STORED)]  # 4
             await send(message)
 
         try:

@@ -15,6 +15,9 @@ ExchangeError
 Messages are fixed sentences. They never repeat what was sent: it may be somebody's identifier.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class ExchangeError(Exception):
     """Any failure that the doors name."""
@@ -52,11 +55,24 @@ class ScopeMissing(CredentialsRefused):
 class RequestRefused(ExchangeError):
     """A request that cannot be taken as it stands. `code` is a code of the problem catalogue."""
 
-    def __init__(self, code: str, detail: str | None = None) -> None:
-        """Take the problem's code and, at most, one fixed sentence that repeats nothing of the request."""
+    def __init__(
+        self,
+        code: str,
+        detail: str | None = None,
+        *,
+        more: Mapping[str, Any] | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        """Take the problem's code and, at most, one fixed sentence that repeats nothing of the request.
+
+        `more` are further members of the problem: places and mends, nothing of the request either. With
+        `retry_after_seconds` it is said when to come again.
+        """
         super().__init__(detail or code)
         self.code = code
         self.detail = detail
+        self.more = more
+        self.retry_after_seconds = retry_after_seconds
 
 
 class KeyRefused(ExchangeError):

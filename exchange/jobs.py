@@ -42,20 +42,39 @@ from connectors.credentials import Credentials
 from connectors.feed import Feed
 from connectors.intake import Intake
 from consent import ledger
-from exchange import consents, findings, journal, mending, notices, reweighing
+from exchange import (
+    binding,
+    complaints,
+    consent_figures,
+    consents,
+    deletions,
+    disputes,
+    findings,
+    journal,
+    mending,
+    notices,
+    pushing,
+    reminding,
+    reweighing,
+    telling,
+)
+from exchange.capture import paper, requests
 from exchange.feeds import LOOK_SECONDS, FeedRuns
 from exchange.holding import Held
 from exchange.home import Home
-from exchange.oauth import spending
+from exchange.oauth import codes, spending
 from exchange.release.collecting import people_for
+from exchange.telling_gauges import TellingGauges
 from registry import clock, log, retention
 from registry.database import Database, Transaction
 
 LEADER_LOCK: Final = 7_118_430  # of pg_advisory_lock; any number that nothing else in this database takes
+GAUGE_SECONDS: Final = 60.0
 WATCH_SECONDS: Final = 1.0
 TAKEOVER_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 30.0
 SEQUENCE_SECONDS: Final = 0.5  # architecture.md, section 3: an entry is covered by a checkpoint within a second
+TELL_SECONDS: Final = 1.0  # between two looks for what lenders are to be told
 UPLOAD_SECONDS: Final = 1.0  # between two looks for uploads that are complete
 _THREADS: Final = 4
 
@@ -118,6 +137,14 @@ def collect_feed(home: Home, feed: Feed, now: datetime) -> Collected:
     return collecting.collect(intake_of(home), feed, credentials=credentials, people=people, now=now, as_of=day)
 
 
+def end_captures(home: Home) -> None:
+    """End requests and papers that nobody answered in time, and destroy what was kept of people for them."""
+    with home.database.transaction() as tx:
+        requests.expire(tx, now=clock.now())
+        paper.expire(tx, now=clock.now())
+        codes.forget_expired(tx, now=clock.now())
+
+
 def weigh_mended(home: Home) -> None:
     """Weigh files again whose rows somebody has decided of, where it could not be done at once."""
     mending.weigh_waiting(home)
@@ -127,6 +154,40 @@ def complete_notices(home: Home) -> None:
     """Tell lenders of recalled records that they were being shown at that very moment."""
     with home.database.transaction() as tx:
         notices.complete(tx, now=clock.now())
+
+
+def look_after_phones(home: Home) -> None:
+    """Make phones active that have waited, and tell of codes whose tries were used up."""
+    _until_done(home, lambda tx: binding.activate_due(tx, now=clock.now()), binding.AT_ONCE)
+    with home.database.transaction() as tx:
+        binding.clean_codes(tx, now=clock.now())
+
+
+def run_clocks(home: Home) -> None:
+    """Warn of disputes and escalate what was not answered in time: disputes after 20 days, complaints after 30."""
+    _until_done(home, lambda tx: disputes.run_clock(tx, now=clock.now()), disputes.AT_ONCE)
+    _until_done(home, lambda tx: complaints.run_clock(tx, now=clock.now()), complaints.AT_ONCE)
+
+
+def look_after_telling(home: Home) -> None:
+    """Mark deletions that are overdue, leave reminders, add up requests, and drop what arrived long ago."""
+    _until_done(home, lambda tx: deletions.run_clock(tx, now=clock.now()), deletions.AT_ONCE)
+    reminding.remind_all(home)
+    with home.database.transaction() as tx:
+        consent_figures.count_requests(tx, now=clock.now())
+        telling.forget(tx, now=clock.now())
+        pushing.forget(tx, now=clock.now())
+
+
+def ask_outlived(home: Home) -> None:
+    """Ask lenders to delete answers that have outlived their data life, page by page of all consents that stand."""
+    after = ""
+    while True:
+        with home.database.transaction() as tx:
+            page = deletions.ask_outlived(tx, after, now=clock.now())
+        if len(page) < deletions.AT_ONCE:
+            return
+        after = page[-1]
 
 
 def intake_of(home: Home) -> Intake:
@@ -153,7 +214,14 @@ def table() -> list[Job]:
         Job("intake:reevaluate", 120, reweighing.weigh_due),
         Job("intake:weigh-mended", 60, weigh_mended),
         Job("exchange:complete-notices", 60, complete_notices),
+        Job("subject:phones", 60, look_after_phones),
+        Job("subject:clocks", 600, run_clocks),
         Job("findings:check", 60, findings.check_published),
+        Job("telling:spread", TELL_SECONDS, telling.spread_all),
+        Job("telling:push", TELL_SECONDS, pushing.push_due),
+        Job("telling:look-after", 600, look_after_telling),
+        Job("deletions:outlived", 86_400, ask_outlived),
+        Job("capture:end", 60, end_captures),
         Job("consent:freeze-uncovered", 3600, freeze_uncovered),
         Job("intake:destroy-raw", 3600, destroy_raw_files),
         Job("upload:clean", 600, clean_uploads),
@@ -242,7 +310,14 @@ class Jobs:
 
     def _whole_table(self) -> list[Job]:
         feeds = self._feeds
-        return table() if feeds is None else [*table(), Job("feeds:look", LOOK_SECONDS, lambda _: feeds.look())]
+        if feeds is None:
+            return table()
+        gauges = TellingGauges(self.metrics)
+        return [
+            *table(),
+            Job("feeds:look", LOOK_SECONDS, lambda _: feeds.look()),
+            Job("telling:gauges", GAUGE_SECONDS, gauges.look),
+        ]
 
     def _lead(self, stop_event: Signal) -> None:
         failed: SimpleQueue[str] = SimpleQueue()

@@ -31,6 +31,9 @@ class Client(SQLModel, table=True):
     organisation: str = Field(index=True)
     jwks: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     scopes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    redirect_uris: list[str] = Field(
+        sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"), default_factory=list
+    )
     state: str = "active"
     created_at: datetime = moment()
 

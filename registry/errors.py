@@ -3,6 +3,8 @@
 RegistryError
 ├── MalformedIdentifier        the text is not an identifier of its kind; the sender must correct it
 │   └── IdentifierCheckFailed  right in form, but its check character or date cannot be; the sender must correct it
+├── SubjectUnknown             nobody is known by an identifier; the caller must correct it
+├── IdentifierTaken            somebody else goes by an identifier; the operator must find out who is who
 ├── InexactAmount              the amount cannot be held in whole units; the sender must correct it
 │   └── UnitUnknown            the text or its heading names no unit we know; the sender must state it
 ├── DateUnreadable             the text is not a calendar date; the sender must correct it
@@ -32,6 +34,14 @@ class MalformedIdentifier(RegistryError):
 
 class IdentifierCheckFailed(MalformedIdentifier):
     """A text of the right form whose check character, birth date or age is impossible."""
+
+
+class SubjectUnknown(RegistryError):
+    """An identifier by which nobody is known."""
+
+
+class IdentifierTaken(RegistryError):
+    """An identifier that leads to another subject."""
 
 
 class InexactAmount(RegistryError):

@@ -43,6 +43,15 @@ def remember(tx: Transaction, sealing: Sealing, subjects: Mapping[UUID, Identifi
     ).rowcount
 
 
+def replace(tx: Transaction, sealing: Sealing, subject_id: UUID, identifier: Identifier, *, now: datetime) -> None:
+    """Keep another identifier of a subject in the place of the one that is kept; nothing, if none is kept."""
+    keys = sealing.keys.ensure_standing([subject_id], now=now)
+    if subject_id in keys:
+        sealed = seal(sealing.suite, keys[subject_id], written(identifier), binding(subject_id))
+        changed = "UPDATE subject_identifier SET sealed = %s, since = %s WHERE subject_id = %s"
+        tx.execute(changed, (sealed, now, subject_id))
+
+
 def sealed_of(tx: Transaction, subjects: Collection[UUID], kind: SubjectKind) -> dict[UUID, bytes]:
     """Read the sealed identifiers of subjects of one kind; those without one are absent."""
     rows = tx.execute(

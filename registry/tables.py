@@ -40,13 +40,14 @@ RECORD_PARTITIONS = 16  # a power of two, so that a distributed PostgreSQL can t
 
 
 class Subject(SQLModel, table=True):
-    """A person or an organisation, under a random id."""
+    """A person or an organisation, under a random id. `deceased_at` is when it became known that a person has died."""
 
     __tablename__ = "subject"
 
     subject_id: UUID = Field(primary_key=True)
     kind: str
     created_at: datetime = moment()
+    deceased_at: datetime | None = moment(nullable=True)
 
 
 class SubjectLookup(SQLModel, table=True):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from connectors import permits
 from connectors.delivery import Channel, Delivery
-from connectors.mending import Place, What
+from connectors.mending import Place, State, Verb, What
 from connectors.source import current
 from consent.scope import recipient_name
 from exchange import mending
@@ -68,6 +68,12 @@ def delivered(home: Home, raw: bytes, name: str = NAME, agency: str = AGENCY) ->
         ).fetchone()
     assert row is not None
     return UUID(str(row[0]))
+
+
+def recalled(home: Home, batch_id: UUID, agency: str = AGENCY) -> None:
+    """Recall a whole batch, as two persons of an agency."""
+    proposed = mending.recall(home, staff("wang", agency), batch_id, "误报")
+    assert mending.settle(home, staff("li", agency), proposed.mending_id, Verb.APPROVE).state is State.DECIDED
 
 
 def wanted(what: What, *places: Place, **cells: str) -> Wanted:

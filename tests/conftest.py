@@ -12,7 +12,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -94,14 +94,21 @@ def _with_templates(url: str, run: str) -> Iterator[Server]:
                 held.execute(_drop(name))
 
 
-@pytest.fixture
-def addresses(server: Server) -> Iterator[Addresses]:
-    """Two fresh databases of this test, dropped after it."""
+@contextmanager
+def fresh(server: Server) -> Iterator[Addresses]:
+    """Make two fresh databases, and drop them at the end."""
     name = f"qq_test_{uuid4().hex[:16]}"
     copies = {name: server.main_template, f"{name}_keys": server.keystore_template}
     server.run(*(_copy(copy, template) for copy, template in copies.items()))
     yield Addresses(server.address(name), server.address(f"{name}_keys"))
     server.run(*(_drop(copy) for copy in copies))
+
+
+@pytest.fixture
+def addresses(server: Server) -> Iterator[Addresses]:
+    """Two fresh databases of this test, dropped after it."""
+    with fresh(server) as made:
+        yield made
 
 
 @pytest.fixture

@@ -2,11 +2,22 @@
 
 import connectors.tables
 import consent.tables
+import exchange.capture.tables
+import exchange.subject_tables
 import exchange.tables
+import exchange.telling_tables
 import registry.tables
 from exchange.settings import Settings
 from registry import schema
 
-TABLES = (connectors.tables, consent.tables, exchange.tables, registry.tables)
+TABLES = (
+    connectors.tables,
+    consent.tables,
+    exchange.capture.tables,
+    exchange.subject_tables,
+    exchange.tables,
+    exchange.telling_tables,
+    registry.tables,
+)
 
 schema.migrate("main", lambda: Settings().database_url)

@@ -13,7 +13,23 @@ from rich.console import Console
 from connectors.errors import ConnectorError
 from consent.errors import ConsentError
 from exchange import journal
-from exchange.cli import agency, batch, consents, demo, feed, home, intake, jobs, keys, lender, running, sandbox
+from exchange.cli import (
+    agency,
+    batch,
+    complaints,
+    consents,
+    demo,
+    feed,
+    home,
+    intake,
+    jobs,
+    keys,
+    lender,
+    notices,
+    running,
+    sandbox,
+    subject,
+)
 from exchange.cli.context import read_mode
 from exchange.errors import ExchangeError
 from exchange.home import HomeExists, Mode
@@ -30,6 +46,9 @@ def build() -> typer.Typer:
     feed.add_to(app)
     intake.add_to(app, with_as_of=read_mode() is not Mode.PRODUCTION)
     consents.add_to(app)
+    complaints.add_to(app)
+    subject.add_to(app)
+    notices.add_to(app)
     lender.add_to(app)
     agency.add_to(app)
     batch.add_to(app)

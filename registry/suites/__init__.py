@@ -19,7 +19,6 @@ from registry.suites.digests import (
     sha256,
     sha256_each,
     sha256_hex,
-    sha256_hex_each,
     sha256_pairs,
     sha256_salted,
     sm3,
@@ -28,9 +27,12 @@ from registry.suites.digests import (
 from registry.suites.sealing import Suite, gm, intl, seal, seal_each, suite_named, unseal, unseal_each
 from registry.suites.signing import Ed25519Key, Es256Key, SigningKey, verify_ed25519, verify_es256, verify_ps256
 from registry.suites.sm2 import Sm2Key, sm2_available, verify_sm2
+from registry.suites.totp import SECRET_BYTES as TOTP_SECRET_BYTES
+from registry.suites.totp import totp_at, totp_step, totp_text, totp_uri
 
 __all__ = [
     "CHECKSUMS",
+    "TOTP_SECRET_BYTES",
     "Digests",
     "Ed25519Key",
     "Es256Key",
@@ -50,13 +52,16 @@ __all__ = [
     "sha256",
     "sha256_each",
     "sha256_hex",
-    "sha256_hex_each",
     "sha256_pairs",
     "sha256_salted",
     "sm2_available",
     "sm3",
     "streaming_digests",
     "suite_named",
+    "totp_at",
+    "totp_step",
+    "totp_text",
+    "totp_uri",
     "unseal",
     "unseal_each",
     "verify_ed25519",

@@ -42,17 +42,6 @@ def sha256_each(prefix: bytes, items: Iterable[bytes]) -> list[bytes]:
     return digests
 
 
-def sha256_hex_each(prefix: bytes, items: Iterable[bytes]) -> list[str]:
-    """Return what `sha256_each` does, as 64 lower-case hexadecimal digits each."""
-    begun = hashlib.sha256(prefix).copy
-    digests = []
-    for item in items:
-        one = begun()
-        one.update(item)
-        digests.append(one.hexdigest())
-    return digests
-
-
 def sha256_salted(prefix: bytes, salts_of: Iterable[bytes], head: bytes, cut: int, items: Iterable[bytes]) -> list[str]:
     """Return, for each name of `salts_of` and item, SHA-256(head ‖ SHA-256(prefix ‖ name)[:cut] ‖ item) in hex."""
     new = hashlib.sha256

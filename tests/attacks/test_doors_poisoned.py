@@ -288,11 +288,23 @@ def test_nobody_agrees_at_the_door_to_what_the_text_read_out_does_not_name(excha
     assert post(bank, CONSENTS, named).status_code == 201
 
 
+def resolved(minutes: str) -> dict[str, object]:
+    """A meeting of all members that was made public for a week and is over."""
+    today = clock.beijing_day(clock.now())
+    ago = {days: (today - timedelta(days=days)).isoformat() for days in (20, 15, 9)}
+    votes = {"members": 90, "present": 66, "votes_for": 60, "votes_against": 4, "votes_abstained": 2}
+    meeting = {"meeting": "members", "number": "2026-7", "held_on": ago[20], "publicity_from": ago[15]}
+    end = {"publicity_to": ago[9], "term_until": (today + timedelta(days=300)).isoformat(), "minutes_sha256": minutes}
+    return {"kind": "resolution", "relation": "board", "resolution": votes | meeting | end}
+
+
 def test_a_collective_consents_by_resolution_only(exchange_home: Home, bank: Bank) -> None:
     about = {"subject": {"type": "uscc", "identifier": collective().text}, "items": ["SANZI_FUND"]}
     assert post(bank, CONSENTS, given(**about)).json()["detail"].startswith("RESOLUTION_MISSING")
-    with_minutes = given(**about, evidence={"kind": "resolution", "sha256": "ef" * 32})
-    assert post(bank, CONSENTS, with_minutes).status_code == 201
+    about["evidence"] = {"kind": "resolution", "sha256": "ef" * 32}
+    assert post(bank, CONSENTS, given(**about)).json()["detail"].startswith("RESOLUTION_MISSING")  # what did they vote?
+    about["representation"] = resolved("ef" * 32)
+    assert post(bank, CONSENTS, given(**about)).status_code == 201
 
 
 def test_of_two_withdrawals_at_once_the_second_freezes_what_neither_covers(exchange_home: Home) -> None:

@@ -250,10 +250,16 @@ def test_a_secret_beside_the_assertion_is_refused(door: Door, lender: Caller) ->
     assert refused(answer, "invalid_request", 400)
 
 
-@pytest.mark.parametrize("grant", ["password", "authorization_code", "refresh_token", "implicit", None])
+@pytest.mark.parametrize(
+    "grant", ["password", "refresh_token", "implicit", "urn:ietf:params:oauth:grant-type:device_code", None]
+)
 def test_no_other_grant(door: Door, lender: Caller, grant: str | None) -> None:
     answer = lender.ask(door, grant_type=grant)
     assert refused(answer, "unsupported_grant_type", 400)
+
+
+def test_a_code_grant_without_a_code_is_none(door: Door, lender: Caller) -> None:
+    assert refused(lender.ask(door, grant_type="authorization_code"), "invalid_request", 400)
 
 
 @pytest.mark.parametrize("scope", ["audit:read", "queries audit:read", "admin", "queries  consents", "QUERIES"])

@@ -22,7 +22,7 @@ from registry.basis import Basis, BasisKind
 from registry.catalogue import current
 from registry.identifiers import CreditCode
 from registry.records import NewRecord, Payload, Provenance
-from tests.agencies import AGENCY, OTHER_AGENCY, delivered, line, roster, shown, staff
+from tests.agencies import AGENCY, OTHER_AGENCY, delivered, line, recalled, roster, shown, staff
 from tests.attacks.bent_client import ISSUER, Caller, Door, registered
 from tests.attacks.test_uploads import OURS, ROSTER, THEIRS
 from tests.attacks.uploading import Agency
@@ -80,7 +80,7 @@ def test_a_source_that_was_not_permitted_is_blocked_whole_and_nothing_of_it_is_h
     assert isinstance(told, dict)
     assert told["code"] == NOT_PERMITTED
     assert "平台运营方" in told["mend"]["zh"]
-    for table in ("record", "subject", "batch_remark", "quarantine_row", "publication"):
+    for table in ("record", "subject", "quarantine_row", "publication"):
         assert count(exchange_home, table) == 0, table
 
 
@@ -182,7 +182,7 @@ def test_a_rival_that_says_the_same_or_something_else_and_recalls_it_takes_nothi
     delivered(exchange_home, roster(line(ZHANG)))
     before = _amounts(exchange_home)
     rival = delivered(exchange_home, roster(line(ZHANG, theirs)), OTHER_NAME, OTHER_AGENCY)
-    mending.recall(exchange_home, staff("li", OTHER_AGENCY), rival, "撤回")
+    recalled(exchange_home, rival, OTHER_AGENCY)
     assert shown(exchange_home, ZHANG) == [("", 2)]
     assert _amounts(exchange_home) == before
     intake_of(exchange_home).reevaluate()
@@ -193,7 +193,7 @@ def test_who_delivers_a_rivals_rows_first_owns_nothing_of_them(exchange_home: Ho
     consented(exchange_home)
     rival = delivered(exchange_home, roster(line(ZHANG)), agency=OTHER_AGENCY)
     delivered(exchange_home, roster(line(ZHANG)))
-    mending.recall(exchange_home, staff("li", OTHER_AGENCY), rival, "撤回")
+    recalled(exchange_home, rival, OTHER_AGENCY)
     assert shown(exchange_home, ZHANG) == [("", 2)]
 
 
@@ -201,7 +201,7 @@ def test_of_the_same_agency_nothing_older_comes_back(exchange_home: Home) -> Non
     consented(exchange_home)
     delivered(exchange_home, roster(line(ZHANG)))
     later = delivered(exchange_home, roster(line(ZHANG, "9.99")), OTHER_NAME)
-    mending.recall(exchange_home, staff(), later, "撤回")
+    recalled(exchange_home, later)
     assert shown(exchange_home, ZHANG) == []
 
 
@@ -226,7 +226,7 @@ def test_what_its_agency_has_replaced_does_not_come_back_when_a_rival_recalls(ex
     proposed = mending.propose_replacement(exchange_home, staff("wang"), old, new, "整批更正")
     mending.settle(exchange_home, staff("li"), proposed.mending_id, Verb.APPROVE)
     assert len(shown(exchange_home, LI)) == 1
-    mending.recall(exchange_home, staff("li", OTHER_AGENCY), rival, "撤回")
+    recalled(exchange_home, rival, OTHER_AGENCY)
     assert (shown(exchange_home, ZHANG), shown(exchange_home, LI)) == ([("", 2)], [])
 
 

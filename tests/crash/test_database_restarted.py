@@ -33,7 +33,7 @@ from tests.unit.connectors.consent_register import AS_OF, SAMPLES, basis_of_regi
 ROSTER = SAMPLES / "玉树市2025年草原生态保护补助奖励资金发放花名册.xlsx"
 HELD = 70
 NAME = "yushu_rating"
-TABLES = ("record", "record_chunk", "publication", "batch", "batch_remark", "quarantine_row", "subject", "raw_file")
+TABLES = ("record", "record_chunk", "publication", "batch", "quarantine_row", "subject", "raw_file")
 
 
 @dataclass(frozen=True)

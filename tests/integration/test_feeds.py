@@ -332,7 +332,7 @@ def test_a_long_run_delays_neither_the_look_nor_another_feed(nightly: Installati
     nightly.clock.at = NIGHT
     began = time.monotonic()
     both.look()
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 10.0  # half of what the run would have it wait for
     assert begun.wait(10)
     until(lambda: [row[2] for row in nightly.rows()].count("succeeded") == 1)
     both.look()
@@ -409,11 +409,14 @@ def test_asking_for_partial_kinds_reads_the_newest_rows_only(database: Database,
             )
         tx.execute("ANALYZE feed_health")
         tx.execute("ANALYZE feed_state")
-        plan = tx.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + runs._PARTIAL, {"at": NIGHT + timedelta(days=30)})
-        found = plan.fetchone()
+        pages = tx.execute("SELECT relpages FROM pg_class WHERE relname = 'feed_health'").fetchone()
+        explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
+        found = tx.execute(explain + runs._PARTIAL, {"at": NIGHT + timedelta(days=30)}).fetchone()
+    assert pages is not None
     assert found is not None
-    assert '"Index Name": "feed_health_pkey"' in json.dumps(found[0])
-    assert found[0][0]["Execution Time"] < 20
+    plan = found[0][0]["Plan"]
+    assert '"Index Name": "feed_health_pkey"' in json.dumps(plan)
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < pages[0] / 5
 
 
 def test_metrics_name_feeds_and_codes_only(nightly: Installation) -> None:

@@ -53,6 +53,19 @@ def installation(database: Database, keystore: Database, home: Path) -> Home:
     return Home(Settings(home=home), SANDBOX, keyring, database, DataKeys(keystore, keyring))
 
 
+def counted(one: Jobs, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """What came of each try to lead."""
+    tries: list[bool] = []
+    take = one._leadership.take
+
+    def tried() -> bool:
+        tries.append(take())
+        return tries[-1]
+
+    monkeypatch.setattr(one._leadership, "take", tried)
+    return tries
+
+
 def sample(registry: CollectorRegistry, name: str, job: str) -> float | None:
     return registry.get_sample_value(name, {"job": job})
 
@@ -70,10 +83,12 @@ def test_two_processes_never_lead_together_and_the_second_takes_over(
     monkeypatch.setattr(jobs, "TAKEOVER_SECONDS", 0.2)
     monkeypatch.setattr(jobs, "WATCH_SECONDS", 0.1)
     first, second = Jobs(installation, []), Jobs(installation, [])
+    tries = counted(second, monkeypatch)
     with running(first):
         wait_until(lambda: first.leading)
         with running(second):
-            time.sleep(1)
+            wait_until(lambda: len(tries) >= 5)
+            assert tries[:4] == [False] * 4
             assert not second.leading
             with database.transaction() as tx:  # the leader's connection is cut, as when its machine is gone
                 tx.execute(
@@ -96,15 +111,23 @@ def test_the_lock_is_given_back_at_the_end(installation: Home, database: Databas
 
 
 def test_a_job_that_runs_is_waited_for_at_the_end(installation: Home) -> None:
-    began, done = Event(), Event()
+    began, go_on, done = Event(), Event(), Event()
 
     def slow(_: Home) -> None:
         began.set()
-        time.sleep(0.5)
+        assert go_on.wait(30)
         done.set()
 
-    with running(Jobs(installation, [Job("test:slow", 60, slow)])):
-        assert began.wait(10)
+    one = Jobs(installation, [Job("test:slow", 60, slow)])
+    one.start()
+    assert began.wait(10)
+    end = Thread(target=one.stop, daemon=True)
+    end.start()
+    end.join(2)
+    assert end.is_alive()
+    go_on.set()
+    end.join(10)
+    assert not end.is_alive()
     assert done.is_set()
 
 
@@ -203,13 +226,16 @@ def test_every_job_of_the_table_does_nothing_on_an_empty_installation(installati
         job.run(installation)
 
 
-def test_a_database_that_is_gone_is_waited_for(installation: Home) -> None:
+def test_a_database_that_is_gone_is_waited_for(installation: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "TAKEOVER_SECONDS", 0.05)
     nowhere = Database("postgresql://nobody:x@127.0.0.1:1/nothing")
     one = Jobs(cast("Home", SimpleNamespace(database=nowhere)), [])
+    tries = counted(one, monkeypatch)
     stop = Event()
     thread = Thread(target=one.run_forever, args=(stop,))
     thread.start()
-    time.sleep(0.3)
+    wait_until(lambda: len(tries) >= 3)
+    assert not any(tries)
     assert not one.leading
     stop.set()
     thread.join(10)

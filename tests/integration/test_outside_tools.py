@@ -1,8 +1,9 @@
 """What we sign and prove is accepted by tools that are not ours: joserfc for signatures, pymerkle for the tree."""
 
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
+import gmalg
 import orjson
 import pymerkle
 import rfc8785
@@ -47,6 +48,30 @@ def test_the_receipt_and_the_answer_verify_with_joserfc_and_rfc8785(exchange_hom
     payload = rfc8785.dumps(found["answer"])
     body = urlsafe_b64encode(payload).rstrip(b"=").decode()
     assert jws.deserialize_compact(f"{head}.{body}.{signature}", key(answer_key), algorithms=ALLOWED).payload == payload
+
+
+def test_both_signatures_of_a_receipt_verify_with_joserfc_and_gmalg(exchange_home: Home) -> None:
+    """The second one is detached, over the very bytes that the first one carries; docs/consent.md says how."""
+    consent = consented(exchange_home)
+    policy = exchange_home.keyring.trust_policy()
+    (receipt_key,) = policy["receipt"].values()
+    first = jws.deserialize_compact(consent.receipt, key(receipt_key), algorithms=ALLOWED)
+    assert first.payload == rfc8785.dumps(orjson.loads(first.payload))
+    assert consent.receipt_sm2 is not None
+    head, nothing, signature = consent.receipt_sm2.split(".")
+    assert nothing == ""
+    assert orjson.loads(unpadded(head))["alg"] == "SM2"
+    (point,) = policy["receipt_sm2"].values()
+    tool = gmalg.SM2(None, b"1234567812345678", unpadded(point))
+    body = urlsafe_b64encode(first.payload).rstrip(b"=").decode()
+    raw = unpadded(signature)
+    assert tool.verify(f"{head}.{body}".encode(), raw[:32], raw[32:])
+    other = urlsafe_b64encode(first.payload.replace(b"consent given", b"consent taken")).rstrip(b"=").decode()
+    assert not tool.verify(f"{head}.{other}".encode(), raw[:32], raw[32:])
+
+
+def unpadded(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def test_an_entry_is_in_a_tree_that_pymerkle_builds(exchange_home: Home) -> None:

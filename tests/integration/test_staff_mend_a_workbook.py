@@ -339,6 +339,57 @@ def test_the_queue_is_the_same_whoever_consented_and_opens_no_more_files_than_a_
         assert _opened(desk.home) - opened == 1 + quarantine.MOST_FILES
 
 
+def _proposed(said: str) -> str:
+    found = re.search(r"proposal ([0-9a-f-]{36})", said)
+    assert found is not None, said
+    return found[1]
+
+
+def test_a_whole_batch_is_recalled_by_command_by_two_persons(desk: Desk) -> None:
+    _, batch_id = desk.send(workbooks.FILE, one([HEADER, *rows()]))
+    proposal = _proposed(desk.run("recall", batch_id, "--reason", "误报"))
+    assert "须由本单位另一人" in desk.run("approve", proposal, exit_code=1)
+    assert "撤回整批，整批 whole batch：已生效" in desk.run("approve", proposal, who="li")
+    assert "已撤回 recalled" in desk.run("list", "--state", "recalled")
+    assert "该批次已撤回或已被替换" in desk.run("recall", batch_id, "--reason", "再撤", exit_code=1)
+
+
+def test_a_whole_batch_is_replaced_by_command_by_two_persons(desk: Desk) -> None:
+    _, old = desk.send(workbooks.FILE, one([HEADER, *rows()]))
+    _, new = desk.send(f"更正_{workbooks.FILE}", one([HEADER, *rows(2)]))
+    made = desk.run("replace", old, new, "--reason", "整批更正")
+    assert "整批替换，整批 whole batch：待另一人批准" in made
+    assert "须由本单位另一人" in desk.run("approve", _proposed(made), exit_code=1)
+    assert "整批替换，整批 whole batch：已生效" in desk.run("approve", _proposed(made), who="li")
+    assert "已替换 replaced" in desk.run("show", old)
+    assert "已入库 published" in desk.run("show", new)
+    assert "0 行" in desk.run("queue", "--batch", new)
+    refused = desk.run("replace", new, new, "--reason", "误点", exit_code=1)
+    assert "再申请替换" in refused
+    assert "该事项已经办结" in desk.run("refuse", _proposed(made), who="li", exit_code=1)
+
+
+def test_what_another_person_refuses_by_command_has_no_effect(desk: Desk) -> None:
+    _, old = desk.send(workbooks.FILE, one([HEADER, *rows()]))
+    _, new = desk.send(f"更正_{workbooks.FILE}", one([HEADER, *rows(2)]))
+    proposal = _proposed(desk.run("replace", old, new, "--reason", "整批更正"))
+    assert "须由本单位另一人" in desk.run("refuse", proposal, exit_code=1)
+    assert "已拒绝 refused" in desk.run("refuse", proposal, who="li")
+    assert "已入库 published" in desk.run("show", old)
+    assert proposal not in desk.run("proposals")
+    assert "已拒绝 refused" in desk.run("proposals", "--all")
+    assert "已经办结" in desk.run("approve", proposal, who="li", exit_code=1)
+
+
+def test_who_proposed_takes_it_back_by_command_and_nobody_else_does(desk: Desk) -> None:
+    _, batch_id = desk.send(workbooks.FILE, one([HEADER, *rows()]))
+    proposal = _proposed(desk.run("recall", batch_id, "--reason", "误报"))
+    assert "须由本单位另一人" in desk.run("take-back", proposal, who="li", exit_code=1)
+    assert "已收回 withdrawn" in desk.run("take-back", proposal)
+    assert "已入库 published" in desk.run("show", batch_id)
+    assert "已经办结" in desk.run("approve", proposal, who="li", exit_code=1)
+
+
 def _client(desk: Desk, name: str) -> Any:
     client = new_client(name)
     with desk.home.database.transaction() as tx:
@@ -372,5 +423,6 @@ def test_a_template_and_a_recall_need_no_help_either(desk: Desk) -> None:
     assert batch_id in desk.run("list")
     assert "控制总数" not in desk.run("show", batch_id)
     assert "已生效" in desk.run("recall", batch_id, "--row", "1:2", "--reason", "误报")
-    assert "已撤回" in desk.run("recall", batch_id, "--reason", "误报") + desk.run("list")
+    assert "待另一人批准" in desk.run("recall", batch_id, "--reason", "误报")
+    assert "已撤回" not in desk.run("list")
     assert "工作表:行" in desk.run("recall", batch_id, "--row", "二", "--reason", "误报", exit_code=2)

@@ -13,6 +13,7 @@ from registry.canonical import b64url
 from registry.errors import KeyMissing
 from registry.keyring import AnyKey, Keyring, Purpose
 from registry.suites import gm, random_bytes, verify_ed25519, verify_es256
+from registry.trust import TrustPolicy
 
 NOON = datetime(2026, 6, 15, 4, tzinfo=UTC)
 ORIGIN = "log.example/qinghai"
@@ -128,7 +129,7 @@ def test_a_machine_without_sm2_signs_with_ed25519_alone(home: Path, monkeypatch:
 
 
 def test_token_keys_are_no_part_of_what_outsiders_must_trust(ring: Keyring) -> None:
-    assert set(ring.trust_policy()) == {"v", "log", "receipt", "answer"}
+    assert set(ring.trust_policy()) == {"v", "log", "receipt", "answer", "receipt_sm2"}
     assert ring.signing(Purpose.TOKEN).key_id not in json.dumps(ring.trust_policy())
 
 
@@ -248,3 +249,22 @@ def test_a_split_that_protects_nothing_is_refused(needed: int, of: int) -> None:
         custody.split(MASTER, needed=needed, of=of)
     with pytest.raises(ValueError, match="32 bytes"):
         custody.split(MASTER[:16])
+
+
+def test_a_receipt_is_signed_in_both_suites_and_the_policy_tells_them_apart(ring: Keyring) -> None:
+    one, other = ring.signing(Purpose.RECEIPT), ring.sm2(Purpose.RECEIPT)
+    assert one.algorithm == "Ed25519"
+    assert other is not None
+    policy = TrustPolicy.parse(ring.trust_policy())
+    assert (policy.receipt_keys, policy.receipt_sm2_keys) == (
+        {one.key_id: one.public},
+        {other.key_id: other.public},
+    )
+    assert ring.sm2(Purpose.ANSWER) is None
+
+
+def test_a_policy_of_before_knows_no_second_signature(ring: Keyring) -> None:
+    of_before = {name: value for name, value in ring.trust_policy().items() if name != "receipt_sm2"}
+    policy = TrustPolicy.parse(of_before)
+    assert policy.receipt_sm2_keys == {}
+    assert policy.as_json() == of_before

@@ -25,7 +25,6 @@ from registry.suites import (
     sha256,
     sha256_each,
     sha256_hex,
-    sha256_hex_each,
     sha256_pairs,
     sm2_available,
     sm3,
@@ -246,7 +245,3 @@ def test_of_a_hundred_none_opens_under_another_key_or_in_another_place(suite: Su
             unseal_each(keys, sealed, places)
     with pytest.raises(ValueError, match="32 bytes"):
         seal_each(suite, [b"short"], [b"a"], [b"1"])
-
-
-def test_hashes_in_hex_are_the_hashes() -> None:
-    assert sha256_hex_each(b"p", [b"", b"x" * 200]) == [one.hex() for one in sha256_each(b"p", [b"", b"x" * 200])]
