@@ -45,7 +45,7 @@ from connectors import normalise, rawfiles, reading
 from connectors.executors import IN_PROCESS, Processes, Workers
 from connectors.intake import Intake
 from connectors.reading import Source
-from consent import ledger
+from consent import ledger, notices
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.record import NewConsent, SubjectType
 from consent.scope import Mode
@@ -65,6 +65,7 @@ AIM_DURABLE: Final = 0.25
 AIM_MEGABYTES: Final = 600
 _DAYS: Final = (date(2026, 4, 15), date(2026, 4, 16))  # of payment: another day's file is another file
 _AS_OF: Final = date(2026, 6, 15)
+_PURPOSE: Final = "POST_LOAN"  # of the consents
 _MEGABYTE: Final = 2**20
 _AT_ONCE: Final = 10_000
 _COPIED_AT_MOST: Final = 1_000_000  # rows that the limit is measured with: they are held in memory
@@ -235,14 +236,15 @@ def _agree(home: Home, made: bulk.Bulk) -> None:
     for first in range(0, len(people), _AT_ONCE):
         with home.database.transaction() as tx:
             store.ensure_subjects(tx, home.keyring, people[first : first + _AT_ONCE], now=now)
-    capture = Capture(Channel.VILLAGE, "2026-01", Language.CHINESE, Evidence(EvidenceKind.PAPER_SCAN, b"\x07" * 32))
+    paper = Evidence(EvidenceKind.PAPER_SCAN, b"\x07" * 32)
+    capture = Capture(Channel.VILLAGE, notices.versions(_PURPOSE)[-1], Language.CHINESE, paper)
     with home.database.transaction() as tx:
         one = store.lookup(tx, home.keyring, people[:1])[people[0].text]
         terms = NewConsent(
             subject_id=one,
             subject_type=SubjectType.PERSON,
             recipient="Bench",
-            purpose="POST_LOAN",
+            purpose=_PURPOSE,
             items=("SUBSIDY",),
             valid_from=clock.now() - timedelta(days=300),
             capture=capture,

@@ -18,7 +18,7 @@ from connectors.errors import StorageFull
 from connectors.feed import Feed
 from connectors.health import Health, RunError
 from connectors.intake import Intake
-from connectors.sheaves import Sealed
+from connectors.sheaves import Sealed, Sheaf
 from connectors.spool import Spool
 from connectors.uploadfiles import UploadFiles
 from exchange.home import Home
@@ -93,11 +93,11 @@ def test_a_spool_that_does_not_fit_says_so_and_closes(tmp_path: Path, size: int)
 
 
 def test_a_long_table_that_does_not_fit_is_no_broken_file() -> None:
-    sheaf = Sealed()
+    aside = Sealed()
     with files_of_at_most(100), pytest.raises(StorageFull):
-        sheaf.add(pd.DataFrame({"n": range(10_000)}))
+        aside.add(Sheaf(pd.DataFrame({"n": range(10_000)})))
     with suppress(OSError):
-        sheaf._file.close()
+        aside._file.close()
 
 
 def test_a_chunk_of_an_upload_that_does_not_fit_leaves_what_came_before(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.answering import Agency, page
 from tests.commanding import InProcess
 from tests.conftest import Addresses
 from tests.feeding import write_feed
-from tests.integration.test_collecting_over_rest import SECRET, Agency, page
+from tests.integration.test_collecting_over_rest import SECRET
 from tests.subsidies import COLUMNS, resident_id, row
 
 NAME = "yushu_subsidy"
