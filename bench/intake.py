@@ -3,7 +3,8 @@
   read     limit: decode GB18030, split with pyarrow.csv (its defaults, all cores)
            ours:  `connectors.normalise.evaluate` of the same bytes; every person has a basis, answered from memory.
                   Once more block by block, as a long file is weighed, and with `--processes` by other processes. Rates
-                  are of wall time, and of this process's CPU where nothing is handed out
+                  are of wall time, and of this process's CPU where nothing is handed out. Peak memory also of the same
+                  rows as a workbook and as lines of JSON
   durable  limit: PostgreSQL COPY (binary, prebuilt bytes, one transaction) of the rows that intake made, as they lie,
                   into the table itself, empty; beside it, one of the same shape without index, key or partition
            ours:  `connectors.intake.Intake.take` of the file: judged, consents asked for, keys made, committed to,
@@ -18,6 +19,7 @@ Aims (architecture.md, section 7): 0.30 of the limit's rows a second and 600 MB 
 """
 
 import argparse
+import csv
 import gc
 import io
 import os
@@ -98,14 +100,21 @@ def split(raw: bytes) -> int:
     return int(pyarrow.csv.read_csv(io.BytesIO(raw.decode("gb18030").encode())).num_rows)
 
 
-def judge(raw: Source, workers: Workers = IN_PROCESS) -> normalise.TableOutcome:
+def as_lines(text: Path, path: Path) -> None:
+    """Write a roster again as lines of JSON, as rows that come over an interface are spooled."""
+    with text.open(encoding="gb18030", newline="") as rows, path.open("wb") as lines:
+        for row in csv.DictReader(rows):
+            lines.write(orjson.dumps(row) + b"\n")
+
+
+def judge(raw: Source, workers: Workers = IN_PROCESS, name: str = "bench.csv") -> normalise.TableOutcome:
     """Read, normalise and validate; the one table of the file."""
     bases = [Basis(BasisKind.CONSENT, "bench")]
 
     def basis_of(_kind: str, identifiers: Sequence[str], _at: date) -> Sequence[Basis | None]:
         return bases * len(identifiers)
 
-    (outcome,) = normalise.evaluate(raw, "bench.csv", as_of=_AS_OF, basis_of=basis_of, workers=workers)
+    (outcome,) = normalise.evaluate(raw, name, as_of=_AS_OF, basis_of=basis_of, workers=workers)
     return outcome
 
 
@@ -131,7 +140,7 @@ def memory(path: Path, rows: int) -> dict[str, float]:
     """Megabytes resident before the file is read, and the most while it is judged, its own bytes included; seconds."""
     before, began = _resident("VmRSS"), time.perf_counter()
     with rawfiles.spooled(path) as raw:
-        outcome = judge(raw)
+        outcome = judge(raw, name=path.name)
         read, seconds = outcome.rows, time.perf_counter() - began
         for _ in outcome.frames():
             pass
@@ -236,7 +245,7 @@ def _agree(home: Home, made: bulk.Bulk) -> None:
     for first in range(0, len(people), _AT_ONCE):
         with home.database.transaction() as tx:
             store.ensure_subjects(tx, home.keyring, people[first : first + _AT_ONCE], now=now)
-    paper = Evidence(EvidenceKind.PAPER_SCAN, b"\x07" * 32)
+    paper = Evidence(EvidenceKind.PAPER_SCAN, b"\x07" * 32, redacted=True)
     capture = Capture(Channel.VILLAGE, notices.versions(_PURPOSE)[-1], Language.CHINESE, paper)
     with home.database.transaction() as tx:
         one = store.lookup(tx, home.keyring, people[:1])[people[0].text]
@@ -351,8 +360,11 @@ def show_reading(folder: Path, rows: int, processes: int) -> None:
     book = path.with_suffix(".xlsx")
     workbook.write(path, book)
     large = _measured("memory", book, rows)
-    path.unlink()
-    book.unlink()
+    lines = path.with_suffix(".ndjson")
+    as_lines(path, lines)
+    fed = _measured("memory", lines, rows)
+    for one in (path, book, lines):
+        one.unlink()
     over, least = ours["peak"] - ours["before"], limit["peak"] - limit["before"]
     figures = [
         Figure(f"{way}{of}", rates[f"limit{of}"], rates[f"{way}{of}"], "rows", AIM_READ)
@@ -370,6 +382,7 @@ def show_reading(folder: Path, rows: int, processes: int) -> None:
             f"(aim at 1,000,000 rows: {AIM_MEGABYTES} MB); decode + pyarrow.csv: {least:,.0f} MB",
             f"a workbook of {large['file']:.0f} MB: {large['peak'] - large['before']:,.0f} MB over the process",
             f"a workbook: {rows / large['seconds']:,.0f} rows/s",
+            f"lines of JSON, {fed['file']:.0f} MB: {fed['peak'] - fed['before']:,.0f} MB over the process",
         ],
     )
 
@@ -388,7 +401,8 @@ def show_durable(folder: Path, rows: int, stored: int, processes: int, times: in
     people, seconds = min(rows, bulk.MOST_ROWS), found["prepared"]
     notes = [
         f"{rows:,} rows, {people:,} people; {stored:,} stored before; prepared in {seconds:.0f} s",
-        f"sealed by {processes or 'no'} other processes; COPY costs the server {found['server']:.1f} µs of CPU a row",
+        f"cleaned and sealed by {processes or 'no'} other processes",
+        f"COPY costs the server {found['server']:.1f} µs of CPU a row",
     ]
     for what, run in runs:
         notes += [

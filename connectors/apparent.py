@@ -64,7 +64,7 @@ def beginnings(raw: reading.Source, label: str, delivery: Delivery) -> list[tupl
         FileUnreadable: no table can be read from the bytes.
     """
     known = source.current()
-    firsts, streams = normalise.beginnings(raw)
+    firsts, streams = normalise.beginnings(raw, label)
     return [(grid, layout.find(grid, known, label, delivery.mapping), streams[grid.number]) for grid in firsts]
 
 

@@ -2,11 +2,12 @@
 
 What is handed out are pure functions of module level and values that can be pickled; what comes back is the same
 wherever it was done. A worker process is started anew (never forked from one that holds keys) and gets, with a piece
-of work, the data keys of the records in it and no other key: not the keyring, no connection, nothing that could open
-more. Its results are sealed. To a Dask cluster everything goes over TLS with both sides' certificates checked, or not
-at all.
+of work, no more than it needs: to clean rows the salt of their table's hashes, to seal records these records' data
+keys; not the keyring, no connection, nothing that could open more. Sealed records come back sealed, cleaned rows in
+clear, as they went out. To a Dask cluster everything goes over TLS with both sides' certificates checked, or not at
+all.
 
-Not here: what is handed out (`intake`), settings (whoever makes a `Workers`).
+Not here: what is handed out (`connectors.weighing`, `registry.sealing`), settings (whoever makes a `Workers`).
 """
 
 import gc

@@ -4,18 +4,17 @@ A cell that begins with = + - @ TAB or CR is run by spreadsheets when a file is 
 full width, or after a line break in a CSV. Such a text gets an apostrophe before it, which spreadsheets show as text.
 A plain number with a sign stays a number.
 
-Every writer of .csv or .xlsx for people passes its texts through here (OWASP: CSV Injection). Reading is not affected:
-an apostrophe that a file brings is part of its text.
+What a sender wrote, and the words that we put beside it, pass through here on their way into a workbook for people
+(`annotate`, `templates`; OWASP: CSV Injection); no .csv is written for them. Reading is not affected: an apostrophe
+that a file brings is part of its text.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 _STARTS: Final = frozenset("=+-@\t\r\n|%")
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
-_Value = TypeVar("_Value")
 
 
 def neutral(text: str) -> str:
@@ -28,13 +27,3 @@ def neutral(text: str) -> str:
     if first not in _STARTS or _NUMBER.fullmatch(text):
         return text
     return "'" + text
-
-
-def neutral_cell(value: _Value) -> _Value | str:
-    """Give a cell's value for a workbook: texts neutralised, all else as it is."""
-    return neutral(value) if isinstance(value, str) else value
-
-
-def neutral_rows(rows: Iterable[Sequence[str]]) -> Iterable[list[str]]:
-    """Give rows of texts, each cell neutralised, for a writer of CSV."""
-    return ([neutral(cell) for cell in row] for row in rows)

@@ -77,7 +77,7 @@ def evaluate(  # noqa: PLR0913  # what it rests on is handed in
         return []
     try:
         if reading.is_long(raw, name):
-            return _weighed(_begun(raw), name, how)
+            return _weighed(_begun(raw, name), name, how)
         grids = reading.read(reading.whole(raw), name)  # 2
     except FileUnreadable:
         return [TableOutcome(name, 0, blocked="FILE_UNREADABLE")]
@@ -122,16 +122,16 @@ def _weighed(read: _Read, name: str, how: How) -> list[TableOutcome]:
     return outcomes or [TableOutcome(name, 0, blocked="HEADER_UNKNOWN")]
 
 
-def beginnings(raw: reading.Source) -> tuple[list[Grid], dict[int, reading.Stream]]:
+def beginnings(raw: reading.Source, name: str = "") -> tuple[list[Grid], dict[int, reading.Stream]]:
     """Read what the sheets of a long file begin with, their headers among it; and how to read them, by number."""
-    streams = {one.number: one for one in reading.streams(raw)}  # 2
+    streams = {one.number: one for one in reading.streams(raw, name)}  # 2
     firsts = (next(one.blocks(), None) for one in streams.values())
     return [first.head(_HEAD_ROWS) for first in firsts if first is not None], streams
 
 
-def _begun(raw: reading.Source) -> _Read:
+def _begun(raw: reading.Source, name: str) -> _Read:
     """Begin to read a long file. Where there is one sheet, its first block is read once and kept."""
-    streams = reading.streams(raw)  # 2
+    streams = reading.streams(raw, name)  # 2
     heads, blocks, expected = [], {one.number: one.blocks for one in streams}, 0
     for one in streams:
         rest = one.blocks()

@@ -2,8 +2,9 @@
 
 Containers are told apart by their first bytes, never by their name: workbooks (.xlsx, and .xls or .et in the old OLE
 form) by calamine (`spreadsheets`), everything else as delimited text in UTF-8 (with or without BOM) or GB18030
-(`delimited`). A short file is laid out whole (`read`); a long text or a large .xlsx is given block by block
-(`streams`). An old workbook has at most 65,536 rows a sheet and is laid out whole.
+(`delimited`). Only lines of JSON (`ndjson`), which we name ourselves, are known by their name. A short file is laid out
+whole (`read`); a long text, long lines of JSON or a large .xlsx are given block by block (`streams`). An old workbook
+has at most 65,536 rows a sheet and is laid out whole.
 
 Not here: headers, units, totals (layout); what a text means (cleaning).
 """
@@ -20,7 +21,7 @@ from connectors.grids import Grid
 from connectors.spool import Spool
 
 Source: TypeAlias = bytes | Spool
-LONG_BYTES: Final = 24 << 20  # of a text; a longer one is read and judged block by block
+LONG_BYTES: Final = 24 << 20  # of a text or lines of JSON; a longer one is read and judged block by block
 LARGE_BYTES: Final = 32 << 20  # of a workbook's sheets and texts, unpacked; a larger one is read block by block
 
 _HEAD_BYTES: Final = 64 << 10
@@ -51,8 +52,8 @@ def read(raw: bytes, name: str = "") -> list[Grid]:
     """
     if ndjson.is_ndjson(name):
         bounds.check_file(len(raw))
-        columns = ndjson.columns(io.BytesIO(raw))
-        return [Grid("", columns, (None,) * len(columns))] if columns else []
+        grid = ndjson.read(raw)
+        return [grid] if grid.height else []
     if raw.strip() and not is_table(raw):
         raise FileUnreadable("a picture, PDF, JSON or markup under a table's name")
     bounds.check_file(len(raw))
@@ -67,8 +68,8 @@ class Stream:
 
     Each block is a grid of some ten thousand rows that knows its first row; its `merged` are those of the sheet that
     reach into it, counted from the sheet's first row. Blocks may raise FileUnreadable after some have been given: then
-    none of them count. `rows` is what the sheet itself says of its length, 0 if nothing; `in_blocks` how many blocks a
-    text has, about.
+    none of them count. `rows` is how many a sheet says it has, or lines of JSON have, 0 if that is not known;
+    `in_blocks` how many blocks a text has, about.
     """
 
     blocks: Callable[[], Iterator[Grid]] = field(repr=False)
@@ -83,22 +84,26 @@ class Stream:
 
 
 def is_long(raw: Source, name: str = "") -> bool:
-    """Say whether a file is too long to be laid out whole: a text, or an .xlsx by what its sheets unpack to."""
+    """Say whether a file is too long to be laid out whole: by its bytes, or an .xlsx by what its sheets unpack to."""
     head = _head(raw)
     if ndjson.is_ndjson(name):
-        return False
+        return _size(raw) > LONG_BYTES  # a spool too: weighed again, from its bytes, it is cut into the same chunks
     if head[:4] == spreadsheets.ZIP:
         return spreadsheets.unpacked(lambda: _opened(raw)) > LARGE_BYTES
     long = _size(raw) > LONG_BYTES or not isinstance(raw, bytes)
     return long and not (head[:8] == spreadsheets.OLE or head.lstrip().startswith(_OTHER_KINDS))
 
 
-def streams(raw: Source) -> list[Stream]:
+def streams(raw: Source, name: str = "") -> list[Stream]:
     """Give the sheets of a long file, to be read block by block.
 
     Raises:
         FileUnreadable: as `read`; blocks may raise it too.
     """
+    if ndjson.is_ndjson(name):
+        bounds.check_text(_size(raw))
+        shape = ndjson.shape(lambda: _opened(raw))
+        return [Stream(lambda: ndjson.blocks(lambda: _opened(raw), shape.keys), rows=shape.rows)]
     if _head(raw)[:4] != spreadsheets.ZIP:
         return [Stream(lambda: blocks(raw), in_blocks=1 + _size(raw) // delimited.BLOCK_BYTES)]
     bounds.check_file(_size(raw))

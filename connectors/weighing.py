@@ -1,7 +1,8 @@
 """One portion of a sheet weighed: cleaned, checked, laid out, hashed. Pure, and what is handed to an executor.
 
 What goes in is the rows as they came and the rules of their table; what comes out is all that must be known of them and
-the frame that is put aside. No key, no connection, no consent: whose rows may be held is asked elsewhere (`bases`).
+the frame that is put aside. No key but the salt of this
+table's hashes, no connection, no consent: whose rows may be held is asked elsewhere (`bases`).
 """
 
 from collections.abc import Mapping, Sequence

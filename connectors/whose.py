@@ -50,6 +50,17 @@ def several_ids(text: str, as_of: date) -> tuple[str, ...]:
         return ()
 
 
+def _several(chunk: Chunk, text: "pd.Series[str]", asked: Mask, as_of: date) -> Mask:
+    """Find cells with several IDs in the rows asked about: keep them with the chunk, give which rows have them."""
+    for row in map(int, np.flatnonzero(asked)):
+        found = several_ids(str(text.iloc[row]), as_of)
+        if found:
+            chunk.several[row] = found
+    several = np.zeros(len(chunk), dtype=bool)
+    several[list(chunk.several)] = True
+    return several
+
+
 def _party(chunk: Chunk, as_of: date) -> None:
     """Tell a contract's lessee: a person is the subject; for an organisation the collective is.
 
@@ -68,12 +79,7 @@ def _party(chunk: Chunk, as_of: date) -> None:
     person = judged.valid & ~unreadable
     organisation = ~person & ~unreadable & (codes.valid | (blank & stated))
     left = ~person & ~organisation & ~unreadable
-    for row in map(int, np.flatnonzero(left & ~blank)):
-        found = several_ids(str(text.iloc[row]), as_of)
-        if found:
-            chunk.several[row] = found
-    several = np.zeros(len(chunk), dtype=bool)
-    several[list(chunk.several)] = True
+    several = _several(chunk, text, left & ~blank, as_of)
     left &= ~several
     chunk.mark("CELL_ERROR", unreadable | (unproven & ~person & ~organisation), name)
     like_code = left & _like_credit_codes(text, lessee, blank)
@@ -106,12 +112,7 @@ def _either(chunk: Chunk, as_of: date) -> None:
     person = judged.valid & ~unreadable
     organisation = ~person & ~unreadable & codes.valid
     left = ~person & ~organisation & ~unreadable
-    for row in map(int, np.flatnonzero(left & ~blank)):
-        found = several_ids(str(text.iloc[row]), as_of)
-        if found:
-            chunk.several[row] = found
-    several = np.zeros(len(chunk), dtype=bool)
-    several[list(chunk.several)] = True
+    several = _several(chunk, text, left & ~blank, as_of)
     left &= ~several
     like_code = left & _like_credit_codes(text, called, blank)
     failed = ~blank & (judged.verdict == identifiers.Verdict.CHECK_FAILED)

@@ -48,7 +48,7 @@ def test_nothing_that_a_spool_holds_lies_on_disk_in_the_clear() -> None:
 
 def test_lines_become_columns_under_their_keys() -> None:
     lines = b'{"a": 1, "b": "x"}\n\n{"a": 632721198503020000, "c": true}\n{"a": 1.5, "b": null}\n'
-    columns = [column.tolist() for column in ndjson.columns(io.BytesIO(lines))]
+    columns = [column.tolist() for column in ndjson.read(lines).columns]
     assert columns == [
         ["a", "1", "632721198503020000", "1.5"],
         ["b", "x", "", ""],
@@ -58,8 +58,8 @@ def test_lines_become_columns_under_their_keys() -> None:
 
 def test_a_key_that_comes_up_late_was_blank_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ndjson, "_ROWS_AT_ONCE", 2)
-    lines = [b'{"a": 1}', b'{"a": 2}', b'{"a": 3}', b'{"b": 4}', b'{"a": 5}']
-    assert [column.tolist() for column in ndjson.columns(lines)] == [
+    lines = b'{"a": 1}\n{"a": 2}\n{"a": 3}\n{"b": 4}\n{"a": 5}'
+    assert [column.tolist() for column in ndjson.read(lines).columns] == [
         ["a", "1", "2", "3", "", "5"],
         ["b", "", "", "", "4", ""],
     ]
@@ -68,7 +68,7 @@ def test_a_key_that_comes_up_late_was_blank_before(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("line", [b"[1]", b"{", b'{"a": [1]}', b'{"a": {}}', b"x", b'{"a": NaN}'])
 def test_a_line_that_is_no_row_stops_the_file_without_its_contents(line: bytes) -> None:
     with pytest.raises(FileUnreadable, match="line 2"):
-        ndjson.columns([b'{"a": 1}', line])
+        ndjson.read(b'{"a": 1}\n' + line)
 
 
 def test_waits_grow_are_drawn_by_chance_and_never_shorter_than_asked_for() -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from connectors.errors import MendingRefused
-from connectors.mending import Proposal, State, Verb, What, first_state, step, together
+from connectors.mending import Proposal, State, Verb, What, first_state, nothing_left, step, together
 from connectors.mends import Act
 
 NOW = datetime(2026, 6, 15, tzinfo=UTC)
@@ -23,6 +23,13 @@ def test_of_a_whole_batch_two_persons_decide_whatever_the_agency_wants(what: Wha
     assert first_state(what, four_eyes=False) is State.PROPOSED
     assert {first_state(what, four_eyes=True) for what in What} == {State.PROPOSED}
     assert first_state(What.CORRECT, four_eyes=False) is State.DECIDED
+
+
+def test_nothing_is_left_only_once_every_row_has_gone_and_a_row_named_twice_counts_once() -> None:
+    assert nothing_left(1, [], [("", 2)])
+    assert nothing_left(3, [("1", 2)], [("1", 3), ("1", 4)])
+    assert not nothing_left(3, [("1", 2)], [("1", 3), ("1", 3), ("1", 2)])
+    assert not nothing_left(2, [], [("", 2)])
 
 
 @pytest.mark.parametrize(("verb", "person"), list(product(Verb, ("wang", "li"))))
