@@ -8,7 +8,8 @@ Its life is a small machine, pure:
              └▶ withdrawn   by the proposer
 
 A person is a client: two eyes more means another `client_id` of the same organisation. A whole batch is always
-recalled or replaced by two persons (docs/adr/0018). What a proposal says (reason, corrected cells) lies sealed under
+recalled or replaced by two persons (docs/adr/0018); to withdraw the last rows that are left of one is to recall it
+(`nothing_left`). What a proposal says (reason, corrected cells) lies sealed under
 the raw file's data key and is destroyed with it; a row's place and what was decided of it stay.
 
 Not here: whether a correction mends anything (`apparent`), what follows for records (`intake`, `registry.recalling`),
@@ -16,7 +17,7 @@ who may call (`exchange.mending`).
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -104,6 +105,7 @@ class OwnBatch:
     blocked: str | None
     codes: Mapping[str, Mapping[str, int]]
     destroyed: bool
+    rows: int  # data rows of the file, whatever became of them
 
 
 # ---- the machine ----------------------------------------------------------------------------------------------------
@@ -112,6 +114,14 @@ class OwnBatch:
 def first_state(what: What, *, four_eyes: bool) -> State:
     """Say where a proposal begins: of a whole batch two persons decide, whatever the agency wants otherwise."""
     return State.PROPOSED if four_eyes or what in _OF_A_WHOLE_BATCH else State.DECIDED
+
+
+def nothing_left(rows: int, gone: Collection[Place], places: Collection[Place]) -> bool:
+    """Say whether nothing of a table of so many data rows is left once these places go too, beside those gone before.
+
+    What is held is not asked: then the answer would tell who has consented.
+    """
+    return len({*gone, *places}) >= rows
 
 
 def step(proposal: Proposal, verb: Verb, person: str) -> State:
@@ -139,7 +149,7 @@ def own_batch(tx: Transaction, batch_id: UUID, organisation: str) -> OwnBatch | 
     """Find a batch that this organisation delivered; another's is not found."""
     row = tx.execute(
         "SELECT b.batch_id, b.raw_id, b.label, f.agency, b.kind, b.state, b.blocked_code, b.codes,"
-        " f.destroyed_at IS NOT NULL FROM batch b JOIN raw_file f USING (raw_id)"
+        " f.destroyed_at IS NOT NULL, b.rows FROM batch b JOIN raw_file f USING (raw_id)"
         " WHERE b.batch_id = %s AND f.agency = %s AND f.agency <> ''",
         (batch_id, organisation),
     ).fetchone()
@@ -239,13 +249,22 @@ def listed(
     return [_proposal(row) for row in rows]
 
 
+def keep_others_waiting(tx: Transaction, batch_id: UUID) -> None:
+    """Let nobody else decide of rows of a batch until the transaction ends: two halves at once are a whole, too."""
+    tx.execute("SELECT pg_advisory_xact_lock(%s)", (int.from_bytes(batch_id.bytes[:8], "big", signed=True),))
+
+
 def final(tx: Transaction, batch_id: UUID, places: Sequence[Place]) -> bool:
     """Say whether one of these rows has been withdrawn: that is not taken back, the row is sent again."""
+    return not withdrawn(tx, batch_id).isdisjoint(places)
+
+
+def withdrawn(tx: Transaction, batch_id: UUID) -> set[Place]:
+    """Give the rows of a batch that have been withdrawn."""
     rows = tx.execute(
         "SELECT places FROM mending WHERE batch_id = %s AND state = 'decided' AND act = 'withdraw'", (batch_id,)
     ).fetchall()
-    gone = {(sheet, row_no) for (found,) in rows for sheet, row_no in found}
-    return not gone.isdisjoint(places)
+    return {(str(sheet), int(row_no)) for (found,) in rows for sheet, row_no in found}
 
 
 def said_by(tx: Transaction, sealing: Sealing, proposals: Sequence[Proposal]) -> list[Mapping[str, Any]]:

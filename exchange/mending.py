@@ -12,7 +12,7 @@ said. Nothing that comes out of here depends on who has consented: not the outco
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -65,6 +65,9 @@ def intake_of(home: Home) -> Intake:
 def decide(home: Home, caller: Caller, batch_id: UUID, wanted: Wanted) -> Proposal:
     """Decide of rows, or propose it where two persons are wanted.
 
+    To withdraw all rows that are left of a file's table is to recall the batch, by whichever door: another person must
+    approve it, always.
+
     Raises:
         RequestRefused: `batch-unknown`, `bytes-destroyed`, `batch-ended`, `row-unknown`, `row-not-quarantined`,
             `row-withdrawn`, `row-to-be-split`, `heading-unknown` or `correction-fails`.
@@ -75,7 +78,7 @@ def decide(home: Home, caller: Caller, batch_id: UUID, wanted: Wanted) -> Propos
             raise RequestRefused("row-withdrawn")
     if wanted.what is What.WITHDRAW:
         if not batch.destroyed:
-            _hold_rows(provide(home, caller, batch_id, purpose=For.DECIDING), wanted)
+            batch = _hold_rows(provide(home, caller, batch_id, purpose=For.DECIDING), wanted)
     else:
         provided = provide(home, caller, batch_id, purpose=For.DECIDING)  # 1
         batch = provided.batch
@@ -85,8 +88,10 @@ def decide(home: Home, caller: Caller, batch_id: UUID, wanted: Wanted) -> Propos
         "cells": [[heading, text] for heading, text in wanted.cells.items()],
     }
     with _translated(), home.database.transaction() as tx:
+        mending.keep_others_waiting(tx, batch_id)
         if mending.final(tx, batch_id, wanted.places):
             raise RequestRefused("row-withdrawn")
+        wanted = _as_a_whole(tx, batch, wanted)
         state = mending.first_state(wanted.what, four_eyes=mending.four_eyes(tx, caller.org_code))
         proposal = mending.propose(  # 2
             tx, home.sealing, batch, wanted.what, places=wanted.places, said=said, state=state,
@@ -304,11 +309,23 @@ def _try_again(home: Home, caller: Caller, found: Proposal) -> None:
         _try_out(provide(home, caller, found.batch_id, purpose=For.DECIDING), wanted)
 
 
-def _hold_rows(provided: Provided, wanted: Wanted) -> None:
-    outcomes = provided.weighed()
+def _hold_rows(provided: Provided, wanted: Wanted) -> OwnBatch:
+    """Hold places to the rows that the file has; give its batch with how many these are today."""
+    outcomes, label = provided.weighed(), provided.batch.label
     for sheet, row_no in wanted.places:
-        if apparent.end_of(outcomes, provided.batch.label, sheet, row_no) is None:
+        if apparent.end_of(outcomes, label, sheet, row_no) is None:
             raise RequestRefused("row-unknown")
+    return replace(provided.batch, rows=sum(one.rows for one in outcomes if one.label == label))
+
+
+def _as_a_whole(tx: Transaction, batch: OwnBatch, wanted: Wanted) -> Wanted:
+    """Make of a withdrawal that leaves nothing of a batch what it is: a recall of all of it."""
+    if wanted.what is not What.WITHDRAW:
+        return wanted
+    gone = mending.withdrawn(tx, batch.batch_id)
+    if not mending.nothing_left(batch.rows, gone, wanted.places):
+        return wanted
+    return replace(wanted, what=What.RECALL, places=())
 
 
 def _try_out(provided: Provided, wanted: Wanted) -> None:

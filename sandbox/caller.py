@@ -31,11 +31,15 @@ _UNAUTHORIZED: Final = 401
 
 
 class Refused(Exception):
-    """The exchange answered with a problem (RFC 9457), or with an OAuth error; `status` is that of HTTP."""
+    """The exchange answered with a problem (RFC 9457), or with an OAuth error; `status` is that of HTTP.
 
-    def __init__(self, status: int, problem: Json) -> None:
+    `retry_after_seconds` is what the answer's Retry-After says, if it says a number of seconds.
+    """
+
+    def __init__(self, status: int, problem: Json, retry_after: str = "") -> None:
         self.status = status
         self.problem = problem
+        self.retry_after_seconds = int(retry_after) if retry_after.isascii() and retry_after.isdigit() else None
         super().__init__(f"{status} {self.code}")
 
     @property
@@ -239,4 +243,5 @@ def checked(response: httpx.Response) -> httpx.Response:
         problem = response.json()
     except ValueError:
         problem = {}
-    raise Refused(response.status_code, problem if isinstance(problem, dict) else {})
+    told = problem if isinstance(problem, dict) else {}
+    raise Refused(response.status_code, told, response.headers.get("Retry-After", ""))

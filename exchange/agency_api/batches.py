@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from connectors import codes, delivered
 from connectors.delivered import Delivered
 from exchange import problems
-from exchange.agency_api.pace import LOOKING, Pace
+from exchange.agency_api.pace import LOOKING_COST, Pace
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth.doors import require
@@ -175,7 +175,7 @@ def build_router(home: Home, pace: Pace) -> APIRouter:
 
         All faults of a row come at once, the one that decided it first.
         """
-        pace.take(caller.org_code, LOOKING)
+        pace.take(caller.org_code, LOOKING_COST)
         after = (-1, 0) if cursor is None else _place(cursor)
         provided = provide(home, caller, batch_id, purpose=For.LOOKING)
         table = [one for one in provided.weighed() if one.label == provided.batch.label]

@@ -19,7 +19,7 @@ from connectors import mending as decisions
 from connectors.mending import Proposal, State, Verb, What
 from connectors.source import current as declarations
 from exchange import mending, problems
-from exchange.agency_api.pace import ANNOTATING, DECIDING, TEMPLATE, Pace
+from exchange.agency_api.pace import ANNOTATING_COST, DECIDING_COST, TEMPLATE_COST, Pace
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.mending import Wanted
@@ -60,7 +60,7 @@ class PlaceModel(_Model):
 
 
 class RecallModel(_Model):
-    """What is taken back: these rows, or without any the whole batch."""
+    """What is taken back: these rows, or without any the whole batch; all rows that are left are the whole, too."""
 
     reason: Reason
     rows: list[PlaceModel] = Field(default_factory=list, max_length=_MOST_ROWS)
@@ -128,7 +128,7 @@ def _add_looking(router: APIRouter, home: Home, pace: Pace) -> None:
     )  # fmt: skip
     def annotated(batch_id: UUID, caller: _Reading, mask: Annotated[bool, Query()] = False) -> Response:  # noqa: FBT002  # a switch in the address
         """Give the sender's own workbook back with faults coloured, reasons and mends; with `mask` for showing only."""
-        pace.take(caller.org_code, ANNOTATING)
+        pace.take(caller.org_code, ANNOTATING_COST)
         provided = provide(home, caller, batch_id, purpose=For.ANNOTATING)
         written = annotate.annotated(_sent(provided), mask=mask)
         headers = {**_NO_STORE, "Content-Disposition": f'attachment; filename="{batch_id}.xlsx"'}
@@ -155,8 +155,11 @@ def _add_deciding(router: APIRouter, home: Home, pace: Pace) -> None:
         responses=problems.responses(401, 403, 404, 409, 410, 422, 429),
     )  # fmt: skip
     def decide(batch_id: UUID, sheet: SheetNo, row: RowNo, given: DecisionModel, caller: _Deciding) -> ProposalModel:
-        """Accept with a reason, correct, or withdraw a row; a proposal, where the agency wants two persons."""
-        pace.take(caller.org_code, DECIDING)
+        """Accept with a reason, correct, or withdraw a row; a proposal, where the agency wants two persons.
+
+        Withdrawing the last row that is left is a recall of the whole batch: always a proposal.
+        """
+        pace.take(caller.org_code, DECIDING_COST)
         if (given.act == "correct") != bool(given.cells):
             raise RequestRefused("request-malformed", "cells belong to a correction, and a correction needs some")
         wanted = Wanted(What(given.act), ((_place(sheet), row),), given.reason, given.cells)
@@ -171,7 +174,7 @@ def _add_deciding(router: APIRouter, home: Home, pace: Pace) -> None:
 
         They are shown no more then, and lenders that were shown them are told.
         """
-        pace.take(caller.org_code, DECIDING)
+        pace.take(caller.org_code, DECIDING_COST)
         if not given.rows:
             return _shown(mending.recall(home, caller, batch_id, given.reason))
         places = tuple((_place(one.sheet), one.row) for one in given.rows)
@@ -184,7 +187,7 @@ def _add_deciding(router: APIRouter, home: Home, pace: Pace) -> None:
     )  # fmt: skip
     def replace(batch_id: UUID, given: ReplaceModel, caller: _Deciding) -> ProposalModel:
         """Propose that another batch takes this one's place. Another person must approve it, always."""
-        pace.take(caller.org_code, DECIDING)
+        pace.take(caller.org_code, DECIDING_COST)
         return _shown(mending.propose_replacement(home, caller, batch_id, given.successor, given.reason))
 
 
@@ -218,7 +221,7 @@ def _add_proposals(router: APIRouter, home: Home, pace: Pace) -> None:
     )  # fmt: skip
     def settle(proposal_id: UUID, verb: Verb, caller: _Deciding) -> ProposalModel:
         """Settle a proposal: another person approves or refuses, who made it takes it back."""
-        pace.take(caller.org_code, DECIDING)
+        pace.take(caller.org_code, DECIDING_COST)
         return _shown(mending.settle(home, caller, proposal_id, verb))
 
     @router.put("/settings", summary="Two persons for each decision", responses=problems.responses(401, 403))
@@ -281,7 +284,7 @@ def _add_templates(router: APIRouter, home: Home, pace: Pace) -> None:
     )  # fmt: skip
     def template(name: str, caller: _Reading) -> Response:
         """Give the template of a kind, or of a class's first kind, with dropdowns, examples and help."""
-        pace.take(caller.org_code, TEMPLATE)
+        pace.take(caller.org_code, TEMPLATE_COST)
         known = declarations().catalogue.kinds
         kind = next((one for one in templates.kinds() if name in {one, known[one].class_code}), None)
         found = templates.of_kind(kind) if kind else None
@@ -303,7 +306,7 @@ def _add_mappings(router: APIRouter, home: Home, pace: Pace) -> None:
     )
     def say(given: MappingModel, caller: _Deciding) -> dict[str, str | None]:
         """Map a heading that no declaration knows; remembered for all later files of your organisation."""
-        pace.take(caller.org_code, DECIDING)
+        pace.take(caller.org_code, DECIDING_COST)
         return _mapping(
             mending.say_heading(
                 home, caller, given.kind, given.heading, given.column, also=given.also, batch_id=given.batch_id
@@ -315,7 +318,7 @@ def _add_mappings(router: APIRouter, home: Home, pace: Pace) -> None:
     )
     def settle(mapping_id: UUID, verb: Literal["approve", "refuse"], caller: _Deciding) -> None:
         """Approve or refuse what another person has said of a heading; the batch it was said of is weighed with it."""
-        pace.take(caller.org_code, DECIDING)
+        pace.take(caller.org_code, DECIDING_COST)
         mending.settle_heading(home, caller, mapping_id, approve=verb == "approve")
 
 

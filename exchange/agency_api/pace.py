@@ -18,10 +18,10 @@ from exchange.errors import RequestRefused
 
 BURST: Final = 120
 A_SECOND: Final = 2.0
-LOOKING: Final = 1  # a file is read and weighed
-DECIDING: Final = 2  # twice, and once more for what follows
-ANNOTATING: Final = 4  # and a workbook is written of it
-TEMPLATE: Final = 1
+LOOKING_COST: Final = 1  # a file is read and weighed
+DECIDING_COST: Final = 2  # twice, and once more for what follows
+ANNOTATING_COST: Final = 4  # and a workbook is written of it
+TEMPLATE_COST: Final = 1
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from connectors.delivered import Open
 from connectors.normalise import TableOutcome
 from connectors.weighed import QuarantinedRow
 from exchange import problems
-from exchange.agency_api.pace import LOOKING, Pace
+from exchange.agency_api.pace import LOOKING_COST, Pace
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth.doors import require
@@ -59,7 +59,7 @@ def build_router(home: Home, pace: Pace) -> APIRouter:
         mask: _Mask = True,  # noqa: FBT002  # a switch in the address
     ) -> dict[str, Any]:
         """List a batch's quarantined rows with their cells, the same whoever has consented; those behind `after`."""
-        pace.take(caller.org_code, LOOKING)
+        pace.take(caller.org_code, LOOKING_COST)
         provided = provide(home, caller, batch_id, purpose=For.LOOKING)
         found = [
             row
@@ -86,7 +86,7 @@ def build_router(home: Home, pace: Pace) -> APIRouter:
         mask: _Mask = True,  # noqa: FBT002  # a switch in the address
     ) -> dict[str, Any]:
         """List quarantined rows of the organisation's batches, the newest file first. A page may be short and go on."""
-        pace.take(caller.org_code, LOOKING * MOST_FILES)
+        pace.take(caller.org_code, LOOKING_COST * MOST_FILES)
         queue = _Queue(home, caller, class_code, kind, code)
         rows, last = queue.page(None if cursor is None else _read(cursor), limit)
         return {

@@ -65,7 +65,9 @@ _MENDS: Final = {
     "scope-missing": "该账号没有此项权限，请联系平台运营方",
     "request-malformed": "核对编号和参数的写法",
     "out-of-service": "文件正在处理，稍后再试",
+    "asked-too-fast": "本单位短时间内请求过多，本次未办理，稍候再试",
 }
+_IN_SECONDS: Final = {"asked-too-fast": "本单位短时间内请求过多，本次未办理，稍候 {} 秒再试"}
 
 
 def refusal(refused: Refused) -> str:
@@ -73,6 +75,8 @@ def refusal(refused: Refused) -> str:
     problem = refused.problem
     title = str(problem.get("title_zh") or "平台未接受这一请求")
     mend = _MENDS.get(refused.code, "核对后再试；仍不行请联系平台运营方")
+    if refused.code in _IN_SECONDS and refused.retry_after_seconds is not None:
+        mend = _IN_SECONDS[refused.code].format(refused.retry_after_seconds)
     english = " ".join(str(problem[name]) for name in ("title", "detail", "error_description") if problem.get(name))
     return f"{title}。{mend}（{refused.code}）\n  {english}"
 

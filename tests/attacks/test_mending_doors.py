@@ -1,5 +1,7 @@
 """The agencies' door for mending and the lenders' door for notices, as callers of every kind see them."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 from uuid import uuid4
@@ -8,15 +10,18 @@ import httpx
 import openpyxl
 import pytest
 
+from connectors import mending as decisions
+from connectors.mending import What
 from exchange.agency_api import pace
 from exchange.home import Home
+from exchange.mending import decide
 from exchange.oauth import clients
 from exchange.oauth.scopes import Role
 from exchange.release import Permitted, release
 from registry import clock
-from tests.agencies import AGENCY, OTHER_AGENCY, delivered, events, line, roster, shown
+from tests.agencies import AGENCY, OTHER_AGENCY, delivered, events, line, roster, shown, staff, wanted
 from tests.attacks.bent_client import ISSUER, Caller, Door
-from tests.people import BANK, LI, ZHANG, consented, question
+from tests.people import BANK, LI, NOBODY, ZHANG, consented, question
 
 
 def enrolled(home: Home, client_id: str, role: Role, organisation: str) -> Caller:
@@ -92,6 +97,66 @@ def test_a_row_is_mended_over_the_door_and_its_lender_hears_of_it(
     assert bank.call("POST", f"/v1/notices/{notice['notice_id']}/acknowledge").status_code == 204
     assert bank.call("GET", "/v1/notices?open_only=true").json()["notices"] == []
     assert bank.call("POST", f"/v1/notices/{uuid4()}/acknowledge").status_code == 404
+
+
+def test_nobody_recalls_a_whole_batch_alone_by_naming_its_rows(exchange_home: Home, wang: Desk, li: Desk) -> None:
+    for who in (ZHANG, LI):
+        consented(exchange_home, who)
+    faulty = line(NOBODY, day="26-5-8")  # held of nobody, but a row of the file
+    batch = f"/agency/v1/batches/{delivered(exchange_home, roster(line(ZHANG), line(LI), faulty, line(NOBODY)))}"
+
+    def recall(*rows: int) -> dict[str, Any]:
+        given = {"reason": "误报", "rows": [{"sheet": 0, "row": row} for row in rows]}
+        return dict(wang.call("POST", f"{batch}/recall", given).json())
+
+    for given in ((2, 3, 4, 5), (5, 4, 3, 2, 2)):
+        whole = recall(*given)
+        assert (whole["act"], whole["state"], whole["rows"]) == ("recall", "proposed", [])
+    assert (shown(exchange_home, ZHANG), shown(exchange_home, LI)) == ([("", 2)], [("", 3)])
+    assert recall(2, 2, 4, 5)["state"] == "decided"
+    assert (shown(exchange_home, ZHANG), shown(exchange_home, LI)) == ([], [("", 3)])
+    last = wang.call("POST", f"{batch}/rows/0/3/decision", {"act": "withdraw", "reason": "误报"}).json()
+    assert (last["act"], last["state"], last["approver"]) == ("recall", "proposed", None)
+    at = f"/agency/v1/proposals/{last['proposal_id']}/approve"
+    assert wang.call("POST", at).json()["code"] == "four-eyes-needed"
+    assert shown(exchange_home, LI) == [("", 3)]
+    assert li.call("POST", at).json()["state"] == "decided"
+    assert shown(exchange_home, LI) == []
+
+
+def test_two_halves_withdrawn_at_once_are_no_whole_batch_recalled_by_one_person(
+    exchange_home: Home,
+) -> None:
+    batch_id = delivered(exchange_home, roster(line(ZHANG), line(LI)))
+
+    def withdraw(row: int) -> str:
+        return decide(exchange_home, staff(), batch_id, wanted(What.WITHDRAW, ("", row))).state.value
+
+    with ThreadPoolExecutor(2) as both, exchange_home.database.transaction() as tx:
+        decisions.keep_others_waiting(tx, batch_id)  # both have opened the file by the time that one may go on
+        halves = [both.submit(withdraw, row) for row in (2, 3)]
+        until = time.monotonic() + 20
+        while _waiting(exchange_home) < len(halves):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    assert sorted(one.result() for one in halves) == ["decided", "proposed"]
+
+
+def _waiting(home: Home) -> int:
+    with home.database.transaction() as tx:
+        row = tx.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone()
+    return int(row[0]) if row else 0
+
+
+def test_a_row_without_a_record_counts_as_any_other_whoever_consented(exchange_home: Home, wang: Desk) -> None:
+    consented(exchange_home)
+    ends = []
+    for first, second in ((ZHANG, NOBODY), (NOBODY, ZHANG)):
+        batch = f"/agency/v1/batches/{delivered(exchange_home, roster(line(first, '1'), line(second, '1')))}"
+        given = {"act": "withdraw", "reason": "误报"}
+        answers = [wang.call("POST", f"{batch}/rows/0/{row}/decision", given).json() for row in (2, 3)]
+        ends.append([(one["act"], one["state"]) for one in answers])
+    assert ends == [[("withdraw", "decided"), ("recall", "proposed")]] * 2
 
 
 def test_another_agency_and_a_lender_find_nothing_there(

@@ -246,7 +246,8 @@ def test_nobody_recalls_a_whole_batch_alone_also_where_one_person_is_enough_for_
 
 def test_a_recall_works_after_the_bytes_are_gone(exchange_home: Home) -> None:
     consented(exchange_home)
-    batch_id = delivered(exchange_home, roster(line(ZHANG)))
+    consented(exchange_home, LI)
+    batch_id = delivered(exchange_home, roster(line(ZHANG), line(LI)))
     with exchange_home.database.transaction() as tx:
         tx.execute("UPDATE raw_file SET open_until = %s", (clock.now() - timedelta(days=1),))
     assert mending.intake_of(exchange_home).destroy_due() == 1
@@ -254,13 +255,17 @@ def test_a_recall_works_after_the_bytes_are_gone(exchange_home: Home) -> None:
         provide(exchange_home, staff(), batch_id, purpose=For.ANNOTATING)
     assert code_of(refused) == "bytes-destroyed"
     mending.decide(exchange_home, staff(), batch_id, wanted(What.WITHDRAW, ("", 2)))
-    assert shown(exchange_home, ZHANG) == []
+    assert (shown(exchange_home, ZHANG), shown(exchange_home, LI)) == ([], [("", 3)])
+    whole = mending.decide(exchange_home, staff(), batch_id, wanted(What.WITHDRAW, ("", 3)))
+    assert (whole.what, whole.state, shown(exchange_home, LI)) == (What.RECALL, State.PROPOSED, [("", 3)])
+    mending.settle(exchange_home, staff("li"), whole.mending_id, Verb.APPROVE)
+    assert shown(exchange_home, LI) == []
 
 
 def test_a_recall_reaches_each_lender_once_and_no_other(exchange_home: Home) -> None:
     consented(exchange_home)
     consented(exchange_home, recipient="别的银行")
-    batch_id = delivered(exchange_home, roster(line(ZHANG)))
+    batch_id = delivered(exchange_home, roster(line(ZHANG), line(NOBODY)))
     first = release(exchange_home, [question(), question(business_no="LA-2")])
     other = release(exchange_home, [question(presented=caller("别的银行", "other"))])
     assert all(isinstance(one, Permitted) for one in (*first, *other))
@@ -283,7 +288,7 @@ def test_a_recall_reaches_each_lender_once_and_no_other(exchange_home: Home) -> 
 
 def test_what_was_answered_before_stays_provable_but_is_not_given_again(exchange_home: Home) -> None:
     consented(exchange_home)
-    batch_id = delivered(exchange_home, roster(line(ZHANG)))
+    batch_id = delivered(exchange_home, roster(line(ZHANG), line(NOBODY)))
     asked = question(idempotency_key="key-one-1")
     (first,) = release(exchange_home, [asked])
     assert isinstance(first, Permitted)
@@ -534,7 +539,7 @@ def test_a_replacement_tells_lenders_of_values_that_differ_and_of_no_other(excha
 def test_the_public_log_does_not_tell_whether_a_lender_was_shown_a_row(exchange_home: Home) -> None:
     for who in (ZHANG, LI):
         consented(exchange_home, who)
-    batch_id = delivered(exchange_home, roster(line(ZHANG), line(LI)))
+    batch_id = delivered(exchange_home, roster(line(ZHANG), line(LI), line(NOBODY)))
     assert isinstance(release(exchange_home, [question()])[0], Permitted)
     entries = []
     for row_no in (2, 3):

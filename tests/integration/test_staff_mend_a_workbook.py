@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from connectors import annotate, uploading
 from connectors.errors import IntakeBusy
-from exchange.agency_api import quarantine
+from exchange.agency_api import pace, quarantine
 from exchange.cli import build
 from exchange.cli.lender import save_key
 from exchange.cli.running import server
@@ -352,6 +352,22 @@ def test_a_whole_batch_is_recalled_by_command_by_two_persons(desk: Desk) -> None
     assert "撤回整批，整批 whole batch：已生效" in desk.run("approve", proposal, who="li")
     assert "已撤回 recalled" in desk.run("list", "--state", "recalled")
     assert "该批次已撤回或已被替换" in desk.run("recall", batch_id, "--reason", "再撤", exit_code=1)
+
+
+def test_a_batch_of_which_each_row_is_named_by_command_needs_another_person_too(desk: Desk) -> None:
+    _, batch_id = desk.send(workbooks.FILE, one([HEADER, row(1), row(2)]))
+    made = desk.run("recall", batch_id, "--row", "1:2", "--row", "1:3", "--reason", "误报")
+    assert "撤回整批，整批 whole batch：待另一人批准" in made
+    assert "已生效" in desk.run("decide", batch_id, "1", "2", "--withdraw", "--reason", "误报")
+    assert "撤回整批，整批 whole batch：待另一人批准" in desk.run(
+        "decide", batch_id, "1", "3", "--withdraw", "--reason", "误报"
+    )
+
+
+def test_who_asks_too_fast_by_command_is_told_how_long_to_wait(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "BURST", 0)
+    monkeypatch.setattr(pace, "A_SECOND", 0.5)
+    assert "稍候 2 秒再试（asked-too-fast）" in desk.run("template", "SUBSIDY", exit_code=1).replace("\n", "")
 
 
 def test_a_whole_batch_is_replaced_by_command_by_two_persons(desk: Desk) -> None:

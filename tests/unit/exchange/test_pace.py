@@ -2,7 +2,7 @@
 
 import pytest
 
-from exchange.agency_api.pace import A_SECOND, ANNOTATING, BURST, LOOKING, Pace
+from exchange.agency_api.pace import A_SECOND, ANNOTATING_COST, BURST, LOOKING_COST, Pace
 from exchange.errors import RequestRefused
 from exchange.problems import told_of
 
@@ -27,19 +27,19 @@ def pace(clock: Clock) -> Pace:
 
 def emptied(pace: Pace, organisation: str = "县局") -> RequestRefused:
     for _ in range(BURST):
-        pace.take(organisation, LOOKING)
+        pace.take(organisation, LOOKING_COST)
     with pytest.raises(RequestRefused, match="asked-too-fast") as refused:
-        pace.take(organisation, ANNOTATING)
+        pace.take(organisation, ANNOTATING_COST)
     return refused.value
 
 
 def test_so_many_calls_go_through_at_once_and_the_next_is_told_when_to_come_again(pace: Pace, clock: Clock) -> None:
     told = told_of("", emptied(pace))
-    assert (told.status, told.headers["Retry-After"]) == (429, str(int(ANNOTATING / A_SECOND)))
-    clock.seconds += ANNOTATING / A_SECOND
-    pace.take("县局", ANNOTATING)
+    assert (told.status, told.headers["Retry-After"]) == (429, str(int(ANNOTATING_COST / A_SECOND)))
+    clock.seconds += ANNOTATING_COST / A_SECOND
+    pace.take("县局", ANNOTATING_COST)
     with pytest.raises(RequestRefused):
-        pace.take("县局", LOOKING)
+        pace.take("县局", LOOKING_COST)
 
 
 def test_who_is_refused_loses_nothing_by_asking(pace: Pace, clock: Clock) -> None:
@@ -47,9 +47,9 @@ def test_who_is_refused_loses_nothing_by_asking(pace: Pace, clock: Clock) -> Non
     clock.seconds += 1
     for _ in range(100):
         with pytest.raises(RequestRefused):
-            pace.take("县局", ANNOTATING)
+            pace.take("县局", ANNOTATING_COST)
     for _ in range(int(A_SECOND)):
-        pace.take("县局", LOOKING)
+        pace.take("县局", LOOKING_COST)
 
 
 def test_a_bucket_never_holds_more_than_a_burst(pace: Pace, clock: Clock) -> None:
@@ -60,4 +60,4 @@ def test_a_bucket_never_holds_more_than_a_burst(pace: Pace, clock: Clock) -> Non
 
 def test_one_organisation_does_not_use_up_anothers(pace: Pace) -> None:
     emptied(pace)
-    pace.take("别的局", ANNOTATING)
+    pace.take("别的局", ANNOTATING_COST)
