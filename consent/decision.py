@@ -13,6 +13,7 @@
       8 sensitive items agreed to?   ─no─▶ SENSITIVE_NOT_AGREED
       9 confirmed again in time?     ─no─▶ RECONFIRMATION_DUE
      10 a use left, this month too?  ─no─▶ USES_EXHAUSTED | MONTHLY_USES_EXHAUSTED     (not asked by `reopen`)
+     11 the answer's life not over?  ─no─▶ DATA_LIFE_OVER                              (asked by `reopen` alone)
                      │yes
                    Permit, on the narrowest consent that came through
 
@@ -23,7 +24,7 @@ committed like a permit, because the subject may later ask who tried. See docs/a
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -56,6 +57,7 @@ class Reason(StrEnum):
     RECONFIRMATION_DUE = "reconfirmation-due"
     USES_EXHAUSTED = "uses-exhausted"
     MONTHLY_USES_EXHAUSTED = "monthly-uses-exhausted"
+    DATA_LIFE_OVER = "data-life-over"
     RECALLED = "recalled"  # never decided here: the gate finds it when an earlier answer is asked for again
 
 
@@ -90,6 +92,28 @@ class Request:
     sensitive_items: frozenset[str]
     history_months: int | None = None
     business_no: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer that was given before: under which consent, and when it was first decided."""
+
+    consent_id: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One of several that are decided together. Of `tries` the first that is permitted counts.
+
+    `purpose` is that of the tries as configured now, None if there is no such purpose; `grants` are every grant of
+    the subject; `answered` says that an answer whose use is counted is to be opened once more.
+    """
+
+    tries: Sequence[Request]
+    purpose: Purpose | None
+    grants: Sequence[Grant]
+    answered: Answered | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,32 +187,48 @@ def decide(
     return Refusal(furthest) if best is None else _permit(request, best)
 
 
-def decide_together(asked: Sequence[tuple[Request, Sequence[Grant]]], *, now: datetime) -> list[Permit | Refusal]:
-    """Decide requests that share a transaction: uses are summed per consent and admitted up to what is left.
+def decide_together(questions: Sequence[Question], *, now: datetime) -> list[Permit | Refusal]:
+    """Decide what shares a transaction: uses are summed per consent and admitted up to what is left.
 
-    Each outcome stands at the place of its request. Earlier ones are admitted first.
+    Each outcome stands at the place of its question. Earlier ones are admitted first; what is opened once more is
+    screened like the rest and takes no use. Where no try is permitted, the refusal is that of the first.
     """
     taken: MutableMapping[str, int] = {}
     outcomes: list[Permit | Refusal] = []
-    for request, grants in asked:
-        outcome = decide(request, grants, now=now, taken=taken)
-        if isinstance(outcome, Permit):
+    for question in questions:
+        outcome = _first_permitted(question, now, taken)
+        if isinstance(outcome, Permit) and question.answered is None:
             taken[outcome.consent_id] = taken.get(outcome.consent_id, 0) + 1
         outcomes.append(outcome)
     return outcomes
 
 
-def reopen(request: Request, consent_id: str, grants: Sequence[Grant], *, now: datetime) -> Permit | Refusal:
+def _first_permitted(question: Question, now: datetime, taken: Mapping[str, int]) -> Permit | Refusal:
+    refused: Refusal | None = None
+    for request in question.tries:
+        outcome: Permit | Refusal | None = screen(request, question.purpose)
+        if outcome is None and question.answered is None:
+            outcome = decide(request, question.grants, now=now, taken=taken)
+        elif outcome is None and question.answered is not None:
+            outcome = reopen(request, question.answered, question.grants, now=now)
+        if isinstance(outcome, Permit):
+            return outcome
+        refused = refused or outcome
+    return refused or Refusal(Reason.NOTHING_ASKED)
+
+
+def reopen(request: Request, answered: Answered, grants: Sequence[Grant], *, now: datetime) -> Permit | Refusal:
     """Decide whether an answer whose use is already counted may be opened once more.
 
     It needs no use left, but everything else holds as of now, and it may rest only on the consent it was
     first given under: if that was withdrawn, another that would cover the request does not bring the answer back.
+    Nor does anything once the days are over for which the lender may keep it, counted from when it was first decided.
     """
     if not request.items:
         return Refusal(Reason.NOTHING_ASKED)
     for grant in grants:
-        if grant.consent_id == consent_id:
-            obstacle = _obstacle(request, grant, now)
+        if grant.consent_id == answered.consent_id:
+            obstacle = _obstacle(request, grant, now) or _outlived(grant, answered.decided_at, now)
             return _permit(request, grant) if obstacle is None else Refusal(obstacle)
     return Refusal(Reason.NO_CONSENT)
 
@@ -227,11 +267,16 @@ def _unconfirmed(request: Request, grant: Grant, now: datetime) -> Reason | None
 def _exhausted(grant: Grant, taken: int, now: datetime) -> Reason | None:
     """Step 10: whether the uses, of the whole consent or of this month in Beijing, are spent."""
     a_month = grant.scope.uses_per_month
-    if grant.uses + taken >= grant.scope.max_uses:
+    if taken >= grant.uses_left:
         return Reason.USES_EXHAUSTED
     if a_month is not None and grant.uses_in(month_of(now)) + taken >= a_month:
         return Reason.MONTHLY_USES_EXHAUSTED
     return None
+
+
+def _outlived(grant: Grant, decided_at: datetime, now: datetime) -> Reason | None:
+    """Step 11: whether the answer is older than its recipient may keep it."""
+    return Reason.DATA_LIFE_OVER if now >= decided_at + timedelta(days=grant.data_life_days) else None
 
 
 def _narrowness(grant: Grant) -> tuple[int, datetime, str]:

@@ -65,6 +65,7 @@ class Grant:
 
     `month_uses` are those of `month` ("2026-06", Beijing), the month of the last use. `reconfirm_by`: from then on it
     permits nothing until the subject has confirmed it again; None where the purpose asks for no confirmation.
+    `data_life_days`: for so long an answer may be opened again; where nobody says for how long, not at all.
     """
 
     consent_id: str
@@ -74,6 +75,7 @@ class Grant:
     month: str | None = None
     month_uses: int = 0
     reconfirm_by: datetime | None = None
+    data_life_days: int = 0
 
     @property
     def uses_left(self) -> int:

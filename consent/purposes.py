@@ -12,7 +12,7 @@ It does not say what a subject agreed to (consent.scope) and does not decide (co
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from types import MappingProxyType
 from typing import Final, Generic, TypeVar
@@ -74,14 +74,23 @@ class Purpose:
         """Tell whether an item "<KIND>.<field>" is of a kind that this purpose may touch."""
         return item.partition(".")[0] in self.kinds
 
+    def life_days(self, agreed: int | None) -> int:
+        """Say how many days an answer lives today: as agreed, and no longer than this purpose has it now.
+
+        Args:
+            agreed: what the consent states; None states nothing (consents of before 2026-03).
+        """
+        return self.data_life_days if agreed is None else min(agreed, self.data_life_days)
+
     def narrowed(self, scope: Scope) -> Scope:
         """Cut a consent back to the ceilings of today: one that was lowered since binds consents given before.
 
         Items, history, uses, uses a month and mode are cut; the dates stay, since the subject was told them.
+        How long an answer lives is cut by `life_days`.
         """
         return replace(
             scope,
-            items=frozenset(item for item in scope.items if self.allows_item(item)),
+            items=_of_kinds(scope.items, self.kinds),
             history_months=min(scope.history_months, self.history_months.ceiling),
             max_uses=min(scope.max_uses, self.uses.ceiling),
             uses_per_month=min(scope.uses_per_month or self.uses_per_month.ceiling, self.uses_per_month.ceiling),
@@ -91,14 +100,20 @@ class Purpose:
 
 @dataclass(frozen=True, slots=True)
 class Purposes:
-    """All purposes of one version."""
+    """All purposes of one version. A consent begins at most `begins_within_days` after the day it was taken."""
 
     version: str
+    begins_within_days: int
     by_code: Mapping[str, Purpose]
 
     def get(self, code: str) -> Purpose | None:
         """Look a purpose up; None if there is no such purpose."""
         return self.by_code.get(code)
+
+
+@lru_cache(maxsize=1024)  # the gate cuts every consent at every use, and most agree to the same few sets of items
+def _of_kinds(items: frozenset[str], kinds: frozenset[str]) -> frozenset[str]:
+    return frozenset(item for item in items if item.partition(".")[0] in kinds)
 
 
 @cache
@@ -125,6 +140,7 @@ def read(text: str, known: Catalogue | None = None) -> Purposes:
         raise DeclarationInvalid(f"purposes: not readable as yml: {error}") from error
     top = Table("purposes", declared)
     version = top.text("version")
+    begins_within_days = top.number("begins_within_days", least=0)
     entries = top.table("purposes")
     top.done()
     found = {
@@ -137,7 +153,7 @@ def read(text: str, known: Catalogue | None = None) -> Purposes:
     unknown = sorted({purpose for kind in kinds for purpose in kind.purposes} - found.keys())
     if unknown:
         raise DeclarationInvalid(f"purposes: the catalogue names {', '.join(unknown)}, which are not declared")
-    return Purposes(version, MappingProxyType(found))
+    return Purposes(version, begins_within_days, MappingProxyType(found))
 
 
 def _purpose(code: str, version: str, kinds: frozenset[str], entries: Table) -> Purpose:

@@ -35,9 +35,9 @@ class StoredGrant:
 
 
 _LOCK: Final = (
-    "SELECT subject_id, consent_id, state, uses, month, month_uses, reconfirm_by, purpose_version, recipient, purpose,"
+    "SELECT subject_id, consent_id, state, uses, month, month_uses, reconfirm_by, recipient, purpose,"
     " items, history_months, valid_from, valid_until, max_uses, mode, w_acknowledged, sensitive_agreed, uses_per_month,"
-    " encode(sha256(convert_to(receipt, 'UTF8')), 'hex'), receipt_entry"
+    " data_life_days, encode(sha256(convert_to(receipt, 'UTF8')), 'hex'), receipt_entry"
     " FROM consent WHERE subject_id = ANY(%s) AND recipient = ANY(%s) ORDER BY consent_id FOR UPDATE"
 )
 
@@ -46,18 +46,20 @@ def lock(tx: Transaction, subject_ids: Collection[UUID], recipients: Collection[
     """Read and lock what these subjects gave these recipients, ended consents included, in consent-id order.
 
     One statement, however many subjects. Until the transaction ends nobody can withdraw, count or change these
-    consents; a withdrawal that was waiting is seen by the next `lock`. Scopes are cut to the ceilings of today.
+    consents; a withdrawal that was waiting is seen by the next `lock`. Scopes and data lives are cut to the caps of
+    today, whichever version of the purposes a consent was given under.
     """
     configured = purposes.current()
     found = []
     for row in tx.execute(_LOCK, (list(subject_ids), list(recipients))):
-        subject_id, consent_id, state, counted, month, month_uses, reconfirm_by, version, *edges, digest, entry = row
+        subject_id, consent_id, state, counted, month, month_uses, reconfirm_by, *edges, agreed, digest, entry = row
         recipient, code, items, history, since, until, most, mode, w, sensitive, a_month = edges
         scope = Scope(recipient, code, frozenset(items), history, since, until, most, Mode(mode), w, sensitive, a_month)
         purpose = configured.get(code)
-        if version != configured.version and purpose is not None:
-            scope = purpose.narrowed(scope)
-        grant = Grant(consent_id, scope, State(state), counted, month, month_uses, reconfirm_by)
+        life = agreed or 0  # of a purpose that is gone; nothing is released for it anyway
+        if purpose is not None:
+            scope, life = purpose.narrowed(scope), purpose.life_days(agreed)
+        grant = Grant(consent_id, scope, State(state), counted, month, month_uses, reconfirm_by, life)
         found.append(StoredGrant(subject_id, grant, digest, entry))
     return found
 

@@ -1,16 +1,17 @@
 """Deletion notices: a lender deletes what it was shown once the consent or the data's life is over, and says so.
 
   ask          a notice for each organisation that was shown something under a consent that was withdrawn or expired
-  ask_outlived a notice of answers that have outlived the data life that was agreed to, while their consent runs on
+  ask_outlived a notice of answers that have outlived their data life, while their consent runs on
   of_lender    an organisation's notices, in their order
   acknowledge  it says what it did: `deleted`, or `frozen_by_law` with the ground on which it keeps the data, unused
   run_clock    mark those whose time is over without a word, once, and log it (a job)
   of_all       what regulators read: of all lenders, or only what is overdue
 
 Time: fifteen working days (`deletions.yml`; Monday to Friday). After a withdrawal from the withdrawal on. After a
-consent that expired no earlier than the data life that was agreed to, counted from the last answer: until then the
-lender may keep what it was shown. A question answered a moment before a withdrawal is in the notice: whoever withdraws
-waits for its commit. What was shown under a consent that another took the place of goes with that other one.
+consent that expired no earlier than the data life, counted from the last answer: until then the lender may keep what
+it was shown. The data life is the one that was agreed to, or the purpose's of today if that is shorter. A question
+answered a moment before a withdrawal is in the notice: whoever withdraws waits for its commit. What was shown under a
+consent that another took the place of goes with that other one.
 
 That it was looked for answers is logged also where there were none: the public log must not tell whoever withdraws, or
 watches somebody do so, whether the lender had asked. A notice names the consent and the lender's own queries, no
@@ -60,7 +61,7 @@ _STANDING: Final = (
 )
 _OUTLIVED: Final = (
     "WITH RECURSIVE page AS (SELECT consent_id AS stands, consent_id, previous, subject_id,"
-    "  make_interval(days => coalesce(data_life_days, (%s::jsonb ->> purpose)::int)) AS life"
+    "  make_interval(days => coalesce(least(data_life_days, (%s::jsonb ->> purpose)::int), 0)) AS life"
     "  FROM consent WHERE consent_id = ANY(%s)"
     "  UNION ALL SELECT p.stands, c.consent_id, c.previous, p.subject_id, p.life"
     "  FROM page p JOIN consent c ON c.consent_id = p.previous)"
@@ -145,9 +146,8 @@ def ask(tx: Transaction, ended: Mapping[str, datetime], *, now: datetime) -> int
 
 
 def _ask(tx: Transaction, consent: Consent, ended_at: datetime) -> int:
-    life = consent.terms.data_life_days
-    if life is None:
-        life = purposes.current().by_code[consent.terms.scope.purpose].data_life_days
+    agreed, purpose = consent.terms.data_life_days, purposes.current().get(consent.terms.scope.purpose)
+    life = (agreed or 0) if purpose is None else purpose.life_days(agreed)
     shown = tx.execute(
         _SHOWN,
         (consent.consent_id, consent.terms.subject_id),

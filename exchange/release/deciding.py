@@ -1,12 +1,11 @@
 """Step 2: may it be released? Reads and locks consents; the decision itself is pure (`consent.decision`)."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
 from consent import purposes, uses
-from consent.decision import Permit, Reason, Refusal, Request, decide, reopen, screen
+from consent.decision import Answered, Permit, Question, Request, decide_together
 from consent.grant import Grant
 from consent.scope import Mode
 from exchange.oauth.guard import Caller
@@ -29,7 +28,7 @@ def decide_all(tx: Transaction, cases: Sequence[Case]) -> datetime:
         standing_under[stored.grant.consent_id] = stored
         grants.setdefault((stored.subject_id, stored.grant.scope.recipient), []).append(stored.grant)
     now = clock.now()  # after the locks are held: a withdrawal that committed before this instant has been read
-    taken: Counter[str] = Counter()
+    asked: list[tuple[Case, Question]] = []
     answered: set[tuple[str, bytes]] = set()
     for case in standing:
         if case.caller is None:
@@ -40,34 +39,31 @@ def decide_all(tx: Transaction, cases: Sequence[Case]) -> datetime:
                 case.conflict = True
                 continue
             answered.add(idempotency(case))
-        outcome = _decide_one(case, case.caller, mine, now, taken)
+        asked.append((case, _question(case, case.caller, mine)))
+    outcomes = decide_together([question for _, question in asked], now=now)
+    for (case, _), outcome in zip(asked, outcomes, strict=True):
         if isinstance(outcome, Permit):
             case.permit, case.rests_on = outcome, standing_under[outcome.consent_id]
-            taken[outcome.consent_id] += case.facts is None
         else:
             case.outcome = Refused(case.facts.query_id if case.facts else uuid4(), outcome.reason)
     return now
 
 
-def _decide_one(
-    case: Case, caller: Caller, grants: Sequence[Grant], now: datetime, taken: Mapping[str, int]
-) -> Permit | Refusal:
+def _question(case: Case, caller: Caller, grants: Sequence[Grant]) -> Question:
+    """Put a case as the decision takes it: what was answered before is asked as it was, under the consent it had."""
     if case.facts is not None:
         facts = case.facts
         request = _request(case, caller.org_code, facts.purpose, Mode(facts.mode), facts.items, facts.business_no)
-        return reopen(request, facts.consent_id, grants, now=now)
+        before = Answered(facts.consent_id, facts.decided_at)
+        return Question([request], purposes.current().get(facts.purpose), grants, before)
     ask = case.ask
     if not isinstance(ask, Ask):
         raise TypeError("a query that was not found has been refused before")
-    purpose = purposes.current().get(ask.purpose)
-    first: Refusal | None = None
-    for items in _wanted(ask, caller.org_code, grants):
-        request = _request(case, caller.org_code, ask.purpose, ask.mode, items, ask.business_no)
-        outcome = screen(request, purpose) or decide(request, grants, now=now, taken=taken)
-        if isinstance(outcome, Permit):
-            return outcome
-        first = first or outcome
-    return first or Refusal(Reason.NO_CONSENT)
+    tries = [
+        _request(case, caller.org_code, ask.purpose, ask.mode, items, ask.business_no)
+        for items in _wanted(ask, caller.org_code, grants)
+    ]
+    return Question(tries, purposes.current().get(ask.purpose), grants)
 
 
 def _wanted(ask: Ask, lender: str, grants: Sequence[Grant]) -> list[frozenset[str]]:

@@ -139,6 +139,31 @@ def test_answers_that_outlive_their_data_life_are_asked_for_once_while_the_conse
     assert (last["reason"], sorted(last["queries"])) == ("withdrawn", sorted([old, young]))
 
 
+@pytest.mark.parametrize(("agreed", "life"), [(None, 180), (500, 180), (100, 100)])
+def test_no_answer_may_be_kept_longer_than_its_purpose_has_it_now(
+    exchange_home: Home, door: Door, agreed: int | None, life: int
+) -> None:
+    lender = system(exchange_home, door)
+    consented(exchange_home)
+    held(exchange_home)
+    old, last = shown(exchange_home), shown(exchange_home)
+    with exchange_home.database.transaction() as tx:
+        tx.execute("UPDATE consent SET data_life_days = %s", (agreed,))
+        days = "UPDATE query SET decided_at = decided_at - make_interval(days => %s) WHERE query_id = %s"
+        tx.execute(days, (life, old))
+        tx.execute(days, (life - 1, last))
+    jobs.ask_outlived(exchange_home)
+    (notice,) = lender.call("GET", "/v1/deletions").json()["notices"]
+    assert (notice["reason"], notice["queries"]) == ("data-life", [old])
+    with exchange_home.database.transaction() as tx:
+        tx.execute("UPDATE query SET decided_at = %s", (clock.now(),))
+        assert consents.expire_due(tx, now=clock.now() + timedelta(days=40)) == 1
+        (shown_at,) = tx.execute("SELECT max(decided_at) FROM query").fetchall()[0]
+    spread(exchange_home)
+    ended = lender.call("GET", "/v1/deletions").json()["notices"][-1]
+    assert (ended["reason"], ended["due_at"]) == ("expired", rfc3339(shown_at + timedelta(days=life)))
+
+
 def test_a_deletion_that_is_overdue_is_logged_once_and_told_to_regulators(exchange_home: Home, door: Door) -> None:
     lender, consent = system(exchange_home, door), consented(exchange_home)
     held(exchange_home)

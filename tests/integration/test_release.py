@@ -1,17 +1,21 @@
 """The gate over a real database: what it lets out, what it writes down, what it never does."""
 
+from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 
 import orjson
 import pytest
 
+from consent import purposes
 from consent.decision import Reason
 from consent.evidence import Channel
+from consent.purposes import Entrance, Purposes
 from consent.scope import Mode
 from exchange import consents, evidence
 from exchange.errors import RequestRefused
 from exchange.home import Home
-from exchange.release import AskAgain, Outcome, Permitted, Refused, release
+from exchange.release import Ask, AskAgain, Outcome, Permitted, Refused, release
 from registry.errors import AnswerFailed, DatabaseUnavailable
 from registry.profile import Claim
 from registry.verify import verify
@@ -124,6 +128,91 @@ def test_the_same_key_after_a_withdrawal_is_refused(exchange_home: Home) -> None
     consented(exchange_home, began=timedelta(0))
     assert reason(release(exchange_home, [question(idempotency_key="key-one-1")])[0]) is Reason.WITHDRAWN
     assert reason(release(exchange_home, [AskAgain(caller(), first.query_id)])[0]) is Reason.WITHDRAWN
+
+
+def aged(home: Home, days: int) -> None:
+    """Let every answer have been given so many days earlier."""
+    with home.database.transaction() as tx:
+        tx.execute("UPDATE query SET decided_at = decided_at - make_interval(days => %s)", (days,))
+
+
+def loans(**changes: object) -> Purposes:
+    """The purposes of the same version, but loans' changed; with `gone` there are none."""
+    now = purposes.current()
+    others = {code: one for code, one in now.by_code.items() if code != "LOAN_APPROVAL"}
+    if changes.pop("gone", False):
+        return replace(now, by_code=MappingProxyType(others))
+    changed = replace(now.by_code["LOAN_APPROVAL"], **changes)  # type: ignore[arg-type]  # a test's way to change a part
+    return replace(now, by_code=MappingProxyType(others | {"LOAN_APPROVAL": changed}))
+
+
+def test_an_answer_that_has_outlived_its_data_life_opens_for_nobody_and_its_redacted_evidence_stays(
+    exchange_home: Home,
+) -> None:
+    consented(exchange_home, max_uses=2)
+    held(exchange_home)
+    first = permitted(release(exchange_home, [question(idempotency_key="key-one-1")])[0])
+    sequenced(exchange_home)
+    again: list[Ask | AskAgain] = [question(idempotency_key="key-one-1"), AskAgain(caller(), first.query_id)]
+    aged(exchange_home, 179)
+    assert [permitted(outcome).query_id for outcome in release(exchange_home, again)] == [first.query_id] * 2
+    aged(exchange_home, 1)
+    assert [reason(outcome) for outcome in release(exchange_home, again)] == [Reason.DATA_LIFE_OVER] * 2
+    assert events(exchange_home)[-2:] == ["release:query:refused"] * 2
+    sequenced(exchange_home)
+    redacted = evidence.redacted(exchange_home, first.query_id, "bank")
+    assert redacted is not None
+    assert [step for step, _ in verify(redacted, exchange_home.keyring.policy()).shown] == [1, 2, 3, 4, 5, 6]
+    permitted(release(exchange_home, [question(idempotency_key="key-two-2")])[0])
+    assert uses(exchange_home) == 2
+
+
+def test_a_data_life_that_was_shortened_since_binds_answers_of_before(
+    exchange_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consented(exchange_home)
+    held(exchange_home)
+    asked = question(idempotency_key="key-one-1")
+    permitted(release(exchange_home, [asked])[0])
+    aged(exchange_home, 20)
+    permitted(release(exchange_home, [asked])[0])
+    shorter = loans(data_life_days=20)
+    monkeypatch.setattr(purposes, "current", lambda: shorter)
+    assert reason(release(exchange_home, [asked])[0]) is Reason.DATA_LIFE_OVER
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"gone": True}, Reason.PURPOSE_UNKNOWN),
+        ({"entrances": frozenset({Entrance.SUBJECT})}, Reason.PURPOSE_NOT_FOR_LENDERS),
+        ({"kinds": frozenset({"RATING"})}, Reason.ITEMS_OUTSIDE_PURPOSE),
+    ],
+)
+def test_an_answer_is_not_opened_again_for_a_purpose_that_is_gone_closed_or_narrower(
+    exchange_home: Home, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], expected: Reason
+) -> None:
+    consented(exchange_home)
+    held(exchange_home)
+    asked = question(idempotency_key="key-one-1")
+    first = permitted(release(exchange_home, [asked])[0])
+    changed = loans(**changes)
+    monkeypatch.setattr(purposes, "current", lambda: changed)
+    outcomes = release(exchange_home, [asked, AskAgain(caller(), first.query_id)])
+    assert [reason(outcome) for outcome in outcomes] == [expected] * 2
+
+
+def test_a_ceiling_that_was_lowered_binds_at_once_though_the_version_is_the_same(
+    exchange_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consented(exchange_home)
+    held(exchange_home)
+    ceiling = purposes.current().by_code["LOAN_APPROVAL"].uses
+    lower = loans(uses=replace(ceiling, strictest=1, ceiling=1))
+    monkeypatch.setattr(purposes, "current", lambda: lower)
+    outcomes = release(exchange_home, [question(business_no=f"LA-{n}") for n in range(2)])
+    permitted(outcomes[0])
+    assert reason(outcomes[1]) is Reason.USES_EXHAUSTED
 
 
 def test_the_same_key_twice_in_one_batch_is_one_query(exchange_home: Home) -> None:

@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from consent.decision import Permit, Reason, Refusal, Request, decide, decide_together, reopen
+from consent import purposes
+from consent.decision import (
+    Answered,
+    Permit,
+    Question,
+    Reason,
+    Refusal,
+    Request,
+    decide,
+    decide_together,
+    reopen,
+    screen,
+)
 from consent.errors import TransitionRefused
 from consent.grant import ENDED, Grant, State, step
 from consent.scope import Mode, Scope
@@ -42,11 +54,13 @@ scopes = st.builds(
     modes,
     st.booleans(),
 )
-grants = st.builds(Grant, st.uuids().map(str), scopes, st.sampled_from(State), st.integers(0, 4))
+grants = st.builds(
+    Grant, st.uuids().map(str), scopes, st.sampled_from(State), st.integers(0, 4), data_life_days=st.integers(0, 3)
+)
 many = st.lists(grants, max_size=6, unique_by=lambda grant: grant.consent_id)
 requests = st.builds(
     lambda lender, purpose, asked, mode, reserved, months: Request(
-        lender, purpose, asked, mode, asked & reserved, frozenset(), months
+        lender, purpose, asked, mode, asked & reserved, frozenset(), months, "LA-1"
     ),
     lenders,
     aims,
@@ -126,15 +140,30 @@ def test_an_unknown_subject_is_refused_like_one_without_consent(request_: Reques
     assert decide(asked, others, now=NOON) == decide(asked, [], now=NOON) == Refusal(Reason.NO_CONSENT)
 
 
-@given(st.lists(requests, max_size=8), many)
-def test_requests_together_never_take_more_uses_than_are_left(asked: list[Request], given_: list[Grant]) -> None:
-    outcomes = decide_together([(request_, given_) for request_ in asked], now=NOON)
+def put(tries: list[Request], given_: list[Grant], answered: Answered | None = None) -> Question:
+    return Question(tries, purposes.current().get(tries[0].purpose), given_, answered)
+
+
+# every second question or so is for an answer of before, which takes no use and needs none left
+@given(st.lists(st.tuples(st.lists(requests, min_size=1, max_size=3), st.booleans()), max_size=8), many)
+def test_requests_together_never_take_more_uses_than_are_left(
+    asked: list[tuple[list[Request], bool]], given_: list[Grant]
+) -> None:
+    before = Answered(given_[0].consent_id, NOON) if given_ else None
+    questions = [put(tries, given_, before if again else None) for tries, again in asked]
     taken: dict[str, int] = {}
-    for outcome in outcomes:
-        if isinstance(outcome, Permit):
+    for question, outcome in zip(questions, decide_together(questions, now=NOON), strict=True):
+        if isinstance(outcome, Permit) and question.answered is None:
             taken[outcome.consent_id] = taken.get(outcome.consent_id, 0) + 1
-    left = {grant.consent_id: grant.uses_left for grant in given_}
+    left = {grant.consent_id: max(0, grant.scope.max_uses - grant.uses) for grant in given_}
     assert all(count <= left[consent_id] for consent_id, count in taken.items())
+
+
+@given(requests, many)
+def test_one_alone_is_decided_together_as_by_itself_once_it_is_screened(request_: Request, given_: list[Grant]) -> None:
+    purpose = purposes.current().get(request_.purpose)
+    alone = screen(request_, purpose) or decide(request_, given_, now=NOON)
+    assert decide_together([put([request_], given_)], now=NOON) == [alone]
 
 
 @given(requests, many)
@@ -142,7 +171,11 @@ def test_what_is_permitted_can_be_reopened_while_nothing_changed(request_: Reque
     outcome = decide(request_, given_, now=NOON)
     if isinstance(outcome, Permit):
         spent = [replace(grant, uses=grant.scope.max_uses) for grant in given_]
-        assert reopen(request_, outcome.consent_id, spent, now=NOON) == outcome
+        (life,) = [grant.data_life_days for grant in given_ if grant.consent_id == outcome.consent_id]
+        over = NOON - timedelta(days=life)
+        young, old = (Answered(outcome.consent_id, over + since) for since in (timedelta(microseconds=1), timedelta(0)))
+        assert reopen(request_, young, spent, now=NOON) == outcome
+        assert reopen(request_, old, spent, now=NOON) == Refusal(Reason.DATA_LIFE_OVER)
 
 
 class Life(RuleBasedStateMachine):
@@ -163,7 +196,7 @@ class Life(RuleBasedStateMachine):
             mode=Mode.REPORT,
             w_acknowledged=True,
         )
-        self.grant = Grant("c-1", scope, start)
+        self.grant = Grant("c-1", scope, start, data_life_days=180)
         self.ended: State | None = None
         self.agreed = start is State.ACTIVE
 
@@ -188,7 +221,7 @@ class Life(RuleBasedStateMachine):
         if self.ended is not None:
             assert self.grant.state is self.ended
             assert isinstance(decide(self.ask, [self.grant], now=NOON), Refusal)
-            assert isinstance(reopen(self.ask, "c-1", [self.grant], now=NOON), Refusal)
+            assert isinstance(reopen(self.ask, Answered("c-1", NOON), [self.grant], now=NOON), Refusal)
 
     @invariant()
     def nothing_is_permitted_that_nobody_agreed_to(self) -> None:

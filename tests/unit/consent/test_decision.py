@@ -6,8 +6,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from consent import purposes
-from consent.decision import Permit, Reason, Refusal, Request, decide, decide_together, reopen, screen
+from consent.decision import (
+    Answered,
+    Permit,
+    Question,
+    Reason,
+    Refusal,
+    Request,
+    decide,
+    decide_together,
+    reopen,
+    screen,
+)
 from consent.grant import Grant, State
+from consent.purposes import Entrance
 from consent.scope import Mode, Scope
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -25,9 +37,11 @@ SCOPE = Scope(
     mode=Mode.SUMMARY,
     w_acknowledged=True,
 )
-GRANT = Grant("c-1", SCOPE, State.ACTIVE)
+GRANT = Grant("c-1", SCOPE, State.ACTIVE, data_life_days=180)
 ASK = Request("bank-a", "LOAN_APPROVAL", PAID, Mode.SUMMARY, PAID, frozenset(), business_no="A-1")
 LEAVE = Permit("c-1", PAID, Mode.SUMMARY, 24)
+BEFORE = Answered("c-1", NOON - timedelta(hours=1))
+LOANS = purposes.current().get("LOAN_APPROVAL")
 
 
 def grant(**edges: object) -> Grant:
@@ -131,18 +145,54 @@ def test_a_consent_without_uses_gives_way_to_one_that_has_some() -> None:
 
 
 def test_requests_that_share_a_transaction_are_admitted_up_to_what_is_left() -> None:
-    outcomes = decide_together([(ASK, [replace(GRANT, uses=1)])] * 4, now=NOON)
+    outcomes = decide_together([Question([ASK], LOANS, [replace(GRANT, uses=1)])] * 4, now=NOON)
     assert outcomes == [LEAVE, LEAVE, Refusal(Reason.USES_EXHAUSTED), Refusal(Reason.USES_EXHAUSTED)]
 
 
 def test_a_request_that_fails_fails_alone_and_takes_no_use() -> None:
     too_much = replace(ASK, items=GRADE)
-    outcomes = decide_together([(too_much, [GRANT]), (ASK, [replace(GRANT, uses=2)])], now=NOON)
+    outcomes = decide_together(
+        [Question([too_much], LOANS, [GRANT]), Question([ASK], LOANS, [replace(GRANT, uses=2)])], now=NOON
+    )
     assert outcomes == [Refusal(Reason.ITEMS_NOT_COVERED), LEAVE]
 
 
+def test_the_first_try_that_is_permitted_counts_and_one_use_with_it() -> None:
+    too_much = replace(ASK, items=PAID | GRADE)
+    question = Question([too_much, ASK], LOANS, [replace(GRANT, uses=2)])
+    outcomes = decide_together([question, question], now=NOON)
+    assert outcomes == [LEAVE, Refusal(Reason.ITEMS_NOT_COVERED)]
+
+
+def test_what_is_opened_once_more_takes_no_use_from_those_beside_it() -> None:
+    left = [replace(GRANT, uses=2)]
+    outcomes = decide_together([Question([ASK], LOANS, left, BEFORE), Question([ASK], LOANS, left)] * 2, now=NOON)
+    assert outcomes == [LEAVE, LEAVE, LEAVE, Refusal(Reason.USES_EXHAUSTED)]
+
+
+@pytest.mark.parametrize("answered", [None, BEFORE])
+def test_no_purpose_that_is_gone_or_closed_to_lenders_opens_anything_anew_or_again(answered: Answered | None) -> None:
+    assert LOANS is not None
+    closed = replace(LOANS, entrances=frozenset({Entrance.SUBJECT}))
+    questions = [Question([ASK], purpose, [GRANT], answered) for purpose in (None, closed)]
+    gone = [Refusal(Reason.PURPOSE_UNKNOWN), Refusal(Reason.PURPOSE_NOT_FOR_LENDERS)]
+    assert decide_together(questions, now=NOON) == gone
+
+
 def test_an_answer_already_counted_opens_again_without_a_use_left() -> None:
-    assert reopen(ASK, "c-1", [replace(GRANT, uses=3)], now=NOON) == LEAVE
+    assert reopen(ASK, BEFORE, [replace(GRANT, uses=3)], now=NOON) == LEAVE
+
+
+def test_but_not_once_the_days_are_over_for_which_it_may_be_kept() -> None:
+    over = NOON - timedelta(days=180)
+    assert reopen(ASK, Answered("c-1", over + TICK), [GRANT], now=NOON) == LEAVE
+    assert reopen(ASK, Answered("c-1", over), [GRANT], now=NOON) == Refusal(Reason.DATA_LIFE_OVER)
+    assert decide(ASK, [GRANT], now=NOON) == LEAVE  # whoever needs it anew asks anew, at the price of a use
+
+
+def test_where_nobody_says_for_how_long_nothing_opens_again() -> None:
+    silent = Grant("c-1", SCOPE, State.ACTIVE)
+    assert reopen(ASK, Answered("c-1", NOON), [silent], now=NOON) == Refusal(Reason.DATA_LIFE_OVER)
 
 
 @pytest.mark.parametrize(
@@ -156,13 +206,13 @@ def test_an_answer_already_counted_opens_again_without_a_use_left() -> None:
     ],
 )
 def test_but_everything_else_holds_as_of_now(changed: Grant, reason: Reason) -> None:
-    assert reopen(ASK, "c-1", [changed], now=NOON) == Refusal(reason)
+    assert reopen(ASK, BEFORE, [changed], now=NOON) == Refusal(reason)
 
 
 def test_another_consent_does_not_bring_a_withdrawn_answer_back() -> None:
     fresh = replace(GRANT, consent_id="c-2")
-    assert reopen(ASK, "c-1", [replace(GRANT, state=State.WITHDRAWN), fresh], now=NOON) == Refusal(Reason.WITHDRAWN)
-    assert reopen(ASK, "c-0", [fresh], now=NOON) == Refusal(Reason.NO_CONSENT)
+    assert reopen(ASK, BEFORE, [replace(GRANT, state=State.WITHDRAWN), fresh], now=NOON) == Refusal(Reason.WITHDRAWN)
+    assert reopen(ASK, Answered("c-0", NOON), [fresh], now=NOON) == Refusal(Reason.NO_CONSENT)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +257,7 @@ def test_published_reasons_keep_their_names() -> None:
         "reconfirmation-due",
         "uses-exhausted",
         "monthly-uses-exhausted",
+        "data-life-over",
         "recalled",
     ]
 
@@ -236,7 +287,7 @@ def test_a_clock_that_is_behind_opens_no_second_allowance() -> None:
 
 
 def test_requests_together_share_a_months_uses() -> None:
-    asked = [(ASK, [replace(MONTHLY, month_uses=0, uses=0)])] * 3
+    asked = [Question([ASK], LOANS, [replace(MONTHLY, month_uses=0, uses=0)])] * 3
     outcomes = decide_together(asked, now=JUNE)
     assert [isinstance(one, Permit) for one in outcomes] == [True, True, False]
     assert outcomes[2] == Refusal(Reason.MONTHLY_USES_EXHAUSTED)
@@ -250,16 +301,16 @@ def test_the_last_of_all_uses_is_named_before_the_last_of_the_month() -> None:
 def test_sensitive_items_need_the_act_of_their_own_at_each_use() -> None:
     sensitive = replace(ASK, sensitive_items=PAID)
     assert decide(sensitive, [GRANT], now=NOON) == Refusal(Reason.SENSITIVE_NOT_AGREED)
-    assert reopen(sensitive, "c-1", [GRANT], now=NOON) == Refusal(Reason.SENSITIVE_NOT_AGREED)
+    assert reopen(sensitive, BEFORE, [GRANT], now=NOON) == Refusal(Reason.SENSITIVE_NOT_AGREED)
     assert isinstance(decide(sensitive, [grant(sensitive_agreed=True)], now=NOON), Permit)
 
 
 def test_a_consent_that_was_not_confirmed_again_in_time_permits_nothing() -> None:
     due = replace(GRANT, reconfirm_by=NOON)
     assert decide(ASK, [due], now=NOON) == Refusal(Reason.RECONFIRMATION_DUE)
-    assert reopen(ASK, "c-1", [due], now=NOON) == Refusal(Reason.RECONFIRMATION_DUE)
+    assert reopen(ASK, BEFORE, [due], now=NOON) == Refusal(Reason.RECONFIRMATION_DUE)
     assert isinstance(decide(ASK, [due], now=NOON - TICK), Permit)
 
 
 def test_an_answer_is_opened_again_though_the_months_uses_are_spent() -> None:
-    assert isinstance(reopen(ASK, "c-1", [MONTHLY], now=JUNE), Permit)
+    assert isinstance(reopen(ASK, Answered("c-1", JUNE), [MONTHLY], now=JUNE), Permit)

@@ -70,6 +70,13 @@ def test_a_lowered_ceiling_binds_consents_given_before() -> None:
     assert purpose.narrowed(cut) == cut
 
 
+@pytest.mark.parametrize(("agreed", "lives"), [(None, 180), (0, 0), (30, 30), (180, 180), (181, 180)])
+def test_an_answer_lives_as_long_as_was_agreed_and_no_longer_than_the_purpose_has_it_now(
+    agreed: int | None, lives: int
+) -> None:
+    assert purposes.current().by_code["LOAN_APPROVAL"].life_days(agreed) == lives
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
