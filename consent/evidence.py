@@ -1,7 +1,9 @@
 """What proves that somebody agreed: through which channel, on which text, and the hash of what was kept.
 
-The file itself (scan, signature, minutes) stays with whoever collected it; here is its SHA-256 only. For paper that is
-the hash of the original, whose fingerprint area is blacked out before any copy leaves the collector (R-75).
+A consent has the SHA-256 only; the original (paper, signature, minutes) stays with whoever collected it. What the
+exchange keeps beside it (`exchange.capture`) is a page's document, which names nobody, and, sealed, redacted scans and
+offline records. For paper it is the hash of the original, whose fingerprint area is blacked out before any copy leaves
+the collector (R-75).
 Checked here: the form. That a scan is legible, or a signature reliable under 电子签名法 §13 (R-74), a person checks.
 """
 

@@ -106,6 +106,13 @@ MEANINGS: Final[Mapping[Fault, Meaning]] = MappingProxyType(
             "改正起止日期",
             "correct the dates",
         ),
+        Fault.BEGINS_TOO_LATE: Meaning(
+            "valid_from",
+            "生效日期距征得同意之日过久",
+            "begins too many days after it was taken",
+            "改用较近的生效日期，或临近生效时再征得同意",
+            "let it begin sooner, or take it nearer to the day on which it begins",
+        ),
         Fault.VALIDITY_TOO_LONG: Meaning(
             "valid_to",
             "有效期超过该用途的上限",
@@ -217,6 +224,13 @@ MEANINGS: Final[Mapping[Fault, Meaning]] = MappingProxyType(
             "the evidence already stands under a consent: of the same purpose, of somebody else, or one that ended",
             "取得新的签署并提交其SHA-256",
             "take a new signature and hand in its hash",
+        ),
+        Fault.FINGERPRINTS_NOT_REDACTED: Meaning(
+            "evidence.fingerprints_redacted",
+            "未声明纸质扫描件的指纹区域已遮盖",
+            "it is not stated that the fingerprint area of the scan was blacked out",
+            "复制、上传前遮盖指纹区域，并作此声明",
+            "black out the fingerprint area before any copy is made, and state that it was done",
         ),
         Fault.RESOLUTION_MISSING: Meaning(
             "representation.resolution",
@@ -362,8 +376,8 @@ MEANINGS: Final[Mapping[Fault, Meaning]] = MappingProxyType(
             "subject",
             "本人不久前已拒绝同一请求，冷静期内不得再次征询",
             "the person has lately refused the same request and may not be asked again yet",
-            "冷静期满后再征询；本人主动要求的，由本人在自己的渠道办理",
-            "ask after the cool-down; a person who wants it now agrees at a door of its own",
+            "冷静期满后再征询；本人主动到场要求的，由登记采集人受理并注明 asked_by: subject",
+            "ask after the cool-down; for a person who came of its own will state asked_by: subject and the collector",
         ),
         Fault.NOT_NARROWER: Meaning(
             "items",

@@ -3,17 +3,21 @@
   1. read every row, or refuse it (consent.register); settle its terms (consent.record)
   2. one import at a time; turn identifiers into subject ids; read and lock what stands under the numbers
   3. judge each row against what stands under its number:
-       nothing stands                                 → recorded, in the state it names
+       nothing stands                                 → recorded, in the state it names; in force only where a consent
+                                                        handed in by itself would be: no paper that stands elsewhere,
+                                                        no first day before the last withdrawal, no "no" of late
        another subject, recipient or purpose          → NUMBER_REUSED
        the ledger has ended it (withdrawn, …)         → SAME, or LATER_STATE_STANDS: an old table revives nothing
        the row ends it                                → the ledger follows, whatever else the row says
-       a request stands, and the row says more        → taken over; in force once the row says so
+       a request stands, and the row says more        → taken over; in force once the row says so, as above
        other terms than those agreed to               → TERMS_CHANGED: they need a new consent
        the row pauses it                              → the ledger follows
        the ledger has paused it                       → LATER_STATE_STANDS: an old table resumes nothing
   4. write everything in a handful of statements, each change with its log entry
 
-A recipient that is not registered is recorded all the same: nobody can ask in its name until it is.
+A register names no day of withdrawal: one that the ledger learns in this import is no bar to the same import's rows,
+only to those of later ones. A recipient that is not registered is recorded all the same: nobody can ask in its name
+until it is.
 """
 
 from collections import Counter
@@ -23,12 +27,12 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from consent import ledger, purposes, register, rows, tokens
+from consent import ledger, purposes, refusals, register, rows, tokens
 from consent.errors import Fault, TermsRefused
 from consent.evidence import Channel
 from consent.grant import ENDED, STEPS, State
 from consent.receipt import Issuer
-from consent.record import Consent, Terms, settle
+from consent.record import AGREED, Consent, Terms, settle
 from consent.register import Line, Outcome, Remark, RowOutcome
 from consent.scope import recipient_name
 from registry import catalogue, log
@@ -64,8 +68,9 @@ class ImportReport:
 
 @dataclass(slots=True)
 class _Plan:
-    """What an import will write."""
+    """What an import will write, and what stands against it."""
 
+    standing: refusals.Standing
     made: list[Consent] = field(default_factory=list)
     rewritten: list[Consent] = field(default_factory=list)
     entries: list[log.Entry] = field(default_factory=list)
@@ -103,13 +108,14 @@ def import_register(  # noqa: PLR0913  # what a register is read with
         RegisterUnreadable: a column is missing. Nothing is recorded.
     """
     lines, refused = register.read(table)  # 1
-    settled = [(line, *_settled(line, registered)) for line in lines]
+    settled = [(line, *_settled(line, registered, now)) for line in lines]
     tx.execute("SELECT pg_advisory_xact_lock(%s)", (_ONE_IMPORT_AT_A_TIME,))  # 2
     standing = rows.locked_by_number(tx, [line.number for line in lines])
     wanted = [line for line, terms, _ in settled if terms is not None or line.number in standing]
     ids = subjects([line.identifier for line in wanted]) if wanted else {}
     gone = unavailable(set(ids.values()))
-    plan = _Plan(outcomes=refused)
+    fresh = [replace(terms, subject_id=ids[line.identifier.text]) for line, terms, _ in settled if terms is not None]
+    plan = _Plan(refusals.standing(tx, fresh), outcomes=refused)
     issuer = Issuer.of(keyring, operator)
     witnesses = keyring.symmetric_all(Purpose.LOOKUP)
     for line, terms, fault in settled:  # 3
@@ -135,12 +141,12 @@ def import_register(  # noqa: PLR0913  # what a register is read with
 _By = tuple[Issuer, datetime, str]
 
 
-def _settled(line: Line, lenders: Container[str] | None) -> tuple[Terms | None, TermsRefused | None]:
+def _settled(line: Line, lenders: Container[str] | None, now: datetime) -> tuple[Terms | None, TermsRefused | None]:
     try:
         known = lenders is not None and recipient_name(line.recipient) in lenders
         new = replace(line.as_new(_NOBODY, None), to_lender=known)
         _refuse_minor(line)
-        return settle(new, purposes=purposes.current(), catalogue=catalogue.current()), None
+        return settle(new, purposes=purposes.current(), catalogue=catalogue.current(), now=now), None
     except TermsRefused as refusal:
         return None, refusal
 
@@ -165,7 +171,10 @@ def _record(
     if terms is None:
         raise fault or TermsRefused(Fault.TERMS_CHANGED, "no terms")
     issuer, now, actor = by
+    if line.state in AGREED:
+        plan.standing.refuse(terms, now)
     consent, entry = ledger.first_recorded(terms, line.state, now=now, issuer=issuer, actor=actor)
+    plan.standing.add(consent.consent_id, terms, line.state)
     plan.made.append(consent)
     plan.entries.append(entry)
     plan.subjects.add(terms.subject_id)
@@ -213,7 +222,10 @@ def _request(line: Line, terms: Terms, plan: _Plan, by: _By, present: Consent, *
     if line.state not in {State.REQUESTED, State.ACTIVE}:
         raise TermsRefused(Fault.TRANSITION_REFUSED, "no such step")
     issuer, now, actor = by
+    if line.state in AGREED:
+        plan.standing.refuse(terms, now, request=present.consent_id)
     consent, entry = ledger.first_recorded(terms, line.state, now=now, issuer=issuer, actor=actor, standing=present)
+    plan.standing.add(consent.consent_id, terms, line.state)
     plan.rewritten.append(consent)
     plan.entries.append(entry)
     plan.subjects.add(terms.subject_id)

@@ -90,7 +90,8 @@ def create_many(
         psycopg.errors.UniqueViolation: the register number is taken.
     """
     issuer = Issuer.of(keyring, operator)
-    terms = [settle(each, purposes=purposes.current(), catalogue=catalogue.current()) for each in new]
+    known, valid = purposes.current(), catalogue.current()
+    terms = [settle(each, purposes=known, catalogue=valid, now=now) for each in new]
     _supersede(tx, terms, now, actor)
     made = [
         first_recorded(each, new[place].state, now=now, issuer=issuer, actor=actor) for place, each in enumerate(terms)
@@ -203,7 +204,8 @@ def agree(
         TermsRefused: terms that no consent may have.
     """
     standing = _locked(tx, consent_id)
-    terms = settle(replace(new, state=State.ACTIVE), purposes=purposes.current(), catalogue=catalogue.current())
+    agreed = replace(new, state=State.ACTIVE)
+    terms = settle(agreed, purposes=purposes.current(), catalogue=catalogue.current(), now=now)
     if standing.state is not State.REQUESTED or terms.holder != standing.terms.holder:
         raise TransitionRefused("only a request of the same subject, recipient and purpose can be agreed to")
     terms = replace(terms, register_no=standing.terms.register_no)

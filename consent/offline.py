@@ -15,7 +15,7 @@ A record is canonical JSON, signed by the device's key, and holds the hash of th
                                                   chain-fork
   5. it is the next one: a later number is a gap, an earlier one within the upload is out of order
                                                   chain-gap, chain-order
-  6. `prev` is the link of the one before, and a head that was announced is kept to
+  6. `prev` is the link of the one before, and every head that was announced is kept to
                                                   chain-fork
   7. its clock: not ahead of ours, not behind the records before it, by more than the tolerance
                                                   clock-ahead, clock-back
@@ -51,6 +51,9 @@ _MEMBERS: Final = frozenset({"v", "kind", "device", "counter", "prev", "at", "co
 _HEAD_MEMBERS: Final = frozenset({"v", "kind", "device", "counter", "head", "at"})
 _HASH_CHARACTERS: Final = 64
 _LAST_COUNTER: Final = 1 << 31
+_YEARS: Final = range(
+    2000, 2101
+)  # of no other year can a device tell; all moments in them can be kept and reckoned with
 
 Verifies = Callable[[bytes, bytes], bool]
 """`verifies(signature, message)` with the device's key; never raises."""
@@ -257,7 +260,7 @@ def check(  # what came, and what it is held against
     device: str,
     stands: Link,
     received: Mapping[int, bytes],
-    announced: Announced | None,
+    announced: Mapping[int, bytes],
     verifies: Verifies,
     now: datetime,
     given: Limits,
@@ -269,7 +272,7 @@ def check(  # what came, and what it is held against
         device: whose chain it is.
         stands: how far it was received.
         received: links by number of records that were received before; those that the upload may repeat.
-        announced: the head that the device announced, if it did.
+        announced: links by number of all the heads that the device announced, those of the upload's numbers at least.
         verifies: checks with the device's key.
         now: this instant.
         given: the limits.
@@ -345,7 +348,9 @@ def _held(record: Mapping[str, Any], signature: bytes, device: str, verifies: Ve
     return None if verifies(signature, signing_input(record)) else Fault.TAMPERED  # 3
 
 
-def _next(record: Mapping[str, Any], link: bytes, stands: Link, last: int, announced: Announced | None) -> Fault | None:
+def _next(
+    record: Mapping[str, Any], link: bytes, stands: Link, last: int, announced: Mapping[int, bytes]
+) -> Fault | None:
     counter = record["counter"]
     if counter <= stands.counter or counter <= last:
         return Fault.ORDER  # 5
@@ -353,9 +358,7 @@ def _next(record: Mapping[str, Any], link: bytes, stands: Link, last: int, annou
         return Fault.GAP
     if bytes.fromhex(record["prev"]) != stands.link:
         return Fault.FORK  # 6
-    if announced is not None and announced.counter == counter and announced.link != link:
-        return Fault.FORK
-    return None
+    return Fault.FORK if announced.get(counter, link) != link else None
 
 
 def _late(at: datetime, before: datetime | None, now: datetime, given: Limits) -> Fault | None:
@@ -389,4 +392,4 @@ def _moment(value: object) -> datetime | None:
         moment = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return moment if moment.tzinfo is not None else None
+    return moment if moment.tzinfo is not None and moment.year in _YEARS else None

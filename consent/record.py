@@ -5,9 +5,11 @@
      frozen from here on
   2. one recipient, items within the purpose
   3. what is not stated takes the purpose's strictest value; what is stated stays within its ceiling
-  4. dates in order; the period within the ceiling, and no longer than whoever acted for the subject may act
-  5. whoever agreed has left evidence, acknowledged adverse consequences in writing or not at all (R-05, R-73), and
-     agreed to sensitive items, or anything of a child's, in an act of its own (R-17)
+  4. dates in order; the period within the ceiling, and no longer than whoever acted for the subject may act; the
+     first day at most so many days after the consent was taken
+  5. whoever agreed has left evidence, on paper only with the word that fingerprints were blacked out (R-75; an agency's
+     own register excepted: its paper is not handed in), acknowledged adverse consequences in writing or not at all
+     (R-05, R-73), and agreed to sensitive items, or anything of a child's, in an act of its own (R-17)
   6. whoever acted for the subject may do so (consent.representation); a collective consents by resolution, and never
      for its members: only items of kinds about organisations
   7. a person agrees on a text of ours, where there is one for the purpose, and to nothing that it does not name
@@ -27,7 +29,7 @@ from uuid import UUID
 
 from consent import notices, representation
 from consent.errors import Fault, TermsRefused
-from consent.evidence import Capture, EvidenceKind
+from consent.evidence import Capture, Evidence, EvidenceKind
 from consent.grant import Grant, State
 from consent.purposes import Entrance, Purpose, Purposes
 from consent.representation import Kind, Representation
@@ -37,7 +39,7 @@ from registry.errors import RegistryError
 from registry.identifiers import SubjectKind
 from registry.instants import BEIJING, beijing_day
 
-_AGREED: Final = frozenset({State.ACTIVE, State.PAUSED})
+AGREED: Final = frozenset({State.ACTIVE, State.PAUSED})
 _MONTHS_OF_A_YEAR: Final = 12
 
 
@@ -139,12 +141,19 @@ class Consent:
     def grant(self) -> Grant:
         """The consent as the decision sees it."""
         return Grant(
-            self.consent_id, self.terms.scope, self.state, self.uses, self.month, self.month_uses, self.reconfirm_by
+            self.consent_id,
+            self.terms.scope,
+            self.state,
+            self.uses,
+            self.month,
+            self.month_uses,
+            self.reconfirm_by,
+            self.terms.data_life_days or 0,
         )
 
 
-def settle(new: NewConsent, *, purposes: Purposes, catalogue: Catalogue) -> Terms:
-    """Turn what is handed in into terms, or refuse it.
+def settle(new: NewConsent, *, purposes: Purposes, catalogue: Catalogue, now: datetime | None = None) -> Terms:
+    """Turn what is handed in into terms, or refuse it. Where it is not stated when it was taken, `now` stands for that.
 
     Raises:
         TermsRefused: with the first fault found, in the order of the steps above.
@@ -177,6 +186,7 @@ def settle(new: NewConsent, *, purposes: Purposes, catalogue: Catalogue) -> Term
         sensitive_agreed=new.sensitive_agreed,
         uses_per_month=_uses_per_month(new.uses_per_month, purpose),
     )
+    _require_near(new, purposes, now)
     _require_evidence(new)
     _require_separate(new, items, catalogue)
     _require_leave(new, items, catalogue)
@@ -273,17 +283,37 @@ def _valid_until(new: NewConsent, purpose: Purpose) -> datetime:
     return min(ends)
 
 
+def _require_near(new: NewConsent, purposes: Purposes, now: datetime | None) -> None:
+    taken = new.captured_at or now
+    if new.state not in AGREED or taken is None:
+        return
+    if beijing_day(new.valid_from) > beijing_day(taken) + timedelta(days=purposes.begins_within_days):
+        raise TermsRefused(Fault.BEGINS_TOO_LATE, f"it begins within {purposes.begins_within_days} days of being taken")
+
+
+def refuse_unredacted(evidence: Evidence) -> None:
+    """Refuse a paper without the word that its fingerprints were blacked out (R-75).
+
+    Raises:
+        TermsRefused: FINGERPRINTS_NOT_REDACTED.
+    """
+    if evidence.kind is EvidenceKind.PAPER_SCAN and not evidence.redacted:
+        raise TermsRefused(Fault.FINGERPRINTS_NOT_REDACTED, "a paper without the word that fingerprints are redacted")
+
+
 def _require_evidence(new: NewConsent) -> None:
-    if new.state not in _AGREED:
+    if new.state not in AGREED:
         return
     if new.capture.evidence.sha256 is None:
         raise TermsRefused(Fault.EVIDENCE_MISSING, "a consent in force needs the hash of its evidence")
+    if new.register_no is None:
+        refuse_unredacted(new.capture.evidence)
     if new.w_acknowledged and not new.capture.evidence.written:
         raise TermsRefused(Fault.ACKNOWLEDGEMENT_NOT_WRITTEN, "adverse consequences are acknowledged in writing")
 
 
 def _require_separate(new: NewConsent, items: frozenset[str], catalogue: Catalogue) -> None:
-    if new.state not in _AGREED or new.sensitive_agreed or new.subject_type is SubjectType.ORGANISATION:
+    if new.state not in AGREED or new.sensitive_agreed or new.subject_type is SubjectType.ORGANISATION:
         return
     if items & catalogue.separate_items:
         raise TermsRefused(Fault.SENSITIVE_NOT_AGREED, "sensitive items need an act of agreement of their own")
@@ -292,7 +322,7 @@ def _require_separate(new: NewConsent, items: frozenset[str], catalogue: Catalog
 
 
 def _require_leave(new: NewConsent, items: frozenset[str], catalogue: Catalogue) -> None:
-    if new.state not in _AGREED:
+    if new.state not in AGREED:
         return
     acted = new.representation
     collective = new.subject_type is SubjectType.ORGANISATION

@@ -2,26 +2,115 @@
 
   refuse_replayed   a consent that would undo a withdrawal with the same paper, stand on somebody else's, or be a second
                     one of the same paper: uses that are spent are not had again by handing the paper in once more
+  standing          what stands against many consents of a register, read in three statements; `Standing.refuse` then
+                    judges each row by the same two rules
   record_refusal    a person's "no", with its log entry
   refuse_nagging    for some time after it the same recipient does not ask again for the same purpose (R-26,
                     网络数据安全管理条例 §22): how long is declared with the purpose
 
-The caller holds the lock of the subject's row. Nothing is cached.
+The caller holds the lock of the subject's row; an import does not, and counts as having come before whatever a door
+commits beside it. Nothing is cached.
 """
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from consent import purposes
 from consent.errors import Fault, TermsRefused
 from consent.events import Event
 from consent.evidence import Channel
-from consent.grant import ENDED
-from consent.record import NewConsent
+from consent.grant import ENDED, State
+from consent.record import NewConsent, Terms
 from consent.scope import recipient_name
 from registry import log
 from registry.clock import beijing_day
 from registry.database import Transaction
+
+Holder = tuple[UUID, str, str]
+"""Subject, recipient and purpose, as in `Terms.holder`."""
+
+
+class AskedBy(StrEnum):
+    """Who began: a person who comes of its own will is not held to a "no" of before; a lender that asks is."""
+
+    SUBJECT = "subject"
+    LENDER = "lender"
+
+
+class _Use(NamedTuple):
+    """One consent under which a paper stands."""
+
+    consent_id: str
+    subject_id: UUID
+    purpose: str
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands against new consents: uses of their papers, last withdrawals and last refusals of their holders."""
+
+    papers: defaultdict[tuple[str, bytes], set[_Use]]
+    withdrawn: Mapping[Holder, datetime]
+    refused: Mapping[Holder, datetime]
+
+    def refuse(self, terms: Terms, now: datetime, *, request: str | None = None) -> None:
+        """Refuse one of these consents; `request` is the consent that it is the answer to, if it was asked for.
+
+        Raises:
+            TermsRefused: EVIDENCE_REUSED, BEFORE_WITHDRAWAL, REFUSED_LATELY; as for consents handed in one by one.
+        """
+        subject_id, recipient, purpose = terms.holder
+        digest = terms.capture.evidence.sha256
+        uses = set[_Use]() if digest is None else self.papers.get((recipient, digest), set())
+        if any(
+            use.ended or use.subject_id != subject_id or use.purpose == purpose
+            for use in uses
+            if use.consent_id != request
+        ):
+            raise TermsRefused(Fault.EVIDENCE_REUSED, "the evidence stands under another consent of this recipient")
+        last = self.withdrawn.get(terms.holder)
+        if last is not None and beijing_day(terms.scope.valid_from) < beijing_day(last):
+            raise TermsRefused(Fault.BEFORE_WITHDRAWAL, "it would begin before the day of the last withdrawal")
+        no, declared = self.refused.get(terms.holder), purposes.current().get(purpose)
+        if no is not None and declared is not None and now < no + timedelta(days=declared.cool_down_days):
+            raise TermsRefused(Fault.REFUSED_LATELY, "the person has said no, and may not be asked again yet")
+
+    def add(self, consent_id: str, terms: Terms, state: State) -> None:
+        """Count a consent that is about to be written: the next row may be of the same paper."""
+        digest = terms.capture.evidence.sha256
+        if digest is not None:
+            use = _Use(consent_id, terms.subject_id, terms.scope.purpose, state in ENDED)
+            self.papers[terms.scope.recipient, digest].add(use)
+
+
+def standing(tx: Transaction, wanted: Sequence[Terms]) -> Standing:
+    """Read what stands against many consents: three statements, however many they are."""
+    digests = {terms.capture.evidence.sha256 for terms in wanted} - {None}
+    papers: defaultdict[tuple[str, bytes], set[_Use]] = defaultdict(set)
+    for recipient, digest, consent_id, subject_id, purpose, state in tx.execute(
+        "SELECT recipient, evidence_sha256, consent_id, subject_id, purpose, state FROM consent"
+        " WHERE evidence_sha256 = ANY(%s)",
+        (list(digests),),
+    ):
+        papers[recipient, bytes(digest)].add(_Use(consent_id, subject_id, purpose, State(state) in ENDED))
+    people = list({terms.subject_id for terms in wanted})
+    withdrawn = tx.execute(
+        "SELECT subject_id, recipient, purpose, max(state_at) FROM consent"
+        " WHERE subject_id = ANY(%s) AND state = 'withdrawn' GROUP BY subject_id, recipient, purpose",
+        (people,),
+    ).fetchall()
+    refused = tx.execute(
+        "SELECT subject_id, recipient, purpose, max(refused_at) FROM consent_refusal"
+        " WHERE subject_id = ANY(%s) GROUP BY subject_id, recipient, purpose",
+        (people,),
+    ).fetchall()
+    return Standing(papers, {row[:3]: row[3] for row in withdrawn}, {row[:3]: row[3] for row in refused})
 
 
 def refuse_replayed(tx: Transaction, new: NewConsent) -> None:

@@ -12,6 +12,7 @@ from consent import receipt
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.narrowing import Narrower
 from consent.record import Consent, NewConsent, SubjectType, midnight
+from consent.refusals import AskedBy
 from consent.representation import Kind, Meeting, Relation, Representation, Resolution
 from consent.scope import Mode
 from exchange.consenting import Beside
@@ -42,7 +43,9 @@ class EvidenceModel(_Model):
     sha256: Hash
     sm3: Hash | None = None
     fingerprints_redacted: bool = Field(
-        default=False, description="the fingerprint area of the scan was blacked out before any copy left the collector"
+        default=False,
+        description="the fingerprint area of the scan was blacked out before any copy left the collector; without that"
+        " word no paper is taken",
     )
 
     def read(self) -> Evidence:
@@ -125,6 +128,17 @@ class GrantModel(_Model):
     place: str | None = Field(default=None, pattern=r"^[0-9]{6,12}$", description="division code")
     captured_at: AwareDatetime | None = Field(default=None, description="when it was taken; not in the future")
     previous: Code | None = Field(default=None, description="the consent that this new one takes the place of")
+    asked_by: AskedBy = Field(
+        default=AskedBy.LENDER,
+        description="subject: the person came of its own will, and was received by `collector`; a no of before does not"
+        " stop that",
+    )
+
+    @model_validator(mode="after")
+    def _received(self) -> Self:
+        if self.asked_by is AskedBy.SUBJECT and self.collector is None:
+            raise ValueError("whoever comes of its own will is received by a collector, who is named")
+        return self
 
     def read(self, recipient: str, now: datetime) -> NewConsent:
         """Give the consent as it is handed in, of a subject that is not looked up yet.

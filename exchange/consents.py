@@ -114,7 +114,7 @@ def grant_in(  # the parts of a grant
         actor: who records it.
         now: the moment of recording.
         beside: who acted for the subject, and who saw it.
-        asked_by_subject: the person came by itself, at a door of its own: a refusal of before does not stop that.
+        asked_by_subject: the person came of its own will, and was received: a refusal of before does not stop that.
 
     Raises:
         TermsRefused: terms that no consent may have; somebody acts who may not (exchange.consenting); the subject or
@@ -144,12 +144,11 @@ def refuse(home: Home, identifier: Identifier, recipient: str, purpose: str, *, 
     now = clock.now()
     with home.database.transaction() as tx:
         subject_id = store.ensure_subjects(tx, home.keyring, [identifier], now=now)[identifier.text]
-        refuse_in(tx, home, subject_id, recipient, purpose, channel=channel, actor=actor, now=now)
+        refuse_in(tx, subject_id, recipient, purpose, channel=channel, actor=actor, now=now)
 
 
-def refuse_in(  # noqa: PLR0913  # the parts of a refusal
+def refuse_in(  # the parts of a refusal
     tx: Transaction,
-    home: Home,  # noqa: ARG001  # as the other acts; whoever tells lenders of them needs it
     subject_id: UUID,
     recipient: str,
     purpose: str,

@@ -9,7 +9,7 @@ own pages and consents taken by phone are doors of their own.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Response
@@ -18,7 +18,8 @@ from pydantic import BaseModel
 from consent import ledger
 from consent.errors import Fault, TermsRefused, TransitionRefused, UnknownConsent
 from consent.evidence import Language
-from consent.record import Consent
+from consent.record import Consent, refuse_unredacted
+from consent.refusals import AskedBy
 from exchange import consents, problems, receipts_api, terms
 from exchange.capture import counter
 from exchange.consent_models import (
@@ -68,14 +69,11 @@ def _add_recording(router: APIRouter, home: Home) -> None:
     def record(given: GrantModel, caller: calling) -> ConsentModel:
         """Record a consent that names the calling lender, and sign its receipt."""
         identifier, beside = identifier_of(given.subject), given.beside()
-        refuse_personal(given.collector, given.device, given.previous)
+        refuse_personal(given.collector, given.device)  # `previous` is an id of ours: one in 500 looks like a code
         if given.representation is not None and given.representation.resolution is not None:
             refuse_personal(given.representation.resolution.number)
         now = clock.now()
-        if given.captured_at is not None and given.captured_at > now + _AHEAD:
-            raise terms.refused(TermsRefused(Fault.DATE_UNREADABLE, "taken in the future"))
-        if given.captured_at is not None and given.valid_from < clock.beijing_day(given.captured_at):
-            raise RequestRefused("began-before")
+        _refuse_moment(given, now)
         try:
             new = given.read(caller.org_code, now)
             with home.database.transaction() as tx:
@@ -92,7 +90,16 @@ def _add_recording(router: APIRouter, home: Home) -> None:
                     now=now,
                     representative=beside.representative,
                 )
-                made = consents.grant_in(tx, home, identifier, new, actor=caller.client_id, now=now, beside=beside)
+                made = consents.grant_in(
+                    tx,
+                    home,
+                    identifier,
+                    new,
+                    actor=caller.client_id,
+                    now=now,
+                    beside=beside,
+                    asked_by_subject=given.asked_by is AskedBy.SUBJECT,
+                )
         except TermsRefused as refused:
             raise terms.refused(refused) from refused
         except UnknownConsent as unknown:
@@ -118,6 +125,21 @@ def _add_recording(router: APIRouter, home: Home) -> None:
         except TermsRefused as refused:
             raise terms.refused(refused) from refused
         return RecordedModel()
+
+
+def _refuse_moment(given: GrantModel, now: datetime) -> None:
+    """Refuse a consent that was taken in the future, or begins before the day on which it was taken.
+
+    Raises:
+        TermsRefused: DATE_UNREADABLE, as a problem.
+        RequestRefused: `began-before`.
+    """
+    if given.captured_at is None:
+        return
+    if given.captured_at > now + _AHEAD:
+        raise terms.refused(TermsRefused(Fault.DATE_UNREADABLE, "taken in the future"))
+    if given.valid_from < clock.beijing_day(given.captured_at):
+        raise RequestRefused("began-before")
 
 
 def _add_seeing(router: APIRouter, home: Home) -> None:
@@ -195,9 +217,10 @@ def _add_changing(router: APIRouter, home: Home) -> None:
         now, actor = clock.now(), caller.client_id
 
         def confirmed(tx: Transaction) -> Consent:
-            signed = given.evidence.read().sha256
+            signed = given.evidence.read()
+            refuse_unredacted(signed)
             return consents.reconfirm_in(
-                tx, consent_id, given.channel, actor=actor, now=now, whose=by(caller), evidence=signed
+                tx, consent_id, given.channel, actor=actor, now=now, whose=by(caller), evidence=signed.sha256
             )
 
         return changed(confirmed)

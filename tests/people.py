@@ -56,7 +56,9 @@ def capture() -> Capture:
         channel=Channel.VILLAGE,
         text_version="2026-01",
         text_language=Language.TIBETAN,
-        evidence=Evidence(EvidenceKind.PAPER_SCAN, sha256(uuid4().bytes)),  # a paper of its own for each consent
+        evidence=Evidence(
+            EvidenceKind.PAPER_SCAN, sha256(uuid4().bytes), redacted=True
+        ),  # a paper of its own for each consent
     )
 
 

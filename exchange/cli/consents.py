@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -80,6 +81,10 @@ def create(  # one parameter an option
     language: Annotated[Language, typer.Option(help="Of that text.")] = Language.CHINESE,
     channel: Annotated[Channel, typer.Option(help="Where it was taken.")] = Channel.OFFICE,
     evidence_kind: Annotated[EvidenceKind, typer.Option()] = EvidenceKind.PAPER_SCAN,
+    redacted: Annotated[
+        bool,
+        typer.Option("--fingerprints-redacted", help="The fingerprint area was blacked out before any copy was made."),
+    ] = False,
     acknowledged: Annotated[
         bool, typer.Option("--acknowledged", help="Adverse consequences were acknowledged in writing.")
     ] = False,
@@ -107,7 +112,9 @@ def create(  # one parameter an option
                     channel=channel,
                     text_version=text_version,
                     text_language=language,
-                    evidence=Evidence.of(evidence_kind, sha256(evidence_file.read_bytes()).hex()),
+                    evidence=replace(
+                        Evidence.of(evidence_kind, sha256(evidence_file.read_bytes()).hex()), redacted=redacted
+                    ),
                 ),
                 w_acknowledged=acknowledged,
                 max_uses=max_uses,

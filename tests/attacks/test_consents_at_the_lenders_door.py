@@ -55,8 +55,8 @@ def proxy(**changes: object) -> dict[str, Any]:
     return stated | {"until": until} | changes
 
 
-def paper(number: int) -> dict[str, str]:
-    return {"kind": "paper_scan", "sha256": f"{number:064x}"}
+def paper(number: int) -> dict[str, object]:
+    return {"kind": "paper_scan", "sha256": f"{number:064x}", "fingerprints_redacted": True}
 
 
 def fault(response: httpx.Response) -> str:
@@ -155,6 +155,27 @@ def test_a_person_who_said_no_is_not_asked_again_at_the_counter(
     assert post(bank, f"{CONSENTS}/refusals", no).status_code == 201
     assert fault(post(bank, CONSENTS, given())) == "REFUSED_LATELY"
     assert post(stranger, CONSENTS, given()).status_code == 201  # it did not ask yet
+
+
+def test_a_person_who_comes_of_its_own_will_is_not_held_to_a_no(exchange_home: Home, bank: Bank) -> None:
+    no = {"subject": subject(ZHANG), "purpose": "LOAN_APPROVAL", "channel": "counter"}
+    assert post(bank, f"{CONSENTS}/refusals", no).status_code == 201
+    assert post(bank, CONSENTS, given(asked_by="subject")).status_code == 422  # received by nobody
+    assert code(post(bank, CONSENTS, given(asked_by="subject", collector="made-up"))) == (422, "collector-unknown")
+    with exchange_home.database.transaction() as tx:
+        since = clock.now() - timedelta(days=1)
+        collectors.add(tx, exchange_home, "91630000MA0000000X", "C-1", NOBODY, until=None, now=since)
+    assert fault(post(bank, CONSENTS, given(collector="C-1"))) == "REFUSED_LATELY"
+    assert post(bank, CONSENTS, given(asked_by="subject", collector="C-1")).status_code == 201
+
+
+def test_no_paper_is_taken_without_the_word_that_fingerprints_were_redacted(exchange_home: Home, bank: Bank) -> None:
+    bare = {"kind": "paper_scan", "sha256": "0c" * 32}
+    assert fault(post(bank, CONSENTS, given(evidence=bare))) == "FINGERPRINTS_NOT_REDACTED"
+    made = post(bank, CONSENTS, given())
+    assert made.status_code == 201
+    there = f"{CONSENTS}/{made.json()['consent_id']}/reconfirm"
+    assert fault(post(bank, there, {"channel": "counter", "evidence": bare})) == "FINGERPRINTS_NOT_REDACTED"
 
 
 def test_a_lender_narrows_and_pauses_what_names_it_and_resumes_nothing(

@@ -54,7 +54,10 @@ def new(**changes: Any) -> NewConsent:
         valid_from=midnight(date(2026, 1, 10)),
         valid_until=midnight(date(2028, 1, 1)),
         capture=Capture(
-            Channel.VILLAGE, "2026-01", Language.TIBETAN, Evidence(EvidenceKind.PAPER_SCAN, uuid4().bytes * 2)
+            Channel.VILLAGE,
+            "2026-01",
+            Language.TIBETAN,
+            Evidence(EvidenceKind.PAPER_SCAN, uuid4().bytes * 2, redacted=True),
         ),
         w_acknowledged=True,
         max_uses=6,

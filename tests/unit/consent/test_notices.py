@@ -56,7 +56,9 @@ def asked(items: tuple[str, ...], version: str = "2026-01", language: Language =
         purpose="LOAN_APPROVAL",
         items=items,
         valid_from=midnight(date(2026, 1, 10)),
-        capture=Capture(Channel.VILLAGE, version, language, Evidence.of(EvidenceKind.PAPER_SCAN, "ab" * 32)),
+        capture=Capture(
+            Channel.VILLAGE, version, language, Evidence(EvidenceKind.PAPER_SCAN, b"\xab" * 32, redacted=True)
+        ),
         w_acknowledged=True,
     )
 

@@ -49,7 +49,7 @@ def check(
     *,
     stands: Link | None = None,
     received: Mapping[int, bytes] | None = None,
-    announced: Announced | None = None,
+    announced: Mapping[int, bytes] | None = None,
     now: datetime = NOW,
 ) -> Checked:
     return offline.check(
@@ -57,7 +57,7 @@ def check(
         device=DEVICE,
         stands=stands or offline.beginning(DEVICE),
         received=received or {},
-        announced=announced,
+        announced=announced or {},
         verifies=lambda signature, message: verify_ed25519(KEY.public, signature, message),
         now=now,
         given=offline.limits(),
@@ -141,10 +141,17 @@ def test_two_histories_under_one_number_are_a_fork() -> None:
 
 def test_a_head_that_was_announced_is_kept_to() -> None:
     made, other = chain(3), chain(3, ago=timedelta(hours=4))
-    head = Announced(3, links(made)[3], NOW)
+    head = {3: links(made)[3]}
     assert check(made, announced=head).broken is None
     found = check(other, announced=head)
     assert found.broken == Break(2, 3, Fault.FORK)
+
+
+def test_every_head_that_was_announced_is_kept_to_not_the_last_alone() -> None:
+    made, other = chain(3), chain(3, ago=timedelta(hours=4))
+    heads = {1: links(made)[1], 3: links(other)[3]}
+    assert check(other, announced=heads).broken == Break(0, 1, Fault.FORK)
+    assert check(made, announced=heads).broken == Break(2, 3, Fault.FORK)
 
 
 def test_a_record_by_another_key_or_of_another_device_is_none_of_this_chain() -> None:
@@ -206,6 +213,10 @@ def test_a_clock_that_was_ahead_once_does_not_spoil_those_after_it() -> None:
         changed(chain(1)[0], prev="AB" * 32),
         changed(chain(1)[0], at="2026-11-20T08:00:00"),
         changed(chain(1)[0], at="yesterday"),
+        changed(chain(1)[0], at="0001-01-01T00:00:00+14:00"),
+        changed(chain(1)[0], at="1999-12-31T23:59:59Z"),
+        changed(chain(1)[0], at="2101-01-01T00:00:00Z"),
+        changed(chain(1)[0], at="9999-12-31T23:59:59-14:00"),
         changed(chain(1)[0], content=[]),
         changed(chain(1)[0], content={"x": 1.5}),
     ],
@@ -224,7 +235,7 @@ def test_a_device_may_sign_with_each_algorithm(key: Any, verify: Any) -> None:
         device=DEVICE,
         stands=offline.beginning(DEVICE),
         received={},
-        announced=None,
+        announced={},
         verifies=lambda signature, message: verify(key.public, signature, message),
         now=NOW,
         given=offline.limits(),
@@ -258,7 +269,7 @@ def test_what_the_integrators_tool_signs_is_a_chain() -> None:
         device=device.name,
         stands=offline.beginning(device.name),
         received={},
-        announced=None,
+        announced={},
         verifies=lambda signature, message: verify_es256(device.public, signature, message),
         now=NOW,
         given=offline.limits(),

@@ -34,7 +34,7 @@ TERMS = settle(
             Channel.VILLAGE,
             "2026-01",
             Language.TIBETAN,
-            Evidence.of(EvidenceKind.PAPER_SCAN, "ab" * 32),
+            Evidence(EvidenceKind.PAPER_SCAN, b"\xab" * 32, redacted=True),
             witness="lookup-1:00ff",
         ),
         w_acknowledged=True,

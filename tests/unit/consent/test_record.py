@@ -14,7 +14,7 @@ from consent.record import NewConsent, SubjectType, Terms, end_of_period, midnig
 from consent.scope import Mode
 from registry import catalogue
 
-SCAN = Evidence.of(EvidenceKind.PAPER_SCAN, "ab" * 32)
+SCAN = replace(Evidence.of(EvidenceKind.PAPER_SCAN, "ab" * 32), redacted=True)
 FIRST = midnight(date(2026, 1, 10))
 NEW = NewConsent(
     subject_id=UUID(int=1),
@@ -120,3 +120,27 @@ def test_evidence_is_written_only_with_a_hash_and_of_a_written_kind() -> None:
     assert SCAN.written
     assert not Evidence.of(EvidenceKind.PAPER_SCAN, "  ").written
     assert not replace(SCAN, kind=EvidenceKind.COUNTER_POS).written
+
+
+def test_no_paper_is_taken_without_the_word_that_fingerprints_were_redacted() -> None:
+    bare = replace(NEW, capture=replace(NEW.capture, evidence=replace(SCAN, redacted=False)))
+    with pytest.raises(TermsRefused) as refused:
+        settled(bare)
+    assert refused.value.code is Fault.FINGERPRINTS_NOT_REDACTED
+    film = replace(SCAN, kind=EvidenceKind.VIDEO_STATEMENT, redacted=False)
+    settled(replace(NEW, w_acknowledged=False, capture=replace(NEW.capture, evidence=film)))
+    settled(replace(bare, register_no="SQ1"))  # the agency's own paper is not handed in
+
+
+def test_a_consent_begins_soon_after_it_was_taken() -> None:
+    known, items = purposes.current(), catalogue.current()
+    taken = FIRST - timedelta(days=known.begins_within_days)
+    settle(replace(NEW, captured_at=taken), purposes=known, catalogue=items)
+    settle(NEW, purposes=known, catalogue=items, now=taken)
+    settle(replace(NEW, captured_at=taken), purposes=known, catalogue=items, now=taken - timedelta(days=9))
+    settle(replace(NEW, state=State.REQUESTED), purposes=known, catalogue=items, now=taken - timedelta(days=9))
+    second = timedelta(seconds=1)
+    for new, now in ((replace(NEW, captured_at=taken - second), None), (NEW, taken - second)):
+        with pytest.raises(TermsRefused) as refused:
+            settle(new, purposes=known, catalogue=items, now=now)
+        assert refused.value.code is Fault.BEGINS_TOO_LATE
