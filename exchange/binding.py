@@ -1,22 +1,25 @@
 """Phones of persons: bound in person by a one-time code, and never taken over in silence.
 
   offer            staff who saw the person hand out a code: eight digits, fifteen minutes, five tries
-  bind             the phone shows the code and proves its key; the first phone is active at once
+  bind             the phone shows the code and proves its key; the first phone is active at once, on trial
   activate_due     a rebinding is active after 72 hours (`jobs`); it ends the phones before it
   refuse, end      an active phone refuses the one that waits, or ends itself or another of the same person
-  subject_of       whom an active phone speaks for; asked anew at every request
-  proves_presence  the six digits (TOTP, RFC 6238) by which a person shows, on a page without signal, to be there
+  subject_of       whom an active phone speaks for; asked anew at every request, and by `hold_owner` before it acts
+  on_trial         which organisation handed out a first phone's code, for 72 hours
 
 What stands against guessing and thieves:
   * a code is kept as a keyed hash under the ring's MAC key; a wrong try counts, the fifth ends it, a newer one too
   * a person who is not known, has no code, or shows a wrong one gets the same answer after the same steps
   * whoever binds a phone when another is there waits 72 hours; the old phone is told, and can refuse until then
+  * a first phone, which no other can refuse, is on trial for as long: it opens no records, disputes nothing, and
+    agrees to nothing for the organisation whose staff handed out its code
   * a key is bound to one person, once and for ever: no account is shared (R-65)
-  * presence: a password counts once, in every process; wrong ones lock for 15 minutes, twice as long each time
 
-Wrong tries are counted in the caller's transaction, which must therefore commit also when the answer is no.
+Wrong tries are counted in the caller's transaction, which must therefore commit also when the answer is no. Whatever
+changes a phone holds its subject first, then the phone.
 
-Not here: doors (`bindings_api`, `subject_api`), tokens (`oauth`; a phone is a client like any other).
+Not here: doors (`bindings_api`, `subject_api`), tokens (`oauth`; a phone is a client like any other), the six digits by
+which a person is present without signal (`presence`).
 """
 
 from collections.abc import Mapping
@@ -29,7 +32,7 @@ from uuid import UUID, uuid4
 import psycopg
 
 from exchange import messages
-from exchange.errors import RequestRefused
+from exchange.errors import RequestRefused, TokenRefused
 from exchange.events import Event
 from exchange.home import Home
 from exchange.messages import Kind
@@ -50,10 +53,8 @@ from registry.suites import (
     intl,
     random_bytes,
     seal,
-    totp_step,
     totp_text,
     totp_uri,
-    unseal,
 )
 
 CODE_DIGITS: Final = 8
@@ -61,13 +62,11 @@ CODE_LIFETIME: Final = timedelta(minutes=15)
 CODE_TRIES: Final = 5
 CODES_A_DAY: Final = 5  # for one person
 REBINDING_WAIT: Final = timedelta(hours=72)
-PRESENCE_TRIES: Final = 5
-PRESENCE_LOCK: Final = timedelta(minutes=15)
-PRESENCE_LOCK_MOST: Final = timedelta(hours=24)
+TRIAL: Final = timedelta(hours=72)  # of a first phone
 OWN_PHONE_FROM_AGE: Final = 14  # PIPL §31: a guardian acts for a younger child
 AT_ONCE: Final = 500  # phones made active in one transaction of the job
 CODES_KEPT: Final = timedelta(days=2)  # longer than CODES_A_DAY is counted over
-_DECOY: Final = bytes(TOTP_SECRET_BYTES)
+SPEAKS_FOR_NOBODY: Final = "access token: taken back, or its client is not active"
 
 
 class State(StrEnum):
@@ -86,7 +85,7 @@ class Seen:
     client_id: str
     organisation: str
     verified: str
-    collector: str | None = None
+    collector: str
     place: str | None = None
 
 
@@ -135,15 +134,12 @@ def offer(tx: Transaction, home: Home, identifier: ResidentId, seen: Seen, *, no
     ).fetchone()
     if row is not None and row[0] >= CODES_A_DAY:
         raise RequestRefused("too-often", "five codes were handed out for this person within a day")
-    tx.execute(
-        "UPDATE binding_code SET expires_at = %s WHERE subject_id = %s AND used_at IS NULL AND expires_at > %s",
-        (now, subject_id, now),
-    )
+    _end_codes(tx, subject_id, now)
     code_id, code, until = uuid4(), _new_code(), now + CODE_LIFETIME
     tx.execute(
-        "INSERT INTO binding_code (code_id, subject_id, code_mac, issued_by, organisation, issued_at, expires_at,"
-        " tries) VALUES (%s, %s, %s, %s, %s, %s, %s, 0)",
-        (code_id, subject_id, _mac(home, code_id, code), seen.client_id, seen.organisation, now, until),
+        "INSERT INTO binding_code (code_id, subject_id, code_mac, issued_by, organisation, collector, issued_at,"
+        " expires_at, tries) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 0)",
+        (code_id, subject_id, _mac(home, code_id, code), seen.client_id, seen.organisation, seen.collector, now, until),
     )
     fields: dict[str, JSON] = {
         "collector": seen.collector,
@@ -172,18 +168,19 @@ def bind(
     spent = spending.spend(tx, proof.spend)
     known = store.lookup(tx, home.keyring, [identifier]).get(identifier.text, NOBODY)
     store.hold_subjects(tx, [known])
+    dead = subjects.deceased(tx, [known])
     row = tx.execute(
         "UPDATE binding_code SET tries = tries + 1 WHERE subject_id = %s AND used_at IS NULL AND expires_at > %s"
-        " AND tries < %s RETURNING code_id, code_mac, issued_by",
+        " AND tries < %s RETURNING code_id, code_mac",
         (known, now, CODE_TRIES),
     ).fetchone()
-    code_id, expected, issued_by = row or (NOBODY, b"", "")
+    code_id, expected = row or (NOBODY, b"")
     right = constant_time_equal(_mac(home, code_id, code), expected)
-    if row is None or not right or not spent:
+    if row is None or not right or not spent or dead:
         return None
     try:
         with tx.transaction():
-            return _bound(tx, home, known, code_id, issued_by, jwk, now=now)
+            return _bound(tx, home, known, code_id, jwk, now=now)
     except psycopg.errors.UniqueViolation:  # the key is bound already: to this person or to another, R-65
         return None
 
@@ -193,12 +190,14 @@ def _bound(
     home: Home,
     subject_id: UUID,
     code_id: UUID,
-    issued_by: str,
     jwk: Mapping[str, Any],
     *,
     now: datetime,
 ) -> Bound:
-    tx.execute("UPDATE binding_code SET used_at = %s WHERE code_id = %s", (now, code_id))
+    ((issued_by, organisation, collector),) = tx.execute(
+        "UPDATE binding_code SET used_at = %s WHERE code_id = %s RETURNING issued_by, organisation, collector",
+        (now, code_id),
+    ).fetchall()
     phones = _phones(tx, subject_id)
     waits = any(
         phone.state is State.ACTIVE or (phone.ended_at is not None and phone.ended_at > now - REBINDING_WAIT)
@@ -215,17 +214,21 @@ def _bound(
     key = home.datakeys.ensure([subject_id], now=now)[subject_id]
     clients.register_phone(tx, client_id, jwk, active=not waits, now=now)
     tx.execute(
-        "INSERT INTO subject_phone (client_id, subject_id, thumbprint, state, bound_by, bound_at, active_from, totp,"
-        " totp_step, totp_wrong) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 0, 0)",
+        "INSERT INTO subject_phone (client_id, subject_id, thumbprint, state, bound_by, organisation, collector,"
+        " bound_at, active_from, trial_until, totp, totp_step, totp_wrong)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0)",
         (
             client_id,
             subject_id,
             read_jwk(jwk).thumbprint,
             state.value,
             issued_by,
+            organisation,
+            collector,
             now,
             active_from,
-            seal(intl, key, secret, _binding(client_id)),
+            None if waits else now + TRIAL,
+            seal(intl, key, secret, totp_binding(client_id)),
         ),
     )
     fields: dict[str, JSON] = {"client_id": client_id, "waits": waits}
@@ -238,11 +241,11 @@ def _bound(
 
 def activate_due(tx: Transaction, *, now: datetime) -> int:
     """Make phones active whose waiting time is over, and end the ones before them; say how many (the job)."""
-    due = tx.execute(
-        "SELECT client_id, subject_id FROM subject_phone WHERE state = 'waiting' AND active_from <= %s"
-        " ORDER BY active_from LIMIT %s FOR UPDATE SKIP LOCKED",
-        (now, AT_ONCE),
-    ).fetchall()
+    waiting = "SELECT client_id, subject_id FROM subject_phone WHERE state = 'waiting' AND active_from <= %s"
+    owners = tx.execute(f"{waiting} ORDER BY active_from LIMIT %s", (now, AT_ONCE)).fetchall()
+    store.hold_subjects(tx, {subject_id for _, subject_id in owners})
+    found = [client_id for client_id, _ in owners]
+    due = tx.execute(f"{waiting} AND client_id = ANY(%s)", (now, found)).fetchall()  # not refused while it waited
     for client_id, subject_id in due:
         for phone in _phones(tx, subject_id):
             if phone.state is State.ACTIVE:
@@ -274,7 +277,28 @@ def clean_codes(tx: Transaction, *, now: datetime) -> int:
 def subject_of(tx: Transaction, client_id: str) -> UUID | None:
     """Say whom an active phone speaks for; None if it speaks for nobody (any more, or yet)."""
     row = tx.execute(
-        "SELECT subject_id FROM subject_phone WHERE client_id = %s AND state = 'active'", (client_id,)
+        "SELECT p.subject_id FROM subject_phone p JOIN client c USING (client_id)"
+        " WHERE p.client_id = %s AND p.state = 'active' AND c.state = %s",
+        (client_id, clients.ACTIVE),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def hold_owner(tx: Transaction, client_id: str, subject_id: UUID) -> None:
+    """Hold a subject, and ask anew whether the phone speaks for it: it may have been ended while it waited.
+
+    Raises:
+        TokenRefused: it does not (any more).
+    """
+    store.hold_subjects(tx, [subject_id])
+    if subject_of(tx, client_id) != subject_id:
+        raise TokenRefused(SPEAKS_FOR_NOBODY)
+
+
+def on_trial(tx: Transaction, client_id: str, *, now: datetime) -> str | None:
+    """Say which organisation handed out the code of a phone that is on trial; None if it is not (any more)."""
+    row = tx.execute(
+        "SELECT organisation FROM subject_phone WHERE client_id = %s AND trial_until > %s", (client_id, now)
     ).fetchone()
     return row[0] if row else None
 
@@ -282,7 +306,9 @@ def subject_of(tx: Transaction, client_id: str) -> UUID | None:
 def has_phone(tx: Transaction, subject_id: UUID) -> bool:
     """Say whether a person has an active phone."""
     row = tx.execute(
-        "SELECT FROM subject_phone WHERE subject_id = %s AND state = 'active' LIMIT 1", (subject_id,)
+        "SELECT FROM subject_phone p JOIN client c USING (client_id)"
+        " WHERE p.subject_id = %s AND p.state = 'active' AND c.state = %s LIMIT 1",
+        (subject_id, clients.ACTIVE),
     ).fetchone()
     return row is not None
 
@@ -311,11 +337,27 @@ def end(tx: Transaction, subject_id: UUID, client_id: str, *, by: str, now: date
 
 
 def end_all(tx: Transaction, subject_id: UUID, *, by: str, now: datetime) -> int:
-    """End whatever phones a subject has, for one who has died; the caller holds the subject. Say how many."""
+    """End whatever phones and codes a subject has, for one who has died; the caller holds the subject.
+
+    Say how many phones.
+    """
+    _end_codes(tx, subject_id, now)
     standing = [phone for phone in _phones(tx, subject_id) if phone.state in {State.ACTIVE, State.WAITING}]
     for phone in standing:
         _leave(tx, subject_id, phone.client_id, State.ENDED, by=by, now=now)
     return len(standing)
+
+
+def end_client(tx: Transaction, client_id: str, *, by: str, now: datetime) -> bool:
+    """End a phone by its client's id alone (the operator); False if that is no phone, or one that has ended."""
+    row = tx.execute("SELECT subject_id FROM subject_phone WHERE client_id = %s", (client_id,)).fetchone()
+    if row is None:
+        return False
+    store.hold_subjects(tx, [row[0]])
+    standing = {phone.client_id for phone in _phones(tx, row[0]) if phone.state in {State.ACTIVE, State.WAITING}}
+    if client_id in standing:
+        _leave(tx, row[0], client_id, State.ENDED, by=by, now=now)
+    return client_id in standing
 
 
 def _ended(
@@ -346,54 +388,14 @@ def _phones(tx: Transaction, subject_id: UUID) -> list[Phone]:
     return [Phone(client_id, State(state), *moments) for client_id, state, *moments in rows]
 
 
-# ---- presence -------------------------------------------------------------------------------------------------------
-
-
-def proves_presence(tx: Transaction, home: Home, identifier: Identifier, code: str, now: datetime) -> UUID | None:
-    """Say whose one-time password this is, if it is this person's and was not used before; None otherwise.
-
-    A person who is not known, who has no phone, or whose phone is locked: None, after the same steps. Commit the
-    caller's transaction also then: it counts wrong ones.
-    """
-    known = store.lookup(tx, home.keyring, [identifier]).get(identifier.text, NOBODY)
-    row = tx.execute(
-        "SELECT client_id, totp, totp_step, totp_wrong, totp_locked_until FROM subject_phone"
-        " WHERE subject_id = %s AND state = 'active' ORDER BY bound_at DESC LIMIT 1 FOR UPDATE",
-        (known,),
-    ).fetchone()
-    keys = home.datakeys.standing([known])
-    if row is None or row[1] is None or known not in keys:
-        totp_step(_DECOY, code, now=now)
-        return None
-    client_id, sealed, used, wrong, locked_until = row
-    step = totp_step(unseal(keys[known], sealed, _binding(client_id)), code, now=now)
-    if locked_until is not None and locked_until > now:
-        return None
-    if step is not None and step > used:
-        tx.execute(
-            "UPDATE subject_phone SET totp_step = %s, totp_wrong = 0, totp_locked_until = NULL WHERE client_id = %s",
-            (step, client_id),
-        )
-        return known
-    lock = lock_after(wrong + 1)
-    tx.execute(
-        "UPDATE subject_phone SET totp_wrong = totp_wrong + 1, totp_locked_until = %s WHERE client_id = %s",
-        (None if lock is None else now + lock, client_id),
-    )
-    if lock is not None:
-        _say(tx, Event.PRESENCE_LOCKED, known, "system", {"client_id": client_id, "wrong": wrong + 1}, now)
-    return None
-
-
-def lock_after(wrong: int) -> timedelta | None:
-    """Say for how long presence is locked after so many wrong passwords in a row; None: not yet."""
-    if wrong < PRESENCE_TRIES:
-        return None
-    doubled = 1 << min(wrong - PRESENCE_TRIES, 10)  # far beyond the most
-    return min(PRESENCE_LOCK * doubled, PRESENCE_LOCK_MOST)
-
-
 # ---- inside ---------------------------------------------------------------------------------------------------------
+
+
+def _end_codes(tx: Transaction, subject_id: UUID, now: datetime) -> None:
+    tx.execute(
+        "UPDATE binding_code SET expires_at = %s WHERE subject_id = %s AND used_at IS NULL AND expires_at > %s",
+        (now, subject_id, now),
+    )
 
 
 def _new_code() -> str:
@@ -404,7 +406,8 @@ def _mac(home: Home, code_id: UUID, code: str) -> bytes:
     return hmac_sha256(home.keyring.symmetric(Purpose.MAC).secret, b"binding-code|" + code_id.bytes + code.encode())
 
 
-def _binding(client_id: str) -> bytes:
+def totp_binding(client_id: str) -> bytes:
+    """Say what a phone's secret is bound to where it is sealed."""
     return b"phone-totp|" + client_id.encode()
 
 

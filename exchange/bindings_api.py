@@ -1,7 +1,8 @@
 """The lenders' door for binding phones: staff who have the person before them hand out a one-time code.
 
 The code is shown once, to the person, on the counter's screen or on paper; here only its keyed hash stays. What staff
-saw is said by a code (`verified`), and who it was by the lender's own code for that person.
+saw is said by a code (`verified`), and who it was by a collector whom the operator registered for that very lender: no
+lender's system hands out codes in nobody's name.
 """
 
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from exchange import binding, problems
+from exchange.capture import collectors
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.lender_api import Code, SubjectModel, identifier_of, refuse_personal
@@ -30,7 +32,7 @@ class OfferModel(BaseModel):
     verified: Literal["resident_card_seen", "resident_card_read", "known_in_person"] = Field(
         description="by sight of the resident card, by a card reader, or by a village official who knows the person"
     )
-    collector: Code = Field(description="a code of the lender's own, not a name")
+    collector: Code = Field(description="a registered collector's code, not a name")
     place: str | None = Field(default=None, pattern=r"^[0-9]{6,12}$", description="division code")
 
 
@@ -54,9 +56,11 @@ def build_router(home: Home) -> APIRouter:
         refuse_personal(given.collector)
         if not isinstance(identifier, ResidentId):
             raise RequestRefused("identifier-malformed", "a phone is a person's: give the resident id")
-        seen = binding.Seen(caller.client_id, caller.org_code, given.verified, given.collector, given.place)
+        now = clock.now()
         with home.database.transaction() as tx:
-            code, until = binding.offer(tx, home, identifier, seen, now=clock.now())
+            collector = collectors.require(tx, caller.org_code, given.collector, at=now)
+            seen = binding.Seen(caller.client_id, caller.org_code, given.verified, collector, given.place)
+            code, until = binding.offer(tx, home, identifier, seen, now=now)
         response.headers["Cache-Control"] = "no-store"
         return CodeModel(code=code, expires_at=rfc3339(until))
 

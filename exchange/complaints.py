@@ -1,7 +1,8 @@
 """Complaints (投诉, 征信业管理条例 §26): a number at once, and an answer within 30 calendar days (R-50).
 
-A person complains about a lender, an agency or the operator. The words are sealed; the operator reads and answers
-them (`qingqiao complaint`), and the answer is told to the person. What is unanswered after 30 days is escalated: it
+A person complains about a lender, an agency or the operator. The words are sealed, and so is whom they name:
+what somebody types there may be anything. The log names it where it is a registered lender. The operator reads and
+answers (`qingqiao complaint`), and the answer is told to the person. What is unanswered after 30 days is escalated: it
 stands in the log for regulators, and the person is told.
 """
 
@@ -18,6 +19,7 @@ from exchange.errors import RequestRefused
 from exchange.events import Event
 from exchange.home import Home
 from exchange.messages import Kind
+from exchange.oauth import clients
 from exchange.release.words import Place, Where, open_words, seal_words
 from registry import log, store
 from registry.canonical import JSON
@@ -46,12 +48,12 @@ class Complaint:
     number: str
     subject_id: UUID
     about: About
-    organisation: str | None
     filed_at: datetime
     due_at: datetime
     escalated_at: datetime | None
     state: str
     answered_at: datetime | None
+    organisation: str | None = field(default=None, repr=False)
     words: str | None = field(default=None, repr=False)
     reply: str | None = field(default=None, repr=False)
 
@@ -83,14 +85,20 @@ def file(  # the parts of a complaint
     number = f"TS{filed_on:%Y%m%d}-{complaint_id.hex[:10].upper()}"
     due_at = midnight(filed_on + timedelta(days=ANSWER_WITHIN_DAYS + 1))
     sealed = seal_words(home, (subject_id, Where.COMPLAINT, complaint_id), words, now=now)
+    named = None
+    if organisation is not None:
+        named = seal_words(home, (subject_id, Where.COMPLAINT_ORGANISATION, complaint_id), organisation, now=now)
     tx.execute(
         "INSERT INTO complaint (complaint_id, number, subject_id, about, organisation, words, filed_by, filed_at,"
         " due_at, state) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'open')",
-        (complaint_id, number, subject_id, about.value, organisation, sealed, by, now, due_at),
+        (complaint_id, number, subject_id, about.value, named, sealed, by, now, due_at),
     )
-    fields: dict[str, JSON] = {"about": about.value, "complaint_id": str(complaint_id), "organisation": organisation}
+    registered = organisation if organisation in clients.organisations(tx) else None
+    fields: dict[str, JSON] = {"about": about.value, "complaint_id": str(complaint_id), "organisation": registered}
     _say(tx, Event.COMPLAINT_FILED, subject_id, by, fields, now)
-    return Complaint(complaint_id, number, subject_id, about, organisation, now, due_at, None, "open", None, words)
+    return Complaint(
+        complaint_id, number, subject_id, about, now, due_at, None, "open", None, organisation=organisation, words=words
+    )
 
 
 def of_subject(tx: Transaction, home: Home, subject_id: UUID) -> list[Complaint]:
@@ -153,6 +161,8 @@ def _opened(home: Home, rows: Sequence[Sequence[Any]]) -> list[Complaint]:
     sealed: dict[Place, bytes] = {}
     for row in rows:
         sealed[row[2], Where.COMPLAINT, row[0]] = row[10]
+        if row[4] is not None:
+            sealed[row[2], Where.COMPLAINT_ORGANISATION, row[0]] = row[4]
         if row[11] is not None:
             sealed[row[2], Where.COMPLAINT_REPLY, row[0]] = row[11]
     opened = open_words(home, sealed)
@@ -162,7 +172,7 @@ def _opened(home: Home, rows: Sequence[Sequence[Any]]) -> list[Complaint]:
             number=row[1],
             subject_id=row[2],
             about=About(row[3]),
-            organisation=row[4],
+            organisation=opened.get((row[2], Where.COMPLAINT_ORGANISATION, row[0])),
             filed_at=row[5],
             due_at=row[6],
             escalated_at=row[7],

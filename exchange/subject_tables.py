@@ -37,8 +37,11 @@ class SubjectPhone(SQLModel, table=True):
     thumbprint: str
     state: str
     bound_by: str
+    organisation: str
+    collector: str
     bound_at: datetime = moment()
     active_from: datetime = moment()
+    trial_until: datetime | None = moment(nullable=True)
     ended_at: datetime | None = moment(nullable=True)
     totp: bytes | None = bytes_(nullable=True)
     totp_step: int = Field(sa_column=Column(BigInteger, nullable=False), default=0)
@@ -57,6 +60,7 @@ class BindingCode(SQLModel, table=True):
     code_mac: bytes = bytes_()
     issued_by: str
     organisation: str
+    collector: str
     issued_at: datetime = moment()
     expires_at: datetime = moment()
     tries: int = 0
@@ -148,7 +152,7 @@ class Dispute(SQLModel, table=True):
 
 
 class Complaint(SQLModel, table=True):
-    """One complaint. `words` and `reply` are sealed under the subject's data key."""
+    """One complaint. `organisation`, `words` and `reply` are sealed under the subject's data key."""
 
     __tablename__ = "complaint"
     __table_args__ = (
@@ -161,7 +165,7 @@ class Complaint(SQLModel, table=True):
     number: str
     subject_id: UUID
     about: str
-    organisation: str | None = None
+    organisation: bytes | None = bytes_(nullable=True)
     words: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     filed_by: str
     filed_at: datetime = moment()

@@ -60,11 +60,22 @@ class Phone:
         return dict(answer.json())
 
 
-def bound(home: Home, door: Door, who: ResidentId = ZHANG) -> Phone:
-    """Bind a phone in person; signed in where it is active at once."""
+def bound(home: Home, door: Door, who: ResidentId = ZHANG, *, on_trial: bool = False) -> Phone:
+    """Bind a phone in person; signed in where it is active at once, and not on trial unless that is wanted."""
     key = ECKey.generate_key("P-256")
     answer = try_binding(door, shown(code_for(home, who), key, who), key)
     assert answer.status_code == 201, answer.text
     said = answer.json()
     phone = Phone(door, Caller(said["client_id"], key=key, proof_key=key), said["totp"]["secret"], said)
+    if not on_trial:
+        trial_over(home, phone)
     return phone.signed_in() if said["state"] == "active" else phone
+
+
+def trial_over(home: Home, phone: Phone) -> None:
+    """Let 72 hours pass for a first phone."""
+    with home.database.transaction() as tx:
+        tx.execute(
+            "UPDATE subject_phone SET trial_until = trial_until - interval '72 hours' WHERE client_id = %s",
+            (phone.client.client_id,),
+        )

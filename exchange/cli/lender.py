@@ -16,6 +16,7 @@ from rich.table import Table
 
 from connectors import permits
 from consent.scope import recipient_name
+from exchange import binding
 from exchange.cli import capturing, telling
 from exchange.cli.context import console, opened, settings
 from exchange.errors import OutOfService
@@ -149,7 +150,7 @@ def _redirect(tx: Transaction, client_id: str, uris: Sequence[str], now: datetim
 
 @_LENDER.command()
 def suspend(client_id: Annotated[str, typer.Argument(help="Which system.")]) -> None:
-    """Suspend a system: its next request is refused, in every process."""
+    """Suspend a system: its next request is refused, in every process. A person's phone is ended, for ever."""
     _set_state(client_id, clients.SUSPENDED, Event.CLIENT_SUSPENDED)
 
 
@@ -162,6 +163,8 @@ def resume(client_id: Annotated[str, typer.Argument(help="Which system.")]) -> N
 def _set_state(client_id: str, state: str, event: Event) -> None:
     now = clock.now()
     with opened() as home, home.database.transaction() as tx:
+        if state == clients.SUSPENDED:
+            binding.end_client(tx, client_id, by="operator", now=now)
         if not clients.set_state(tx, client_id, state):
             raise typer.BadParameter("no system of this id is registered")
         log.append(tx, [log.Entry(event=event, at=now, actor="operator", fields={"client_id": client_id})])

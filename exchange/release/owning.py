@@ -2,7 +2,7 @@
 
 Steps (the numbers are used in the code):
   1. open one transaction
-  2. decide: the phone is active and speaks for this person, and has not asked too often today
+  2. decide: the phone is active, speaks for this person, is not on trial, and has not asked too often today
   3. write to the log that the person's own records were opened, and which
   4. open them: all kinds, every field that is held, nothing of anybody else
   5. commit; only then hand them on
@@ -49,7 +49,8 @@ def open_own(home: Home, client_id: str, *, purpose: str) -> Owned:
         purpose: what it is opened for: `reading`, `export`.
 
     Raises:
-        RequestRefused: the phone speaks for nobody (any more), or it was asked too often today.
+        RequestRefused: the phone speaks for nobody, is on trial, or it was asked too often today.
+        TokenRefused: the phone was ended meanwhile.
         SealBroken, ProofFailed: a record does not open as it was sealed. Call the duty officer.
     """
     now = clock.now()
@@ -57,7 +58,9 @@ def open_own(home: Home, client_id: str, *, purpose: str) -> Owned:
         subject_id = binding.subject_of(tx, client_id)  # 2
         if subject_id is None:
             raise RequestRefused("phone-unknown")
-        store.hold_subjects(tx, [subject_id])  # so that two questions at once are counted one after the other
+        binding.hold_owner(tx, client_id, subject_id)  # so that two questions at once are counted one after the other
+        if binding.on_trial(tx, client_id, now=now) is not None:
+            raise RequestRefused("phone-on-trial")
         today, this_year = opened_before(tx, subject_id, now=now)
         if today >= A_DAY_MOST:
             raise RequestRefused("too-often", "your own records were opened as often today as they may be")

@@ -22,6 +22,7 @@ class Where(StrEnum):
     DISPUTE = "dispute"
     DISPUTE_REPLY = "dispute-reply"
     COMPLAINT = "complaint"
+    COMPLAINT_ORGANISATION = "complaint-organisation"
     COMPLAINT_REPLY = "complaint-reply"
 
 

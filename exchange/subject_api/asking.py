@@ -11,6 +11,7 @@ from exchange.errors import TokenRefused
 from exchange.home import Home
 from exchange.oauth.doors import require
 from exchange.oauth.scopes import Scope
+from registry.database import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,14 @@ class Person:
 
     client_id: str
     subject_id: UUID
+
+    def acts(self, tx: Transaction) -> None:
+        """Hold the person, and admit the phone anew: every transaction that changes something begins so.
+
+        Raises:
+            TokenRefused: the phone was ended since it was admitted.
+        """
+        binding.hold_owner(tx, self.client_id, self.subject_id)
 
 
 class asking:  # noqa: N801  # reads as what it does: Depends(asking(home))
@@ -37,7 +46,7 @@ class asking:  # noqa: N801  # reads as what it does: Depends(asking(home))
         caller = await self._admit(request)
         subject_id = await run_in_threadpool(self._subject_of, caller.client_id)
         if subject_id is None:
-            raise TokenRefused("access token: taken back, or its client is not active")
+            raise TokenRefused(binding.SPEAKS_FOR_NOBODY)
         return Person(caller.client_id, subject_id)
 
     def _subject_of(self, client_id: str) -> UUID | None:

@@ -19,7 +19,7 @@ from consent.faults import MEANINGS
 from consent.narrowing import Narrower
 from consent.record import Consent, midnight
 from consent.scope import Mode
-from exchange import consents, problems, receipts_api
+from exchange import binding, consents, problems, receipts_api
 from exchange.consents import Whose
 from exchange.consents_api import Day
 from exchange.errors import RequestRefused
@@ -103,37 +103,25 @@ def _add_changing(router: APIRouter, home: Home, guard: asking) -> None:
     person = Annotated[Person, Depends(guard)]
     told = problems.responses(401, 403, 404, 409)
 
-    def changed(consent_id: str, who: Person, change: Callable[..., Consent]) -> dict[str, Any]:
-        try:
-            with home.database.transaction() as tx:
-                whose = Whose(subject_id=who.subject_id)
-                after = change(tx, consent_id, Channel.APP, actor=who.client_id, now=clock.now(), whose=whose)
-        except TransitionRefused as refused:
-            raise RequestRefused("consent-ended") from refused
-        except TermsRefused as refused:
-            fault = f"{refused.code.value}: {MEANINGS[refused.code].zh}"  # never what was sent
-            raise RequestRefused("consent-terms", fault) from refused
-        return consent_shown(after)
-
     @router.post("/{consent_id}/withdraw", summary="Withdraw", responses=told)
     def withdraw(consent_id: str, who: person) -> dict[str, Any]:
         """Withdraw a consent. It bites on the next read, everywhere; withdrawing twice is harmless."""
-        return changed(consent_id, who, consents.withdraw_in)
+        return _changed(home, consent_id, who, consents.withdraw_in)
 
     @router.post("/{consent_id}/pause", summary="Pause", responses=told)
     def pause(consent_id: str, who: person) -> dict[str, Any]:
         """Pause a consent: it permits nothing until it is resumed."""
-        return changed(consent_id, who, consents.pause_in)
+        return _changed(home, consent_id, who, consents.pause_in)
 
     @router.post("/{consent_id}/resume", summary="Resume", responses=told)
     def resume(consent_id: str, who: person) -> dict[str, Any]:
         """Let a paused consent permit again."""
-        return changed(consent_id, who, consents.resume_in)
+        return _changed(home, consent_id, who, consents.resume_in, lets_in=True)
 
     @router.post("/{consent_id}/reconfirm", summary="Confirm again", responses=told)
     def reconfirm(consent_id: str, who: person) -> dict[str, Any]:
         """Confirm a consent again, where its purpose asks for that once a year."""
-        return changed(consent_id, who, consents.reconfirm_in)
+        return _changed(home, consent_id, who, consents.reconfirm_in, lets_in=True)
 
     @router.post("/{consent_id}/narrow", summary="Narrow", responses={**told, **problems.responses(422)})
     def narrow(consent_id: str, given: NarrowModel, who: person) -> dict[str, Any]:
@@ -150,7 +138,30 @@ def _add_changing(router: APIRouter, home: Home, guard: asking) -> None:
         def narrowed(tx: Transaction, consent_id: str, channel: Channel, **more: Any) -> Consent:  # noqa: ANN401  # as the others take it
             return consents.narrow_in(tx, home, consent_id, asked, channel, **more)
 
-        return changed(consent_id, who, narrowed)
+        return _changed(home, consent_id, who, narrowed)
+
+
+def _changed(
+    home: Home, consent_id: str, who: Person, change: Callable[..., Consent], *, lets_in: bool = False
+) -> dict[str, Any]:
+    try:
+        with home.database.transaction() as tx:
+            who.acts(tx)
+            if lets_in:
+                _refuse_on_trial(tx, _own(tx, consent_id, who), who)
+            whose = Whose(subject_id=who.subject_id)
+            after = change(tx, consent_id, Channel.APP, actor=who.client_id, now=clock.now(), whose=whose)
+    except TransitionRefused as refused:
+        raise RequestRefused("consent-ended") from refused
+    except TermsRefused as refused:
+        fault = f"{refused.code.value}: {MEANINGS[refused.code].zh}"  # never what was sent
+        raise RequestRefused("consent-terms", fault) from refused
+    return consent_shown(after)
+
+
+def _refuse_on_trial(tx: Transaction, found: Consent, who: Person) -> None:
+    if binding.on_trial(tx, who.client_id, now=clock.now()) == found.terms.scope.recipient:
+        raise RequestRefused("phone-on-trial")
 
 
 def _own(tx: Transaction, consent_id: str, who: Person) -> Consent:

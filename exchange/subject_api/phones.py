@@ -53,6 +53,7 @@ def build_router(home: Home) -> APIRouter:
     def refuse(client_id: str, who: person) -> PhonesModel:
         """Refuse a phone that waits for its 72 hours: it never becomes active."""
         with home.database.transaction() as tx:
+            who.acts(tx)
             binding.refuse(tx, who.subject_id, client_id, by=who.client_id, now=clock.now())
         return listed(who)
 
@@ -60,6 +61,7 @@ def build_router(home: Home) -> APIRouter:
     def end(client_id: str, who: person) -> PhonesModel:
         """End a phone of one's own, this one included: its next request is refused."""
         with home.database.transaction() as tx:
+            who.acts(tx)
             binding.end(tx, who.subject_id, client_id, by=who.client_id, now=clock.now())
         return listed(who)
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from consent.errors import TermsRefused
 from consent.evidence import Evidence, EvidenceKind
-from exchange import accesses, complaints, disputes, messages, problems, statements
+from exchange import accesses, binding, complaints, disputes, messages, problems, statements
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.lender_api import refuse_personal
@@ -119,6 +119,7 @@ def _add_messages(router: APIRouter, home: Home, guard: asking) -> None:
     def choose(given: ChoiceModel, who: person) -> None:
         """Keep whether a message of each access is wanted. The list of accesses stays complete in either case."""
         with home.database.transaction() as tx:
+            who.acts(tx)
             messages.choose(tx, who.subject_id, access_messages=given.access_messages, now=clock.now())
 
 
@@ -137,6 +138,7 @@ def _add_statement(router: APIRouter, home: Home, guard: asking) -> None:
         """Put a statement in the place of the one before; from now on it goes with every answer."""
         _refuse_identifiers(given.text)
         with home.database.transaction() as tx:
+            who.acts(tx)
             made = statements.make(tx, home, who.subject_id, given.text, by=who.client_id, now=clock.now())
         return {"statement": statement_shown(made)}
 
@@ -144,6 +146,7 @@ def _add_statement(router: APIRouter, home: Home, guard: asking) -> None:
     def take_back(who: person) -> Response:
         """Take the statement back; it goes with no answer any more."""
         with home.database.transaction() as tx:
+            who.acts(tx)
             statements.take_back(tx, who.subject_id, by=who.client_id, now=clock.now())
         return Response(status_code=204)
 
@@ -178,7 +181,11 @@ def _add_disputes(router: APIRouter, home: Home, guard: asking) -> None:
             words=given.words,
         )
         with home.database.transaction() as tx:
-            dispute_id = disputes.file(tx, home, who.subject_id, new, by=who.client_id, now=clock.now())
+            who.acts(tx)
+            now = clock.now()
+            if binding.on_trial(tx, who.client_id, now=now) is not None:
+                raise RequestRefused("phone-on-trial")
+            dispute_id = disputes.file(tx, home, who.subject_id, new, by=who.client_id, now=now)
             found = {one.dispute_id: one for one in disputes.of_subject(tx, home, who.subject_id)}
         return dispute_shown(found[dispute_id])
 
@@ -198,6 +205,7 @@ def _add_complaints(router: APIRouter, home: Home, guard: asking) -> None:
         """File a complaint; its number is given at once, an answer within 30 days."""
         _refuse_identifiers(given.words, given.organisation)
         with home.database.transaction() as tx:
+            who.acts(tx)
             filed = complaints.file(
                 tx,
                 home,

@@ -7,16 +7,20 @@ import pyotp
 import pytest
 from joserfc.jwk import ECKey
 
-from exchange import binding, jobs, messages
+from exchange import binding, jobs, messages, presence
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.messages import Kind
+from exchange.oauth import clients
 from registry import clock
 from registry.identifiers import ResidentId, resident_check
 from tests.agencies import events
 from tests.attacks.bent_client import ISSUER, Caller, Door, registered
+from tests.capturing import collector
+from tests.commanding import InProcess
+from tests.conftest import Addresses
 from tests.people import LI, NOBODY, ZHANG
-from tests.phones import Phone, bound, code_for, shown, try_binding
+from tests.phones import SEEN, Phone, bound, code_for, shown, try_binding
 
 
 @pytest.fixture
@@ -51,6 +55,7 @@ def test_a_first_phone_speaks_for_its_owner_at_once(exchange_home: Home, door: D
 
 def test_the_counter_hands_out_a_code_over_its_own_door(exchange_home: Home, door: Door, lender: Caller) -> None:
     url = f"{ISSUER}/v1/bindings"
+    collector(exchange_home, "u-1027", organisation="91630000MA0000000X")
     body = {
         "subject": {"type": "resident_id", "identifier": ZHANG.text},
         "verified": "resident_card_seen",
@@ -62,6 +67,9 @@ def test_the_counter_hands_out_a_code_over_its_own_door(exchange_home: Home, doo
     assert answer.headers["cache-control"] == "no-store"
     key = ECKey.generate_key("P-256")
     assert try_binding(door, shown(answer.json()["code"], key), key).status_code == 201
+    with exchange_home.database.transaction() as tx:
+        kept = tx.execute("SELECT organisation, collector FROM subject_phone").fetchone()
+    assert kept == ("91630000MA0000000X", "u-1027")
 
 
 def test_a_phones_name_can_stand_in_an_address(exchange_home: Home, door: Door) -> None:
@@ -186,12 +194,56 @@ def test_the_jobs_make_phones_active_and_tell_of_guessed_codes_once(exchange_hom
     assert events(exchange_home).count("exchange:binding:exhausted") == 1
 
 
+# ---- the operator ends a phone --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(exchange_home: Home, addresses: Addresses, monkeypatch: pytest.MonkeyPatch) -> InProcess:
+    return InProcess(exchange_home.settings.home, addresses, monkeypatch)
+
+
+def test_a_phone_that_the_operator_suspends_is_ended_for_ever(
+    exchange_home: Home, door: Door, command: InProcess
+) -> None:
+    phone = bound(exchange_home, door)
+    assert command("lender", "suspend", phone.client.client_id).returncode == 0
+    assert command("lender", "resume", phone.client.client_id).returncode == 0
+    assert subject_of(exchange_home, phone) is None
+    assert phone.call("GET", "/subject/v1/consents").status_code == 401
+    assert present(exchange_home, password(phone)) is None
+    assert events(exchange_home).count("exchange:phone:ended") == 1
+
+
+def test_a_waiting_phone_that_the_operator_suspends_never_becomes_active(
+    exchange_home: Home, door: Door, command: InProcess
+) -> None:
+    owner, thief = bound(exchange_home, door), bound(exchange_home, door)
+    assert command("lender", "suspend", thief.client.client_id).returncode == 0
+    assert later(exchange_home, timedelta(days=4)) == 0
+    assert owner.get("/subject/v1/consents") == {"consents": []}
+    assert thief.client.ask(door).status_code == 401
+
+
+def test_a_phone_whose_client_is_suspended_speaks_for_nobody(exchange_home: Home, door: Door) -> None:
+    phone = bound(exchange_home, door)
+    with exchange_home.database.transaction() as tx:
+        owner = binding.subject_of(tx, phone.client.client_id)
+        assert owner is not None
+        assert binding.has_phone(tx, owner)
+        clients.set_state(tx, phone.client.client_id, clients.SUSPENDED)
+        assert binding.subject_of(tx, phone.client.client_id) is None
+        assert not binding.has_phone(tx, owner)
+    assert present(exchange_home, password(phone)) is None
+
+
 # ---- presence -------------------------------------------------------------------------------------------------------
 
 
-def present(home: Home, code: str, who: ResidentId = ZHANG, *, after: timedelta = timedelta()) -> object:
+def present(
+    home: Home, code: str, who: ResidentId = ZHANG, *, after: timedelta = timedelta(), to: str | None = None
+) -> object:
     with home.database.transaction() as tx:
-        return binding.proves_presence(tx, home, who, code, clock.now() + after)
+        return presence.proves(tx, home, who, code, clock.now() + after, to=to)
 
 
 def password(phone: Phone, *, after: timedelta = timedelta()) -> str:
@@ -219,6 +271,16 @@ def test_a_phone_that_waits_proves_nothing(exchange_home: Home, door: Door) -> N
     assert present(exchange_home, password(bound(exchange_home, door))) is None
 
 
+def test_a_phone_on_trial_proves_nothing_to_whoever_handed_out_its_code(exchange_home: Home, door: Door) -> None:
+    phone = bound(exchange_home, door, on_trial=True)
+    following = timedelta(seconds=30)
+    assert present(exchange_home, password(phone), to=SEEN.organisation) is None
+    other = present(exchange_home, password(phone, after=following), after=following, to="别的银行")
+    assert other == subject_of(exchange_home, phone)
+    over = timedelta(hours=72, minutes=1)
+    assert present(exchange_home, password(phone, after=over), after=over, to=SEEN.organisation) == other
+
+
 def test_five_wrong_passwords_lock_and_the_right_one_waits(exchange_home: Home, door: Door) -> None:
     phone = bound(exchange_home, door)
     for _ in range(5):
@@ -230,10 +292,10 @@ def test_five_wrong_passwords_lock_and_the_right_one_waits(exchange_home: Home, 
 
 
 def test_locks_grow_up_to_a_day() -> None:
-    assert binding.lock_after(4) is None
-    assert binding.lock_after(5) == timedelta(minutes=15)
-    assert binding.lock_after(7) == timedelta(minutes=60)
-    assert binding.lock_after(500) == timedelta(hours=24)
+    assert presence.lock_after(4) is None
+    assert presence.lock_after(5) == timedelta(minutes=15)
+    assert presence.lock_after(7) == timedelta(minutes=60)
+    assert presence.lock_after(500) == timedelta(hours=24)
 
 
 def test_a_message_of_an_access_is_never_written(exchange_home: Home, door: Door) -> None:
