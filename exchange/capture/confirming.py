@@ -20,7 +20,7 @@ from uuid import UUID
 from consent.errors import Fault, TermsRefused
 from consent.evidence import Channel
 from consent.record import Consent
-from exchange import binding, consents
+from exchange import consents, presence
 from exchange.capture import asking, evidence
 from exchange.capture.asking import Act, Shown
 from exchange.credit_data import TYPE, CreditData
@@ -103,7 +103,7 @@ def _asked(tx: Transaction, home: Home, pending: Pending, page: Opened, given: G
         return Again(page, word=TEXT_CHANGED)
     if not asking.left_of(page.shown, acknowledged=given.acknowledged, sensitive=given.sensitive):
         return Again(page, word=NOTHING_LEFT)  # before the one-time password is used up
-    who, subject_id = _present(tx, home, given, now)  # 3
+    who, subject_id = _present(tx, home, given, now, to=pending.recipient)  # 3
     if who is not None and subject_id is not None:
         return _agree(tx, home, pending, page, given, who, subject_id, now)  # 4
     if codes.count_try(tx, pending):
@@ -121,12 +121,14 @@ def _opened(tx: Transaction, pending: Pending, language: str, now: datetime) -> 
     return Opened(pending.digest, pending.redirect_uri, asking.with_standing(tx, shown))
 
 
-def _present(tx: Transaction, home: Home, given: Given, now: datetime) -> tuple[ResidentId | None, UUID | None]:
+def _present(
+    tx: Transaction, home: Home, given: Given, now: datetime, *, to: str | None = None
+) -> tuple[ResidentId | None, UUID | None]:
     try:
         who = ResidentId.parse(given.identifier)
     except MalformedIdentifier:
         return None, None
-    return who, binding.proves_presence(tx, home, who, given.code, now)
+    return who, presence.proves(tx, home, who, given.code, now, to=to)
 
 
 def _refuse(tx: Transaction, home: Home, pending: Pending, given: Given, now: datetime) -> None:
@@ -136,9 +138,7 @@ def _refuse(tx: Transaction, home: Home, pending: Pending, given: Given, now: da
     _, subject_id = _present(tx, home, given, now)
     if subject_id is not None:
         purpose = str(pending.wanted["purpose"])
-        consents.refuse_in(
-            tx, home, subject_id, pending.recipient, purpose, channel=Channel.H5, actor="subject", now=now
-        )
+        consents.refuse_in(tx, subject_id, pending.recipient, purpose, channel=Channel.H5, actor="subject", now=now)
 
 
 def _agree(  # what a "yes" needs

@@ -5,7 +5,7 @@ from then on nothing of it is taken: its clock cannot be believed, so that what 
 whose chain has forked is blocked by itself.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -141,11 +141,24 @@ def stand(tx: Transaction, device: Device, stands: Link) -> None:
 
 
 def announce(tx: Transaction, device: Device, head: Announced) -> None:
-    """Write how far a device says that its chain has come."""
+    """Write how far a device says that its chain has come, and keep what it said: it is bound to that from now on."""
     tx.execute(
         "UPDATE capture_device SET announced = %s, announced_head = %s, announced_at = %s WHERE device_id = %s",
         (head.counter, head.link, head.at, device.device_id),
     )
+    tx.execute(
+        "INSERT INTO offline_head (device_id, counter, link, announced_at) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT DO NOTHING",  # the same head again: whoever calls has seen that it is no other
+        (device.device_id, head.counter, head.link, head.at),
+    )
+
+
+def heads(tx: Transaction, device_id: str, counters: Collection[int]) -> dict[int, bytes]:
+    """Read the links that a device announced under these numbers, ever."""
+    rows = tx.execute(
+        "SELECT counter, link FROM offline_head WHERE device_id = %s AND counter = ANY(%s)", (device_id, list(counters))
+    )
+    return {counter: bytes(link) for counter, link in rows}
 
 
 def _device(row: Sequence[Any]) -> Device:

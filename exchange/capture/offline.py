@@ -8,11 +8,13 @@ received is passed over, what was not is taken.
 
 Until it is uploaded a record is `offline_pending`: nothing rests on it, and a query is answered as if it were not there
 (R-72: "the query must not run before upload"). A device may announce its head, signed, over any line: it says how many
-records are still to come, and of nobody whose they are; and it binds the device to that history.
+records are still to come, and of nobody whose they are; and it binds the device to that history, whatever it announces
+later: every announced head is kept.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -53,6 +55,7 @@ class OfflineContent(TakenModel):
 
     evidence_kind: EvidenceKind = EvidenceKind.RELIABLE_ESIGN
     evidence_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    fingerprints_redacted: bool = False
 
 
 class Said(NamedTuple):
@@ -95,17 +98,19 @@ def upload(
     with home.database.transaction() as tx:
         device = _usable(tx, device_id, caller)
         signed = [Signed(record, signature) for record, signature in records]
-        known = _received(tx, device_id, signed)
+        numbers = _numbers(signed)
+        known = _received(tx, device_id, numbers)
         checked = offline.check(
             signed,
             device=device_id,
             stands=device.stands,
             received={counter: link for counter, (link, _, _) in known.items()},
-            announced=device.announced,
+            announced=devices.heads(tx, device_id, numbers),
             verifies=device.verifies,
             now=now,
             given=offline.limits(),
         )
+        _hold_known(tx, home, checked.taken)
         outcomes = [_again(counter, known[counter]) for counter in checked.repeated]
         outcomes += [_take(tx, home, caller, device, one, _record_of(signed, one), now=now) for one in checked.taken]
         _close(tx, device, checked, caller, now)
@@ -129,10 +134,10 @@ def announce(home: Home, caller: Caller, device_id: str, head: object, signature
         )
         if isinstance(said, Fault):
             raise RequestRefused("head-refused", f"{said.value}: {offline.MEANINGS[said].mend_en}")
-        if device.announced is not None and said.counter < device.announced.counter:
-            raise RequestRefused("head-refused", "chain-order: a later head was announced before")
         if _forked(tx, device, said):
             devices.block(tx, device, actor=caller.client_id, now=now)
+        elif device.announced is not None and said.counter < device.announced.counter:
+            raise RequestRefused("head-refused", "chain-order: a later head was announced before")
         else:
             devices.announce(tx, device, said)
         return devices.held(tx, device_id, caller.org_code) or device
@@ -154,21 +159,39 @@ def _usable(tx: Transaction, device_id: str, caller: Caller) -> Device:
     return device
 
 
-def _received(
-    tx: Transaction, device_id: str, signed: Sequence[Signed]
-) -> dict[int, tuple[bytes, str | None, str | None]]:
-    """Read what was received before under the numbers that came."""
-    numbers = [
+def _numbers(signed: Sequence[Signed]) -> list[int]:
+    """Give the numbers that came, as far as they can be numbers of records."""
+    return [
         one.record["counter"]
         for one in signed
         if isinstance(one.record, dict) and isinstance(one.record.get("counter"), int)
         if 0 < one.record["counter"] < 1 << 31
     ]
+
+
+def _received(
+    tx: Transaction, device_id: str, numbers: Sequence[int]
+) -> dict[int, tuple[bytes, str | None, str | None]]:
+    """Read what was received before under the numbers that came."""
     rows = tx.execute(
         "SELECT counter, link, consent_id, reason FROM offline_record WHERE device_id = %s AND counter = ANY(%s)",
         (device_id, numbers),
     )
     return {counter: (bytes(link), consent_id, reason) for counter, link, consent_id, reason in rows}
+
+
+def _hold_known(tx: Transaction, home: Home, records: Sequence[Taken]) -> None:
+    """Hold everybody known whose consent is about to be taken, at once and in one order, before any of them is written.
+
+    Held one by one in the records' order, two uploads that name the same people the other way round would wait for each
+    other without end.
+    """
+    people: list[ResidentId] = []
+    for one in records:
+        if one.fault is None:
+            with suppress(RequestRefused):  # what cannot be read has its reason where it is taken
+                people.append(_content(one.content).subject.read())
+    store.hold_subjects(tx, sorted(store.lookup(tx, home.keyring, people).values()))
 
 
 def _record_of(signed: Sequence[Signed], one: Taken) -> Signed:
@@ -211,7 +234,7 @@ def _consent(
     )
     new = taken.consent_of(
         content,
-        Evidence.of(content.evidence_kind, content.evidence_sha256),
+        replace(Evidence.of(content.evidence_kind, content.evidence_sha256), redacted=content.fingerprints_redacted),
         organisation=device.organisation,
         channel=Channel.OFFLINE,
         captured_at=one.at,
@@ -219,7 +242,16 @@ def _consent(
         device=device.device_id,
     )
     _refuse_older(tx, home, who, new, one.at)
-    made = consents.grant_in(tx, home, who, new, actor=caller.client_id, now=now, beside=taken.beside(witness))
+    made = consents.grant_in(
+        tx,
+        home,
+        who,
+        new,
+        actor=caller.client_id,
+        now=now,
+        beside=taken.beside(witness),
+        asked_by_subject=content.asked_by_subject,
+    )
     place = f"offline|{device.device_id}|{one.counter}".encode()
     subject_id = store.lookup(tx, home.keyring, [who])[who.text]
     record: Any = signed.record
@@ -284,8 +316,9 @@ def _close(tx: Transaction, device: Device, checked: Checked, caller: Caller, no
 
 
 def _forked(tx: Transaction, device: Device, said: offline.Announced) -> bool:
-    if device.announced is not None and said.counter == device.announced.counter:
-        return said.link != device.announced.link
+    """Say whether a device announced, or uploaded, another history before: it signed both."""
+    if devices.heads(tx, device.device_id, [said.counter]).get(said.counter, said.link) != said.link:
+        return True
     row = tx.execute(
         "SELECT link FROM offline_record WHERE device_id = %s AND counter = %s", (device.device_id, said.counter)
     ).fetchone()

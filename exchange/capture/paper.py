@@ -1,13 +1,16 @@
 """Consents on paper, with four eyes (R-73, R-75): one enters, another looks at the paper and confirms or refuses.
 
   enter    hash of the original, its terms, and the word that fingerprints were blacked out before any copy was made
-  scan     the redacted scan, if the organisation wants it here: an image or PDF, sealed under the person's key
-  confirm  by another person with another system's key: who has the paper in hand gives its hash once more, and the
-           digest of the terms that were looked at; then, and only then, there is a consent
+  scan     the redacted scan, if the organisation wants it here: an image or PDF, sealed under the person's key; only
+           the system that entered the paper puts one
+  confirm  by another person with another system's key: who has the paper in hand gives its hash once more, who signed
+           and who witnessed it, the digest of the terms that were looked at, and of the scan; then, and only then,
+           there is a consent
   refuse   with a reason that says how to mend it
   expire   what nobody decides within two weeks ends; identifier and scan are destroyed (a job)
 
-Until it is confirmed nothing rests on it: there is no consent. The original stays with whoever collected it; whether a
+Until it is confirmed nothing rests on it: there is no consent; and what the second person has to read from the paper is
+shown to nobody, so that it cannot be copied. The original stays with whoever collected it; whether a
 print was really blacked out a person sees, not a program: the second person answers for it, too.
 """
 
@@ -21,7 +24,7 @@ from uuid import UUID, uuid4
 
 import orjson
 from psycopg.types.json import Jsonb
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from consent.evidence import Channel, Evidence, EvidenceKind
 from consent.record import Consent, midnight
@@ -29,7 +32,7 @@ from exchange import consents
 from exchange.capture import collectors, sealing, taken, witnesses
 from exchange.capture.events import Event
 from exchange.capture.paper_reasons import Reason
-from exchange.capture.taken import TakenModel
+from exchange.capture.taken import REFERENCE, Person, TakenModel
 from exchange.credit_data import refuse_unsettled
 from exchange.errors import RequestRefused
 from exchange.home import Home
@@ -39,7 +42,7 @@ from registry.canonical import JSON, canonical
 from registry.clock import beijing_day
 from registry.database import Transaction
 from registry.identifiers import ResidentId
-from registry.suites import sha256, sha256_hex
+from registry.suites import constant_time_equal, sha256, sha256_hex
 
 OPEN_FOR: Final = timedelta(days=14)
 OLDEST: Final = timedelta(days=60)  # paper that lay longer is asked for anew
@@ -51,9 +54,10 @@ _MAGIC: Final[Mapping[str, tuple[bytes, ...]]] = MappingProxyType(
         "application/pdf": (b"%PDF-",),
     }
 )
+_HASH: Final = r"^[0-9a-fA-F]{64}$"
 _COLUMNS: Final = (
     "paper_id, organisation, client_id, subject_id, sealed, original_sha256, terms, state, entered_by, entered_at,"
-    " open_until, decided_by, reason, consent_id, scan IS NOT NULL, scan_type"
+    " open_until, decided_by, reason, consent_id, scan_sha256, scan IS NOT NULL, scan_type"
 )
 
 
@@ -75,6 +79,21 @@ class PaperModel(TakenModel):
     fingerprints_redacted: bool
 
 
+class ConfirmModel(BaseModel):
+    """What a second person reads from the paper in hand, and looked at: all of it as it was entered."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    collector: str = Field(pattern=REFERENCE, description="who looked at the paper")
+    subject: Person
+    witness: Person | None = Field(default=None, description="where the paper has one")
+    original_sha256: str = Field(pattern=_HASH, description="taken again from the paper in hand")
+    terms_sha256: str = Field(pattern=_HASH, description="of the terms that were shown")
+    scan_sha256: str | None = Field(
+        default=None, pattern=_HASH, description="of the scan that was looked at; null if there is none"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Paper:
     """A paper as its organisation sees it; whose it is, is not shown again."""
@@ -90,6 +109,7 @@ class Paper:
     decided_by: str | None
     reason: Reason | None
     consent_id: str | None
+    scan_sha256: bytes | None
     scan_type: str | None
     subject_id: UUID
     sealed: bytes | None
@@ -176,12 +196,15 @@ def put_scan(home: Home, caller: Caller, paper_id: UUID, kind: str, content: byt
     """Keep the redacted scan, sealed; another takes its place until the paper is decided.
 
     Raises:
-        RequestRefused: `paper-unknown`, `paper-settled`; `scan-refused`: too large, or no image or PDF by its bytes.
+        RequestRefused: `paper-unknown`, `paper-settled`; `paper-anothers`: another system entered it;
+            `scan-refused`: too large, or no image or PDF by its bytes.
     """
     if len(content) > MOST_SCAN_BYTES or not content.startswith(_MAGIC.get(kind, ())):
         raise RequestRefused("scan-refused")
     with home.database.transaction() as tx:
         paper = _open(tx, paper_id, caller, now)
+        if caller.client_id != paper.entered_client:
+            raise RequestRefused("paper-anothers")
         sealed = sealing.keep(home, paper.subject_id, b"scan|" + paper_id.bytes, content, now=now)
         tx.execute(
             "UPDATE paper_consent SET scan = %s, scan_type = %s, scan_sha256 = %s WHERE paper_id = %s",
@@ -204,28 +227,20 @@ def scan(home: Home, caller: Caller, paper_id: UUID) -> tuple[str, bytes]:
     return paper.scan_type, sealing.opened(home, paper.subject_id, b"scan|" + paper_id.bytes, bytes(row[0]))
 
 
-def confirm(  # what a second person states
-    home: Home,
-    caller: Caller,
-    paper_id: UUID,
-    *,
-    collector: str,
-    original_sha256: str,
-    terms_sha256: str,
-    now: datetime,
-) -> Consent:
+def confirm(home: Home, caller: Caller, paper_id: UUID, said: ConfirmModel, *, now: datetime) -> Consent:
     """Confirm a paper: from here on there is a consent.
 
     Raises:
-        RequestRefused: `paper-unknown`, `paper-settled`, `four-eyes-needed`, `collector-unknown`; `paper-differs`:
-            another original, or other terms than those that were entered.
+        RequestRefused: `paper-unknown`, `paper-settled`, `four-eyes-needed`, `collector-unknown`,
+            `identifier-malformed`; `paper-differs`: another original, person, witness or scan, or other terms than
+            those that were entered.
         TermsRefused: what the ledger does not record.
     """
     with home.database.transaction() as tx:
-        paper = _second(tx, paper_id, caller, collector, now)
-        if original_sha256.lower() != paper.original_sha256.hex() or terms_sha256.lower() != paper.terms_sha256:
-            raise RequestRefused("paper-differs")
+        paper = _second(tx, paper_id, caller, said.collector, now)
         given, witness = _given(home, paper)
+        if not constant_time_equal(_looked_at(said), _entered(paper, given, witness)):
+            raise RequestRefused("paper-differs")
         new = taken.consent_of(
             given,
             Evidence(EvidenceKind.PAPER_SCAN, paper.original_sha256, redacted=True),
@@ -235,9 +250,16 @@ def confirm(  # what a second person states
             uploaded_at=paper.entered_at,
         )
         made = consents.grant_in(
-            tx, home, given.subject.read(), new, actor=caller.client_id, now=now, beside=taken.beside(witness)
+            tx,
+            home,
+            given.subject.read(),
+            new,
+            actor=caller.client_id,
+            now=now,
+            beside=taken.beside(witness),
+            asked_by_subject=given.asked_by_subject,
         )
-        _decide(tx, paper, State.CONFIRMED, caller, collector, now, consent_id=made.consent_id)
+        _decide(tx, paper, State.CONFIRMED, caller, said.collector, now, consent_id=made.consent_id)
         return made
 
 
@@ -292,6 +314,27 @@ def _given(home: Home, paper: Paper) -> tuple[PaperModel, str | None]:
         "original_sha256": paper.original_sha256.hex(),
     }
     return PaperModel.model_validate(stated), people["witness"]
+
+
+def _looked_at(said: ConfirmModel) -> bytes:
+    """Write what the second person says that the paper holds, as one digest."""
+    return _digest(
+        said.subject.read().text,
+        None if said.witness is None else said.witness.read().text,
+        said.original_sha256.lower(),
+        said.terms_sha256.lower(),
+        None if said.scan_sha256 is None else said.scan_sha256.lower(),
+    )
+
+
+def _entered(paper: Paper, given: PaperModel, witness: str | None) -> bytes:
+    """Write what the first person entered, likewise."""
+    scan_sha256 = None if paper.scan_sha256 is None else paper.scan_sha256.hex()
+    return _digest(given.subject.read().text, witness, given.original_sha256, paper.terms_sha256, scan_sha256)
+
+
+def _digest(*parts: str | None) -> bytes:
+    return sha256(canonical(list(parts)))
 
 
 def _witness(
@@ -386,7 +429,8 @@ def _paper(row: Sequence[Any]) -> Paper:
         decided_by=decided,
         reason=None if reason is None else Reason(reason),
         consent_id=consent,
-        scan_type=scan[1] if scan[0] else None,
+        scan_sha256=None if scan[0] is None else bytes(scan[0]),
+        scan_type=scan[2] if scan[1] else None,
         subject_id=subject_id,
         sealed=None if sealed is None else bytes(sealed),
     )

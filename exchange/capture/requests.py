@@ -11,9 +11,13 @@ written to the log when a request ends without agreement.
 No nagging (R-26): a request is taken but not shown while the same organisation has an open one for the same purpose, or
 within the purpose's `cool_down_days` after a "no". What a person is not shown ends by itself, and is never shown later.
 
+No flood: an organisation has so many requests pending at a time (`MOST_PENDING`), counted as it sees them itself, and
+before anybody is looked up; so the bound tells of nobody either.
+
 The identifier is kept, sealed, only where a person is shown the request, and only until it is answered or ends.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,10 +46,11 @@ from registry.database import Transaction
 from registry.identifiers import Identifier, ResidentId, years_between
 from registry.keyring import Purpose
 from registry.records import NOBODY
-from registry.suites import hmac_sha256, random_bytes
+from registry.suites import hmac_sha256, random_bytes, sha256
 
 LIFETIME: Final = timedelta(days=3)
 KEPT_AFTER_END: Final = timedelta(days=30)
+MOST_PENDING: Final = 1000  # of one organisation
 _USER_CODES: Final = 10_000
 _OPEN: Final = (
     "SELECT r.request_id, r.recipient, r.terms, r.message, r.user_code, r.created_at, r.expires_at, r.sealed,"
@@ -112,11 +117,13 @@ def offer(home: Home, caller: Caller, who: Identifier, wanted: CreditData, messa
 
     Raises:
         TermsRefused: terms that no consent may have. They are judged before anybody is looked up.
+        RequestRefused: `requests-too-many`, with how many seconds to wait; nothing is kept then.
     """
     refuse_unsettled(wanted, recipient=caller.org_code, now=now)
     request_id, expires = uuid4(), now + LIFETIME
     user_code = f"{int.from_bytes(random_bytes(8)) % _USER_CODES:04d}"
     with home.database.transaction() as tx:
+        _refuse_flood(tx, caller.org_code, now)
         known = store.lookup(tx, home.keyring, [who]).get(who.text, NOBODY)
         store.hold_subjects(tx, [known])
         reached = _may_be_shown(tx, who, known, caller.org_code, wanted.purpose, now)
@@ -191,11 +198,16 @@ def agree(home: Home, subject_id: UUID, request_id: UUID, given: Given, *, phone
         now: this instant.
 
     Raises:
-        RequestRefused: `request-unknown`: no such open request of this person; `text-changed`; `nothing-agreed`.
+        RequestRefused: `request-unknown`: no such open request of this person; `text-changed`; `nothing-agreed`;
+            `phone-on-trial`: who asks handed out the phone's code.
+        TokenRefused: the phone was ended meanwhile.
         TermsRefused: what the ledger does not record.
     """
     with home.database.transaction() as tx:
+        binding.hold_owner(tx, phone, subject_id)
         recipient, terms, sealed, client_id = _locked(tx, subject_id, request_id, now)
+        if binding.on_trial(tx, phone, now=now) == recipient:
+            raise RequestRefused("phone-on-trial")
         shown = _shown(terms, recipient, given.language, now)
         if shown is None or shown.text_version != given.text_version:
             raise RequestRefused("text-changed")
@@ -235,12 +247,13 @@ def refuse(home: Home, subject_id: UUID, request_id: UUID, *, tell_lender: bool,
 
     Raises:
         RequestRefused: `request-unknown`: no such open request of this person.
+        TokenRefused: the phone was ended meanwhile.
     """
     with home.database.transaction() as tx:
+        binding.hold_owner(tx, phone, subject_id)
         recipient, terms, _, _ = _locked(tx, subject_id, request_id, now)
         consents.refuse_in(
             tx,
-            home,
             subject_id,
             recipient,
             str(terms["purpose"]),
@@ -269,6 +282,22 @@ def expire(tx: Transaction, *, now: datetime) -> int:
 
 
 # ---- inside ---------------------------------------------------------------------------------------------------------
+
+
+def _refuse_flood(tx: Transaction, organisation: str, now: datetime) -> None:
+    """Refuse another request of whoever has too many that it sees as pending (`Seen`).
+
+    One that was refused in silence counts on until its end: a place that became free would tell of the "no".
+    """
+    place = sha256(b"consent-requests\x00" + organisation.encode())[:8]
+    tx.execute("SELECT pg_advisory_xact_lock(%s)", (int.from_bytes(place, "big", signed=True),))  # many at once
+    row = tx.execute(
+        "SELECT count(*), min(expires_at) FROM consent_request WHERE recipient = %s AND expires_at > %s"
+        " AND state <> %s AND NOT (state = %s AND told)",
+        (organisation, now, State.AGREED.value, State.REFUSED.value),
+    ).fetchone()
+    if row is not None and row[0] >= MOST_PENDING:
+        raise RequestRefused("requests-too-many", retry_after_seconds=math.ceil((row[1] - now).total_seconds()))
 
 
 def _may_be_shown(

@@ -6,6 +6,7 @@ capture_evidence       what a person saw and did when agreeing on a page or phon
 collector              who may collect consents for an organisation
 paper_consent          a consent on paper: entered by one, confirmed by another
 capture_device         devices that take consents without signal, and how far their chain has come
+offline_head           every head that a device announced: it is bound to each, whatever it announces later
 offline_record         the records of those chains
 
 Identifiers lie sealed under the subject's own data key, and only as long as somebody still has to decide.
@@ -60,6 +61,7 @@ class ConsentRequest(SQLModel, table=True):
     __tablename__ = "consent_request"
     __table_args__ = (
         Index("consent_request_by_subject", "subject_id", "state"),
+        Index("consent_request_by_recipient", "recipient", "expires_at"),
         Index("consent_request_by_expiry", "expires_at", postgresql_where=text("state = 'offered'")),
     )
 
@@ -154,6 +156,17 @@ class CaptureDevice(SQLModel, table=True):
     announced: int = 0
     announced_head: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True), default=None)
     announced_at: datetime | None = moment(nullable=True)
+
+
+class OfflineHead(SQLModel, table=True):
+    """A head that a device announced: under this number stands this link, and no other ever will."""
+
+    __tablename__ = "offline_head"
+
+    device_id: str = Field(primary_key=True)
+    counter: int = Field(primary_key=True)
+    link: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    announced_at: datetime = moment()
 
 
 class OfflineRecord(SQLModel, table=True):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from consent.evidence import Capture, Channel, Evidence, Language
 from consent.record import NewConsent, midnight
+from consent.refusals import AskedBy
 from exchange import credit_data
 from exchange.consenting import Beside
 from exchange.credit_data import CreditData
@@ -59,6 +60,15 @@ class TakenModel(BaseModel):
     witness: Person | None = None
     collector: str = Field(pattern=REFERENCE, description="a code that the operator registered for you")
     place: str = Field(pattern=r"^[0-9]{6,12}$", description="division code")
+    asked_by: AskedBy = Field(
+        default=AskedBy.LENDER,
+        description="subject: the person came of its own will; a no of before does not stop that",
+    )
+
+    @property
+    def asked_by_subject(self) -> bool:
+        """Whether the person came of its own will."""
+        return self.asked_by is AskedBy.SUBJECT
 
 
 def consent_of(  # what an agreement in person adds to its statement

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from consent.errors import TermsRefused
 from exchange import problems, terms
 from exchange.capture import paper
-from exchange.capture.paper import Paper, PaperModel, State
+from exchange.capture.paper import ConfirmModel, Paper, PaperModel, State
 from exchange.capture.paper_reasons import MEANINGS, Reason
 from exchange.capture.taken import REFERENCE
 from exchange.credit_data import own
@@ -26,23 +26,12 @@ from registry import clock
 PREFIX: Final = "/v1/paper-consents"
 SCAN_ENDING: Final = "/scan"
 _AT_ONCE: Final = 100
-_HASH: Final = r"^[0-9a-fA-F]{64}$"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class ConfirmModel(_Model):
-    """Who looked at the paper, its hash as taken again from the paper in hand, and the digest of the terms shown."""
-
-    collector: str = Field(pattern=REFERENCE)
-    original_sha256: str = Field(pattern=_HASH)
-    terms_sha256: str = Field(pattern=_HASH)
-
-
-class RefuseModel(_Model):
+class RefuseModel(BaseModel):
     """Who looked at the paper, and what is wrong with it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     collector: str = Field(pattern=REFERENCE)
     reason: Reason
@@ -59,11 +48,11 @@ class SaidModel(BaseModel):
 
 
 class PaperShown(BaseModel):
-    """A paper. Whose it is, is on the paper, and is not shown again."""
+    """A paper. Whose it is, is on the paper, and is not shown again; its hash only once it is confirmed."""
 
     paper_id: UUID
     state: State
-    original_sha256: str
+    original_sha256: str | None
     terms: dict[str, Any]
     terms_sha256: str
     entered_by: str
@@ -104,7 +93,7 @@ def build_router(home: Home) -> APIRouter:
             return _shown(paper.see(tx, paper_id, caller.org_code))
 
     @router.put(
-        f"/{{paper_id}}{SCAN_ENDING}", summary="Upload the redacted scan", responses=problems.responses(404, 409)
+        f"/{{paper_id}}{SCAN_ENDING}", summary="Upload the redacted scan", responses=problems.responses(403, 404, 409)
     )
     async def put_scan(paper_id: UUID, request: Request, caller: calling) -> PaperShown:
         """Keep the redacted scan, sealed: JPEG, PNG or PDF, at most 2 MiB. Fingerprints are blacked out before."""
@@ -124,7 +113,7 @@ def build_router(home: Home) -> APIRouter:
     def confirm(paper_id: UUID, given: ConfirmModel, caller: calling) -> PaperShown:
         """Confirm a paper that another entered; from here on there is a consent."""
         try:
-            paper.confirm(home, caller, paper_id, now=clock.now(), **given.model_dump())
+            paper.confirm(home, caller, paper_id, given, now=clock.now())
         except TermsRefused as refused:
             raise terms.refused(refused) from refused
         with home.database.transaction() as tx:
@@ -147,7 +136,7 @@ def _shown(one: Paper) -> PaperShown:
     return PaperShown(
         paper_id=one.paper_id,
         state=one.state,
-        original_sha256=one.original_sha256.hex(),
+        original_sha256=one.original_sha256.hex() if one.state is State.CONFIRMED else None,
         terms=dict(one.terms),
         terms_sha256=one.terms_sha256,
         entered_by=one.entered_by,

@@ -27,17 +27,20 @@ from registry import clock
 
 PATH: Final = "/v1/consent-requests"
 POLL_SECONDS: Final = 5
-_MESSAGE: Final = r"^[A-Za-z0-9\u4e00-\u9fff\u0f00-\u0fff ，。、：:._/-]{0,60}$"
+_MOST_CHARACTERS: Final = 60
+_MESSAGE: Final = (  # nothing that a phone makes a link of: no slash, no colon, no full stop before a letter
+    r"^(?:[A-Za-z0-9\u4e00-\u9fff\u0f00-\u0fff ，。、：_-]|\.[0-9 ，。、：_-])*\.?$"
+)
 
 
 class AskModel(BaseModel):
-    """Whom to ask, for what, and a few words by which the person knows the occasion; no identifier, no markup."""
+    """Whom to ask, for what, and a few words by which the person knows the occasion; no identifier, markup or link."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     subject: Person
     terms: CreditData
-    message: str = Field(default="", pattern=_MESSAGE, examples=["柜台 3 号，春耕贷款"])
+    message: str = Field(default="", max_length=_MOST_CHARACTERS, pattern=_MESSAGE, examples=["柜台 3 号，春耕贷款"])
 
 
 class OfferedModel(BaseModel):
@@ -64,7 +67,9 @@ def build_router(home: Home) -> APIRouter:
     calling = Annotated[Caller, Depends(require(Scope.CONSENTS))]
     resource = Profile(home.settings.issuer).resource
 
-    @router.post("", status_code=202, summary="Ask a person", responses=problems.responses(400, 401, 403, 422, 503))
+    @router.post(
+        "", status_code=202, summary="Ask a person", responses=problems.responses(400, 401, 403, 422, 429, 503)
+    )
     def ask(given: AskModel, caller: calling) -> OfferedModel:
         """Ask a person on his or her phone. The answer is the same for everybody."""
         refuse_personal(given.message)

@@ -209,19 +209,6 @@ def set_redirects(tx: Transaction, client_id: str, uris: Iterable[str]) -> bool:
     return changed.rowcount == 1
 
 
-def replace_keys(tx: Transaction, client_id: str, jwks: dict[str, Any]) -> bool:
-    """Put a client's new public keys in place of the old; False if there is no such client.
-
-    Raises:
-        KeyRefused: the keys are not ones we accept.
-    """
-    read_jwks(jwks)
-    changed = tx.execute(
-        "UPDATE client SET jwks = %s::jsonb WHERE client_id = %s", (orjson.dumps(jwks).decode(), client_id)
-    )
-    return changed.rowcount == 1
-
-
 def set_state(tx: Transaction, client_id: str, state: str) -> bool:
     """Suspend a client or make it active again; False if there is no such client."""
     if state not in {ACTIVE, SUSPENDED}:

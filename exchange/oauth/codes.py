@@ -171,11 +171,16 @@ def redeem(tx: Transaction, batch: Sequence[Issue], outcomes: Sequence[Outcome])
 
     A code that comes a second time from its own client takes back the token that was issued for it (RFC 6749 §4.1.2):
     of two that have it, one stole it.
+
+    They are used up in the order of their digests, whatever the batch's: of two processes with the same codes one waits
+    for the other, and never the other for it as well.
     """
-    return [
-        Outcome.CODE_SPENT if issue.redeem and outcome is Outcome.ISSUED and not _use(tx, issue) else outcome
-        for issue, outcome in zip(batch, outcomes, strict=True)
-    ]
+    found = list(outcomes)
+    ordered = sorted((issue.redeem.code_digest, place) for place, issue in enumerate(batch) if issue.redeem is not None)
+    for _, place in ordered:
+        if found[place] is Outcome.ISSUED and not _use(tx, batch[place]):
+            found[place] = Outcome.CODE_SPENT
+    return found
 
 
 def forget_expired(tx: Transaction, *, now: datetime) -> int:

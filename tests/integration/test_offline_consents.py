@@ -1,7 +1,8 @@
 """Consents that a device signed without signal, uploaded as a chain; and what never becomes a consent of it."""
 
+import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.asking import Bank, bank
 from tests.attacks.bent_client import Door
 from tests.capturing import COLLECTOR, WITNESS, collector, content, device
 from tests.people import BANK, LI, ZHANG, consented, held
+from tests.waiting import until_somebody_waits
 
 OTHERS = [ResidentId.parse(one) for one in ("632521199001010008", "632521199102020002", "632521199203030007")]
 MINUTE = timedelta(minutes=1)
@@ -160,6 +162,68 @@ def test_a_device_is_bound_to_the_head_it_announced(exchange_home: Home, lender:
     took(twin, [LI])
     assert upload(lender, whole(twin))["broken"]["reason"]["code"] == "chain-fork"
     assert consents_of(exchange_home, LI) == []
+
+
+def test_an_announced_head_binds_whatever_is_announced_after_it(
+    exchange_home: Home, lender: Bank, taker: Device
+) -> None:
+    path, twin = "/v1/capture-devices/heads", Device(taker.key)
+    took(taker, OTHERS[:1])
+    assert lender.api("POST", path, json=taker.head(at=clock.now())).status_code == 200
+    took(twin, [LI, ZHANG])
+    assert lender.api("POST", path, json=twin.head(at=clock.now())).status_code == 200  # of another history
+    received = upload(lender, whole(twin))
+    assert (received["broken"]["counter"], received["broken"]["reason"]["code"]) == (1, "chain-fork")
+    assert received["device"]["state"] == "blocked"
+    assert consents_of(exchange_home, LI) == consents_of(exchange_home) == []
+
+
+@pytest.mark.parametrize("further", [1, 2])
+def test_a_head_of_another_history_under_a_number_of_before_blocks_the_device(
+    lender: Bank, taker: Device, further: int
+) -> None:
+    path, twin = "/v1/capture-devices/heads", Device(taker.key)
+    for _ in range(further):  # what is contradicted is the last head, or one before it
+        took(taker, OTHERS[:1])
+        lender.api("POST", path, json=taker.head(at=clock.now()))
+    took(twin, [LI])
+    answer = lender.api("POST", path, json=twin.head(at=clock.now()))
+    assert (answer.status_code, answer.json()["state"]) == (200, "blocked")
+
+
+def test_a_record_of_an_impossible_year_is_named_and_its_device_goes_on(
+    exchange_home: Home, lender: Bank, taker: Device
+) -> None:
+    twin = Device(taker.key)
+    twin.take(content(1, LI), at=datetime.fromisoformat("0001-01-01T00:00:00+14:00"))
+    assert upload(lender, whole(twin))["broken"]["reason"]["code"] == "record-malformed"
+    took(taker, [ZHANG])
+    received = upload(lender, whole(taker))
+    assert (received["broken"], received["device"]["state"]) == (None, "active")
+    assert len(consents_of(exchange_home)) == 1
+
+
+def test_an_upload_holds_everybody_it_names_before_it_writes_of_anybody(
+    exchange_home: Home, door: Door, lender: Bank, taker: Device
+) -> None:
+    """Whoever waits for one of its people has the others free: two uploads do not wait for each other in a ring."""
+    with exchange_home.database.transaction() as tx:
+        known = store.ensure_subjects(tx, exchange_home.keyring, OTHERS[:2], now=clock.now())
+    first, last = sorted(OTHERS[:2], key=lambda who: known[who.text])
+    took(taker, [last, first])
+    token, url = lender.caller.token(door), "https://exchange.example/v1/consents/offline"
+    call = ("POST", url, {"json": whole(taker), "headers": lender.caller.headers("POST", url, token)})
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.extend(door.together(call)))
+    with exchange_home.database.transaction() as tx:
+        store.hold_subjects(tx, [known[first.text]])
+        thread.start()
+        until_somebody_waits(exchange_home)
+        free = "SELECT FROM subject WHERE subject_id = %s FOR UPDATE NOWAIT"  # raises if the upload holds it
+        assert tx.execute(free, (known[last.text],)).rowcount == 1
+    thread.join(30)
+    assert [answer.json()["broken"] for answer in answers] == [None]
+    assert [len(consents_of(exchange_home, who)) for who in OTHERS[:2]] == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from registry.suites import sha256_hex
 from tests.asking import Bank, bank
 from tests.attacks.bent_client import Door
 from tests.capturing import COLLECTOR, SECOND, WITNESS, collector, taken
-from tests.people import BANK, ZHANG, held
+from tests.people import BANK, LI, ZHANG, held
 
 ORIGINAL = sha256_hex(b"the paper")
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 100_000
@@ -62,9 +62,14 @@ def enter(clerk: Bank, **changes: Any) -> dict[str, Any]:
     return dict(answer.json())
 
 
+def looked_at(one: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """What whoever has the paper in hand says of it."""
+    said = {"collector": "c-2", "subject": {"identifier": ZHANG.text}, "original_sha256": ORIGINAL}
+    return said | {"terms_sha256": one["terms_sha256"]} | changes
+
+
 def confirm(by: Bank, one: dict[str, Any], **changes: Any) -> Any:
-    said = {"collector": "c-2", "original_sha256": ORIGINAL, "terms_sha256": one["terms_sha256"]} | changes
-    return by.api("POST", f"{PATH}/{one['paper_id']}/confirm", json=said)
+    return by.api("POST", f"{PATH}/{one['paper_id']}/confirm", json=looked_at(one, **changes))
 
 
 def consents_of(home: Home, who: ResidentId = ZHANG) -> list[Any]:
@@ -92,7 +97,7 @@ def test_a_paper_is_a_consent_when_a_second_person_has_confirmed_it_and_not_befo
     assert ZHANG.text not in str(one)
     assert WITNESS.text not in str(one)
     assert query(clerk).json()["code"] == "no-consent"
-    answer = confirm(second, one)
+    answer = confirm(second, one, witness={"identifier": WITNESS.text})
     assert answer.status_code == 200, answer.text
     assert query(clerk).status_code == 200
     (made,) = consents_of(exchange_home)
@@ -123,6 +128,36 @@ def test_who_confirms_has_this_very_paper_and_has_seen_these_very_terms(
     assert confirm(second, one, original_sha256="ab" * 32).json()["code"] == "paper-differs"
     assert confirm(second, one, terms_sha256="ab" * 32).json()["code"] == "paper-differs"
     assert consents_of(exchange_home) == []
+
+
+def test_a_paper_under_another_persons_number_is_not_confirmed(exchange_home: Home, clerk: Bank, second: Bank) -> None:
+    """Zhang signed it, and it was entered under Li's number: the second person reads Zhang's from the paper."""
+    one = enter(clerk, subject={"identifier": LI.text})
+    assert (confirm(second, one).status_code, confirm(second, one).json()["code"]) == (409, "paper-differs")
+    assert consents_of(exchange_home) == consents_of(exchange_home, LI) == []
+    assert confirm(second, one, subject={"identifier": LI.text}).status_code == 200
+    assert (len(consents_of(exchange_home)), len(consents_of(exchange_home, LI))) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("entered", "seen"), [(None, WITNESS), (WITNESS, None), (WITNESS, LI)], ids=["none", "forgotten", "another"]
+)
+def test_a_witness_is_the_one_who_stands_on_the_paper(
+    exchange_home: Home, clerk: Bank, second: Bank, entered: ResidentId | None, seen: ResidentId | None
+) -> None:
+    named = {None: None, WITNESS: {"identifier": WITNESS.text}, LI: {"identifier": LI.text}}
+    one = enter(clerk, witness=named[entered])
+    assert confirm(second, one, witness=named[seen]).json()["code"] == "paper-differs"
+    assert consents_of(exchange_home) == []
+    assert confirm(second, one, witness=named[entered]).status_code == 200
+
+
+def test_what_has_to_be_taken_from_the_paper_is_shown_to_nobody_before(clerk: Bank, second: Bank) -> None:
+    one = enter(clerk)
+    shown = [second.api("GET", f"{PATH}/{one['paper_id']}"), second.api("GET", PATH)]
+    assert not any(ORIGINAL in answer.text or ZHANG.text in answer.text for answer in shown)
+    assert one["original_sha256"] is None
+    assert confirm(second, one).json()["original_sha256"] == ORIGINAL
 
 
 @pytest.mark.parametrize(
@@ -194,6 +229,27 @@ def test_a_scan_is_kept_sealed_and_given_back_to_its_organisation_only(
         assert stranger.api("GET", path).status_code == 404
 
 
+def test_a_scan_is_confirmed_as_it_was_looked_at_and_by_nobody_else_swapped(
+    exchange_home: Home, clerk: Bank, second: Bank
+) -> None:
+    one, other = enter(clerk), PNG + b"\x01"
+    put(clerk, one, PNG, "image/png")
+    seen = second.api("GET", f"{PATH}/{one['paper_id']}/scan").content
+    refused = put(second, one, other, "image/png")
+    assert (refused.status_code, refused.json()["code"]) == (403, "paper-anothers")
+    put(clerk, one, other, "image/png")  # between looking and confirming
+    assert confirm(second, one, scan_sha256=sha256_hex(seen)).json()["code"] == "paper-differs"
+    assert confirm(second, one).json()["code"] == "paper-differs"
+    assert consents_of(exchange_home) == []
+    assert confirm(second, one, scan_sha256=sha256_hex(other)).status_code == 200
+
+
+def test_a_scan_that_is_not_there_was_not_looked_at(exchange_home: Home, clerk: Bank, second: Bank) -> None:
+    one = enter(clerk)
+    assert confirm(second, one, scan_sha256=sha256_hex(PNG)).json()["code"] == "paper-differs"
+    assert consents_of(exchange_home) == []
+
+
 @pytest.mark.parametrize(
     ("content", "kind", "status"),
     [
@@ -233,7 +289,7 @@ def test_papers_are_listed_by_state(clerk: Bank, second: Bank) -> None:
 
 def test_two_confirmations_at_once_make_one_consent(exchange_home: Home, door: Door, clerk: Bank, second: Bank) -> None:
     one = enter(clerk)
-    said = {"collector": "c-2", "original_sha256": ORIGINAL, "terms_sha256": one["terms_sha256"]}
+    said = looked_at(one)
     token, url = second.caller.token(door), f"https://exchange.example{PATH}/{one['paper_id']}/confirm"
     calls = [("POST", url, {"json": said, "headers": second.caller.headers("POST", url, token)}) for _ in range(4)]
     assert sorted(answer.status_code for answer in door.together(*calls)) == [200, 409, 409, 409]
@@ -253,7 +309,7 @@ def at_counter(**changes: Any) -> dict[str, Any]:
         "text_language": "bo",
         "channel": "counter",
         "collector": "c-1",
-        "evidence": {"kind": "paper_scan", "sha256": "ab" * 32},
+        "evidence": {"kind": "paper_scan", "sha256": "ab" * 32, "fingerprints_redacted": True},
     }
     return stated | changes
 

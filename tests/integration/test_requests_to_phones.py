@@ -184,6 +184,60 @@ def test_a_message_is_a_few_plain_words_and_names_nobody(lender: Bank, message: 
     assert lender.api("POST", "/v1/consent-requests", json=body).status_code in {400, 422}
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "https://evil.example",
+        "evil.example",
+        "evil.cn/x",
+        "tel:110",
+        "a.b",
+        "见 evil.中国",
+        "evil..cn",
+        "www.1a.cn",
+        "1.a",
+    ],
+)
+def test_a_message_holds_no_link(lender: Bank, message: str) -> None:
+    body = {"subject": {"identifier": ZHANG.text}, "terms": WANTED, "message": message}
+    answer = lender.api("POST", "/v1/consent-requests", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "request-invalid")
+
+
+@pytest.mark.parametrize(
+    "message", ["", "春耕贷款 3.5 万，柜台 2-3 号。", "No. 3 counter", "ཁ་གྲངས་ 3", "x" * 60, "见合同."]
+)
+def test_a_message_says_what_staff_say(lender: Bank, message: str) -> None:
+    ask(lender, message=message)
+
+
+def test_an_organisation_asks_so_many_at_a_time_and_a_silent_no_makes_no_place(
+    door: Door, exchange_home: Home, phone: Phone, lender: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "MOST_PENDING", 2)
+    other = WANTED | {"purpose": "GUARANTEE"}
+    silent, told = ask(lender), ask(lender, wanted=other)
+    body = {"subject": {"identifier": NOBODY.text}, "terms": WANTED, "message": ""}
+
+    def full(by: Bank = lender) -> bool:
+        answer = by.api("POST", "/v1/consent-requests", json=body)
+        if answer.status_code == 202:
+            return False
+        assert (answer.status_code, answer.json()["code"]) == (429, "requests-too-many")
+        assert timedelta(days=2) < timedelta(seconds=int(answer.headers["retry-after"])) <= requests.LIFETIME
+        return True
+
+    assert full()
+    assert not full(bank(exchange_home, door, "bank-two", "别的银行", "https://two.example/"))
+    assert refuse(phone, silent).status_code == 204
+    assert full()  # nobody reads a "no" from a place that became free
+    assert refuse(phone, told, tell_lender=True).status_code == 204
+    assert not full()
+    assert full()
+    later(exchange_home, 3)
+    assert not full()
+
+
 def test_terms_are_judged_before_anybody_is_looked_up(lender: Bank, phone: Phone) -> None:
     answers = set()
     for who in (ZHANG, NOBODY):

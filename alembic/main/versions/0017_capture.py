@@ -71,6 +71,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("request_id"),
     )
     op.create_index("consent_request_by_subject", "consent_request", ["subject_id", "state"])
+    op.create_index("consent_request_by_recipient", "consent_request", ["recipient", "expires_at"])
     op.create_index(
         "consent_request_by_expiry", "consent_request", ["expires_at"], postgresql_where=sa.text("state = 'offered'")
     )
@@ -136,6 +137,14 @@ def upgrade() -> None:
     )
     op.create_index("capture_device_by_organisation", "capture_device", ["organisation"])
     op.create_table(
+        "offline_head",
+        sa.Column("device_id", sa.String(), nullable=False),
+        sa.Column("counter", sa.Integer(), nullable=False),
+        sa.Column("link", sa.LargeBinary(), nullable=False),
+        sa.Column("announced_at", _AT, nullable=False),
+        sa.PrimaryKeyConstraint("device_id", "counter"),
+    )
+    op.create_table(
         "offline_record",
         sa.Column("device_id", sa.String(), nullable=False),
         sa.Column("counter", sa.Integer(), nullable=False),
@@ -153,6 +162,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in (
         "offline_record",
+        "offline_head",
         "capture_device",
         "paper_consent",
         "collector",
