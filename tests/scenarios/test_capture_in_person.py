@@ -1,0 +1,342 @@
+"""At a counter, in a village, on paper: collectors, witnesses, four eyes, and papers that were used before."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from consent.evidence import Channel
+from exchange import consents
+from exchange.capture import collectors
+from registry import clock
+from registry.identifiers import ResidentId
+from tests.asking import Bank, bank
+from tests.capturing import COLLECTOR, SECOND, collector, taken
+from tests.people import BANK
+from tests.scenarios.stage import OTHER, Lender, Scene, World, evidence, refuses, subject, today
+
+PAPERS = "/v1/paper-consents"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def second(world: World) -> Lender:
+    """A second system of the first lender, and two collectors of it."""
+    for code, who in (("c-1", COLLECTOR), ("c-2", SECOND)):
+        collector(world.home, code, who)
+    pages: Bank = bank(world.home, world.door, "bank-second", BANK)
+    return Lender(pages, pages.caller.token(world.door))
+
+
+# ---- papers that were used before -----------------------------------------------------------------------------------
+
+
+@refuses("EVIDENCE_REUSED")
+def test_one_persons_paper_does_not_serve_another(scene: Scene) -> None:
+    one, other, paper = scene.person(), scene.person(), evidence()
+    scene.permitted(scene.records(one, evidence=paper))
+    scene.refused(scene.records(other, evidence=paper))
+    scene.permitted(scene.records(other))
+
+
+@refuses("EVIDENCE_REUSED")
+def test_a_withdrawn_consents_paper_is_not_handed_in_again(scene: Scene) -> None:
+    who, paper = scene.person(), evidence()
+    made = scene.recorded(who, evidence=paper)
+    consents.withdraw(scene.home, made["consent_id"], Channel.VILLAGE, actor="test")
+    scene.refused(scene.records(who, evidence=paper))
+    scene.permitted(scene.records(who))
+
+
+@refuses("EVIDENCE_INVALID")
+def test_an_empty_file_proves_nothing(scene: Scene) -> None:
+    who = scene.person()
+    of_nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    scene.refused(scene.records(who, evidence=evidence(sha256=of_nothing)))
+    scene.permitted(scene.records(who, evidence=evidence()))
+
+
+@refuses("EVIDENCE_INVALID")
+def test_a_hash_of_zeros_proves_nothing(scene: Scene) -> None:
+    who = scene.person()
+    scene.refused(scene.records(who, evidence=evidence(sha256="0" * 64)))
+    scene.permitted(scene.records(who, evidence=evidence()))
+
+
+@refuses("request-invalid")
+def test_a_consent_without_any_proof_is_none(scene: Scene) -> None:
+    who = scene.person()
+    scene.refused(scene.records(who, evidence=None))
+    scene.permitted(scene.records(who))
+
+
+@refuses("request-malformed")
+def test_no_number_of_a_person_is_hidden_in_a_collectors_code(scene: Scene) -> None:
+    who = scene.person()
+    scene.refused(scene.records(who, device=who.text))
+    scene.permitted(scene.records(who, device="d-1"))
+
+
+@refuses("request-invalid")
+def test_a_counter_does_not_say_that_somebody_agreed_on_a_phone(scene: Scene) -> None:
+    who = scene.person()
+    scene.refused(scene.records(who, channel="app"))
+    scene.permitted(scene.records(who, channel="counter"))
+
+
+# ---- collectors -----------------------------------------------------------------------------------------------------
+
+
+@refuses("collector-unknown")
+def test_a_collector_whom_nobody_registered_collects_nothing(scene: Scene) -> None:
+    who = scene.person()
+    scene.refused(scene.records(who, collector="c-nobody"))
+    scene.permitted(scene.records(who, collector="c-1"))
+
+
+@refuses("collector-unknown")
+def test_a_collector_of_one_lender_collects_nothing_for_another(scene: Scene) -> None:
+    who, theirs = scene.person(), collector(scene.home, f"c-{uuid4()}", organisation=OTHER)
+    scene.refused(scene.records(who, collector=theirs))
+    scene.permitted(scene.records(who, scene.other, collector=theirs))
+
+
+@refuses("collector-unknown")
+def test_a_collector_whose_time_is_over_collects_nothing(scene: Scene) -> None:
+    code = collector(scene.home, f"c-{uuid4()}")
+    scene.permitted(scene.records(scene.person(), collector=code))
+    with scene.home.database.transaction() as tx:
+        collectors.end(tx, BANK, code, now=clock.now() - timedelta(seconds=1))
+    scene.refused(scene.records(scene.person(), collector=code))
+
+
+@refuses("collector-unknown")
+def test_a_text_is_not_read_out_by_nobody(scene: Scene) -> None:
+    who, witness = scene.person(), scene.person(30)
+    scene.refused(scene.records(who, read_aloud=True, witness=witness.text))
+    scene.permitted(scene.records(who, read_aloud=True, witness=witness.text, collector="c-1"))
+
+
+# ---- witnesses ------------------------------------------------------------------------------------------------------
+
+
+def before(scene: Scene, who: ResidentId, witness: str | None) -> Any:
+    """Hand in what was read out before somebody."""
+    return scene.records(who, read_aloud=True, collector="c-1", witness=witness)
+
+
+@refuses("witness-missing")
+def test_what_was_read_out_before_nobody_was_not_agreed_to(scene: Scene) -> None:
+    who = scene.person(70)
+    scene.refused(before(scene, who, None))
+    scene.permitted(before(scene, who, scene.person(30).text))
+
+
+@refuses("witness-unfit")
+def test_nobody_witnesses_the_own_consent(scene: Scene) -> None:
+    who = scene.person(70)
+    scene.refused(before(scene, who, who.text))
+    scene.permitted(before(scene, who, scene.person(30).text))
+
+
+@refuses("witness-unfit")
+def test_a_collector_does_not_witness_what_he_collects(scene: Scene) -> None:
+    who = scene.person(70)
+    scene.refused(before(scene, who, COLLECTOR.text))
+    scene.permitted(before(scene, who, scene.person(30).text))
+
+
+@refuses("witness-unfit")
+def test_a_colleague_of_the_collector_is_no_witness(scene: Scene) -> None:
+    who = scene.person(70)
+    scene.refused(before(scene, who, SECOND.text))
+    scene.permitted(before(scene, who, scene.person(30).text))
+
+
+@refuses("witness-unfit")
+def test_a_colleague_who_has_left_is_no_witness_either(scene: Scene) -> None:
+    who, colleague, code = scene.person(70), scene.person(30), f"c-{uuid4()}"
+    scene.permitted(before(scene, who, colleague.text))
+    collector(scene.home, code, colleague)
+    with scene.home.database.transaction() as tx:
+        collectors.end(tx, BANK, code, now=clock.now() - timedelta(seconds=1))
+    scene.refused(before(scene, scene.person(70), colleague.text))
+
+
+@refuses("witness-unfit")
+def test_a_child_is_no_witness(scene: Scene) -> None:
+    who = scene.person(70)
+    scene.refused(before(scene, who, scene.person(17).text))
+    scene.permitted(before(scene, who, scene.person(18).text))
+
+
+@refuses("witness-unfit")
+def test_a_made_up_number_is_no_witness(scene: Scene) -> None:
+    who, witness = scene.person(70), scene.person(30).text
+    forged = witness[:16] + str((int(witness[16]) + 1) % 10) + witness[17]
+    scene.refused(before(scene, who, forged))
+    scene.permitted(before(scene, who, witness))
+
+
+@refuses("witness-unfit")
+def test_a_mere_name_is_no_witness_where_the_text_was_read_out(scene: Scene) -> None:
+    who = scene.person(70)
+    scene.refused(before(scene, who, "卓玛措"))
+    scene.permitted(before(scene, who, scene.person(30).text))
+
+
+@refuses("witness-unfit")
+def test_whoever_acts_for_somebody_does_not_witness_it(scene: Scene) -> None:
+    who, by = scene.person(70), scene.person(45)
+    acts: dict[str, Any] = {"representation": proxy(by), "read_aloud": True, "collector": "c-1"}
+    scene.refused(scene.records(who, witness=by.text, **acts))
+    scene.permitted(scene.records(who, witness=scene.person(30).text, **acts))
+
+
+@refuses("REPRESENTATIVE_UNFIT")
+def test_a_lenders_collector_does_not_agree_in_a_persons_name(scene: Scene) -> None:
+    who = scene.person(70)
+    scene.refused(scene.records(who, collector="c-1", representation=proxy(COLLECTOR)))
+    scene.refused(scene.records(who, collector="c-1", representation=proxy(SECOND)))
+    scene.permitted(scene.records(who, collector="c-1", representation=proxy(scene.person(45))))
+
+
+def proxy(by: ResidentId) -> dict[str, Any]:
+    stated = {"kind": "proxy", "relation": "relative", "representative": subject(by), "document_sha256": "02" * 32}
+    return stated | {"until": today(days=20)}
+
+
+# ---- paper ----------------------------------------------------------------------------------------------------------
+
+
+def entered(scene: Scene, who: ResidentId, lender: Lender | None = None, **changes: Any) -> Any:
+    """Enter a paper."""
+    stated = {"original_sha256": uuid4().hex * 2, "signed_on": today(), "channel": "village"}
+    body = taken(who) | stated | {"fingerprints_redacted": True} | changes
+    return (lender or scene.bank).call("POST", PAPERS, body)
+
+
+def confirmed(by: Lender, paper: dict[str, Any], who: ResidentId, original: str, **changes: Any) -> Any:
+    """Confirm a paper with the original in hand."""
+    said = {"collector": "c-2", "subject": {"identifier": who.text}, "original_sha256": original}
+    said |= {"terms_sha256": paper["terms_sha256"]}
+    return by.call("POST", f"{PAPERS}/{paper['paper_id']}/confirm", said | changes)
+
+
+@refuses("fingerprints-not-redacted")
+def test_a_paper_whose_fingerprints_were_not_blacked_out_is_not_taken(scene: Scene) -> None:
+    who = scene.person()
+    scene.refused(entered(scene, who, fingerprints_redacted=False))
+    scene.permitted(entered(scene, who))
+
+
+@refuses("no-consent")
+def test_a_paper_that_one_person_has_looked_at_opens_nothing(scene: Scene, second: Lender) -> None:
+    who, original = scene.person(), uuid4().hex * 2
+    paper = entered(scene, who, original_sha256=original).json()
+    scene.refused(scene.asks(who))
+    scene.permitted(confirmed(second, paper, who, original))
+    scene.permitted(scene.asks(who))
+
+
+@refuses("four-eyes-needed")
+def test_a_paper_is_not_confirmed_through_the_system_that_entered_it(scene: Scene, second: Lender) -> None:
+    who, original = scene.person(), uuid4().hex * 2
+    paper = entered(scene, who, original_sha256=original).json()
+    scene.refused(confirmed(scene.bank, paper, who, original))
+    scene.permitted(confirmed(second, paper, who, original))
+
+
+@refuses("four-eyes-needed")
+def test_a_paper_is_not_confirmed_by_the_one_who_collected_it(scene: Scene, second: Lender) -> None:
+    who, original = scene.person(), uuid4().hex * 2
+    paper = entered(scene, who, original_sha256=original).json()
+    scene.refused(confirmed(second, paper, who, original, collector="c-1"))
+    scene.permitted(confirmed(second, paper, who, original))
+
+
+@refuses("four-eyes-needed")
+def test_a_second_code_makes_no_second_person(scene: Scene, second: Lender) -> None:
+    who, original = scene.person(), uuid4().hex * 2
+    again = collector(scene.home, f"c-{uuid4()}", COLLECTOR)
+    paper = entered(scene, who, original_sha256=original).json()
+    scene.refused(confirmed(second, paper, who, original, collector=again))
+    scene.permitted(confirmed(second, paper, who, original))
+
+
+@refuses("paper-differs")
+def test_whoever_has_not_the_paper_in_hand_does_not_confirm_it(scene: Scene, second: Lender) -> None:
+    who, original = scene.person(), uuid4().hex * 2
+    paper = entered(scene, who, original_sha256=original).json()
+    scene.refused(confirmed(second, paper, who, uuid4().hex * 2))
+    scene.permitted(confirmed(second, paper, who, original))
+
+
+@refuses("paper-differs")
+def test_whoever_has_looked_at_other_terms_does_not_confirm_these(scene: Scene, second: Lender) -> None:
+    who, original = scene.person(), uuid4().hex * 2
+    paper = entered(scene, who, original_sha256=original).json()
+    scene.refused(confirmed(second, paper, who, original, terms_sha256=uuid4().hex * 2))
+    scene.permitted(confirmed(second, paper, who, original))
+
+
+@refuses("paper-known")
+def test_one_paper_is_not_entered_twice(scene: Scene) -> None:
+    original = uuid4().hex * 2
+    scene.permitted(entered(scene, scene.person(), original_sha256=original))
+    scene.refused(entered(scene, scene.person(), original_sha256=original))
+
+
+@refuses("paper-settled")
+def test_a_paper_that_was_refused_is_not_confirmed(scene: Scene, second: Lender) -> None:
+    who, original = scene.person(), uuid4().hex * 2
+    paper = entered(scene, who, original_sha256=original).json()
+    said = {"collector": "c-2", "reason": "unsigned"}
+    scene.permitted(second.call("POST", f"{PAPERS}/{paper['paper_id']}/refuse", said))
+    scene.refused(confirmed(second, paper, who, original))
+
+
+@refuses("paper-settled")
+def test_a_paper_that_nobody_looked_at_in_time_is_not_confirmed(scene: Scene, second: Lender) -> None:
+    for late, expected in (("14 days 1 second", scene.refused), ("13 days", scene.permitted)):
+        who, original = scene.person(), uuid4().hex * 2
+        paper = entered(scene, who, original_sha256=original).json()
+        with scene.home.database.transaction() as tx:
+            tx.execute(
+                "UPDATE paper_consent SET open_until = open_until - %s::interval WHERE paper_id = %s",
+                (late, paper["paper_id"]),
+            )
+        expected(confirmed(second, paper, who, original))
+
+
+@refuses("paper-unknown")
+def test_another_lenders_paper_is_not_there(scene: Scene, second: Lender) -> None:
+    who, original = scene.person(), uuid4().hex * 2
+    paper = entered(scene, who, original_sha256=original).json()
+    scene.refused(confirmed(scene.other, paper, who, original))
+    scene.refused(scene.other.call("GET", f"{PAPERS}/{paper['paper_id']}"))
+    scene.permitted(confirmed(second, paper, who, original))
+
+
+@refuses("SENSITIVE_NOT_AGREED")
+def test_four_eyes_do_not_make_up_for_an_act_that_was_not_done(scene: Scene, second: Lender) -> None:
+    terms = {"type": "credit_data", "purpose": "LOAN_APPROVAL", "items": ["HOUSE_FUND.fund_status"]}
+    for done, expected in ((False, scene.refused), (True, scene.permitted)):
+        who, original = scene.person(), uuid4().hex * 2
+        answer = entered(scene, who, original_sha256=original, terms=terms, sensitive_agreed=done)
+        expected(answer if answer.status_code != 201 else confirmed(second, answer.json(), who, original))
+
+
+@refuses("GUARDIAN_NEEDED")
+def test_a_childs_own_paper_is_none(scene: Scene, second: Lender) -> None:
+    for age, expected in ((15, scene.refused), (18, scene.permitted)):
+        who, original = scene.person(age), uuid4().hex * 2
+        answer = entered(scene, who, original_sha256=original)
+        expected(answer if answer.status_code != 201 else confirmed(second, answer.json(), who, original))
+
+
+@refuses("binding-child", "binding-refused")
+def test_no_phone_is_bound_for_a_child_under_fourteen(scene: Scene) -> None:
+    seen = {"verified": "resident_card_seen", "collector": collector(scene.home, f"c-{uuid4()}")}
+    scene.refused(scene.bank.call("POST", "/v1/bindings", {"subject": subject(scene.person(13))} | seen))
+    scene.permitted(scene.bank.call("POST", "/v1/bindings", {"subject": subject(scene.person(14))} | seen))
