@@ -86,7 +86,7 @@ class Home:
 
     @property
     def workers(self) -> Workers:
-        """Who seals the records of an intake of many rows, as the settings say."""
+        """Who cleans the rows and seals the records of an intake of many rows, as the settings say."""
         told = self.settings
         if told.dask_scheduler and told.dask_ca and told.dask_certificate and told.dask_key:
             return Dask(told.dask_scheduler, told.dask_ca, told.dask_certificate, told.dask_key)

@@ -331,8 +331,8 @@ def build_router(home: Home) -> APIRouter:
     ) -> Response:
         """Give one JSON file that proves the answer, checked offline by `qingqiao verify`.
 
-        The full form holds the answer and so goes through the gate once more: after a withdrawal it is refused,
-        and only the redacted form, without personal data, is given.
+        The full form holds the answer and so goes through the gate once more: after a withdrawal, and once the
+        answer has outlived its data life, it is refused, and only the redacted form, without personal data, is given.
         """
         caller = await require(Scope.QUERIES)(request)
         found = await run_in_threadpool(evidence.redacted, home, query_id, caller.client_id)

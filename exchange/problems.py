@@ -94,6 +94,9 @@ _REFUSALS: Final = (
        "ask the person to confirm it"),
     _p(403, "monthly-uses-exhausted", "This month's uses are exhausted", "本月授权使用次数已用完",
        "the consent's number of uses in one calendar month (Beijing) is reached", "ask again next month"),
+    _p(403, "data-life-over", "The answer has outlived its data life", "查询结果已超过保存期限",
+       "the days for which you may keep this answer are over; it is not opened again, nor is its full evidence",
+       "delete what you hold of it; ask anew if you still need the data; redacted evidence can still be had"),
     _p(409, "recalled", "The agency has recalled what was answered", "数据已被提供单位撤回",
        "a record of the earlier answer was recalled by its agency after you received it; see /v1/notices",
        "ask again with a new Idempotency-Key; the evidence of the earlier answer can still be had"),
@@ -180,6 +183,9 @@ _DOORS: Final = (
        "this was done as often as it may be for now; `detail` says what", "come again later"),
     _p(404, "phone-unknown", "No such phone", "手机不存在",
        "no phone of yours that this could be done with has this id", "use an id from your list of phones"),
+    _p(403, "phone-on-trial", "The phone is on trial", "手机尚在观察期",
+       "for 72 hours a first phone opens no records, disputes nothing and agrees to nothing for whoever gave its code",
+       "come back when 72 hours are over since it was bound; until then the counter does it on paper"),
     _p(404, "record-unknown", "No such record", "记录不存在",
        "no record of yours that stands has this id, version and item", "use them as your records show them"),
     _p(409, "dispute-open", "The item is disputed already", "该项已在异议处理中",
@@ -231,6 +237,9 @@ _DOORS: Final = (
     _p(429, "asked-too-fast", "Costly requests came too fast", "请求过于频繁",
        "an organisation reads, weighs and writes whole files so often within some minutes and no more",
        "come again after the seconds that Retry-After says, or send fewer requests at a time"),
+    _p(429, "requests-too-many", "Too many requests to people are open", "未答复的授权请求过多",
+       "an organisation has a limit of requests to phones that are pending",
+       "come again after the seconds that Retry-After says, when the oldest of them has ended"),
     _p(422, "manifest-refused", "The signed manifest does not count", "签名清单无效",
        "its signature, key, agency, form or hashes do not hold; `detail` says which",
        "sign another; see docs/agencies.md"),
@@ -262,8 +271,10 @@ _DOORS: Final = (
     _p(422, "paper-too-old", "The paper's date does not do", "签署日期不符合要求",
        "it was signed in the future, or more than 60 days ago", "have a new paper signed"),
     _p(409, "paper-differs", "Paper and entry differ", "原件或条款与录入不符",
-       "the hash of the paper in hand, or the terms that were looked at, are not those entered",
+       "person, witness, hash of the paper in hand, or the terms or scan looked at, are not those entered",
        "compare again; if the entry is wrong, refuse it with terms-differ and have it entered anew"),
+    _p(403, "paper-anothers", "Another system entered the paper", "该纸质授权由另一系统录入",
+       "only the system that entered a paper puts its scan", "have it put by the system that entered the paper"),
     _p(422, "fingerprints-not-redacted", "Fingerprints must be blacked out first", "指印须先行遮盖",
        "a copy with a fingerprint must not leave the collector (征信业管理条例 §14)",
        "black the prints out, destroy other copies, then enter the paper and say so"),
@@ -310,7 +321,9 @@ _CODES_OF_ERRORS: Final[tuple[tuple[type[ExchangeError], str], ...]] = (
     (KeyRefused, "key-unacceptable"),
     (OutOfService, "out-of-service"),
 )
-_COME_AGAIN: Final = frozenset({"out-of-service", "upload-busy", "uploads-too-many", "asked-too-fast"})
+_COME_AGAIN: Final = frozenset(
+    {"out-of-service", "upload-busy", "uploads-too-many", "asked-too-fast", "requests-too-many"}
+)
 _CHALLENGES: Final = {
     "credentials-missing": "",
     "token-invalid": 'error="invalid_token", ',

@@ -50,10 +50,10 @@ class Settings(BaseSettings):
     """The port that `qingqiao serve` listens on."""
 
     intake_processes: Annotated[int, Field(ge=0, le=256)] = 0
-    """How many processes of its own an intake of many rows may start to seal records; 0: none, the intake does it."""
+    """How many processes of its own an intake of many rows may start to clean rows and seal records; 0: none."""
 
     dask_scheduler: Annotated[str | None, Field(pattern=r"^tls://")] = None
-    """`tls://host:port` of a Dask cluster that seals records instead; the three files below go with it."""
+    """`tls://host:port` of a Dask cluster that cleans rows and seals records instead, with the three files below."""
 
     dask_ca: Path | None = None
     """PEM file of the authority whose certificates the cluster has."""

@@ -6,7 +6,7 @@ event_push          where a lender wants its events sent, and how that fares
 event_delivery      what was sent where and when, and what came of it
 deletion_notice     what a lender is to delete: under which consent, until when, and what it says it did
 reminder_sent       reminders that were left for persons, each once
-consent_request_day how requests to phones ended, counted by day; the requests themselves are forgotten
+consent_request_day how requests to phones and on pages ended, counted by day; the requests themselves are forgotten
 
 What an event says is not kept here: it is read from the log's own entry each time (docs/adr/0026).
 """
@@ -126,7 +126,7 @@ class ReminderSent(SQLModel, table=True):
 
 
 class ConsentRequestDay(SQLModel, table=True):
-    """How many requests that were offered on a day in Beijing ended in which way."""
+    """How many requests that were offered on a day in Beijing, on a phone or a page, ended in which way."""
 
     __tablename__ = "consent_request_day"
 

@@ -57,7 +57,7 @@ def given(**changes: Any) -> dict[str, Any]:
         "text_version": "2026-01",
         "text_language": "bo",
         "channel": "village",
-        "evidence": {"kind": "paper_scan", "sha256": "ab" * 32},
+        "evidence": {"kind": "paper_scan", "sha256": "ab" * 32, "fingerprints_redacted": True},
     }
     return stated | changes
 
@@ -269,14 +269,14 @@ def test_a_withdrawal_is_not_undone_with_the_same_paper_or_an_earlier_day(exchan
     ended = post(bank, f"{CONSENTS}/{made.json()['consent_id']}/withdraw", {"channel": "counter"})
     assert ended.json()["state"] == "withdrawn"
     assert post(bank, CONSENTS, given()).json()["detail"].startswith("EVIDENCE_REUSED")
-    fresh = {"evidence": {"kind": "paper_scan", "sha256": "cd" * 32}}
+    fresh = {"evidence": {"kind": "paper_scan", "sha256": "cd" * 32, "fingerprints_redacted": True}}
     yesterday = (clock.beijing_day(clock.now()) - timedelta(days=1)).isoformat()
     earlier = post(bank, CONSENTS, given(valid_from=yesterday, **fresh))
     assert earlier.json()["detail"].startswith("BEFORE_WITHDRAWAL")
     assert post(bank, CONSENTS, given(**fresh)).status_code == 201
     other = given(subject={"type": "resident_id", "identifier": LI.text}, **fresh)
     assert post(bank, CONSENTS, other).json()["detail"].startswith("EVIDENCE_REUSED")
-    assert post(bank, CONSENTS, given(purpose="GUARANTEE", **fresh)).status_code == 201
+    assert post(bank, CONSENTS, given(purpose="GUARANTEE", text_version="2026-03", **fresh)).status_code == 201
 
 
 def test_nobody_agrees_at_the_door_to_what_the_text_read_out_does_not_name(exchange_home: Home, bank: Bank) -> None:

@@ -255,7 +255,7 @@ def test_a_lender_records_and_withdraws_a_consent_that_names_itself_only(
         "text_version": "2026-01",
         "text_language": "bo",
         "channel": "village",
-        "evidence": {"kind": "paper_scan", "sha256": "ab" * 32},
+        "evidence": {"kind": "paper_scan", "sha256": "ab" * 32, "fingerprints_redacted": True},
     }
 
     def post(url: str, sent: dict[str, Any], client: Bank = bank) -> httpx.Response:

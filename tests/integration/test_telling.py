@@ -172,7 +172,7 @@ def test_a_no_is_told_only_where_the_person_let_the_lender_know(exchange_home: H
     with exchange_home.database.transaction() as tx:
         (subject,) = tx.execute("SELECT subject_id FROM consent_refusal").fetchall()[0]
         for told, purpose in ((False, "GUARANTEE"), (True, "POST_LOAN")):
-            consents.refuse_in(tx, exchange_home, subject, BANK, purpose, channel=Channel.APP, actor="phone", now=now)
+            consents.refuse_in(tx, subject, BANK, purpose, channel=Channel.APP, actor="phone", now=now)
             tx.execute(
                 "INSERT INTO consent_request (request_id, client_id, recipient, subject_id, terms, message, user_code,"
                 " state, told, created_at, expires_at, settled_at) VALUES (gen_random_uuid(), 'bank-events', %s, %s,"
