@@ -436,6 +436,8 @@ def test_nothing_of_a_person_stands_in_log_journal_address_or_error(exchange_hom
         answer = try_binding(door, shown(code, key), key)
         said = answer.json()
         phone = Phone(door, Caller(said["client_id"], key=key, proof_key=key), "", said).signed_in()
+        assert phone.call("GET", "/subject/v1/records").status_code == 403  # on trial
+        trial_over(exchange_home, phone)
         phone.call("PUT", "/subject/v1/statement", json={"text": "草场纠纷已解决"})
         phone.call(
             "POST", "/subject/v1/complaints", json={"about": "operator", "words": "草场纠纷已解决", "x": ZHANG.text}
