@@ -116,8 +116,9 @@ def test_a_bound_of_which_a_part_is_not_known_bounds_nothing(
 ) -> None:
     own, other = told
     more = {"weight_by": "b", "weights": {"甲": 1}, "at_most": 1} if operator == "ratio" else {}
-    unknown = rows([{"a": None, "b": None, "on": None, "until": None}])
-    holed = [*other[:place], *unknown, *other[place:]]
+    blank: dict[str, Value] = {"a": None, "b": None, "on": None, "until": None}
+    unknown = Row(RecordRef(SUBJECT, UUID(int=99), 1), "OWN", blank)  # a record of its own: each counts once
+    holed = [*other[:place], unknown, *other[place:]]
     assert at_fault(check(operator=operator, of=["a"], against=[AGAINST], **more), own, holed) == []
 
 
