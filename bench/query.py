@@ -97,7 +97,7 @@ def fill(home: Home, who: list[ResidentId], client: Client) -> None:
 def consent(subject_id: UUID) -> NewConsent:
     """Make a consent over subsidies and ratings with as many uses as its purpose allows."""
     capture = Capture(
-        Channel.VILLAGE, "2026-01", Language.CHINESE, Evidence(EvidenceKind.PAPER_SCAN, b"\x07" * 32, redacted=True)
+        Channel.VILLAGE, "2026-03", Language.CHINESE, Evidence(EvidenceKind.PAPER_SCAN, b"\x07" * 32, redacted=True)
     )
     return NewConsent(
         subject_id=subject_id,
