@@ -74,6 +74,7 @@ def consented(  # one argument a term
     mode: Mode = Mode.SUMMARY,
     history_months: int | None = None,
     w_acknowledged: bool = True,
+    sensitive_agreed: bool = True,
     by_register: bool = False,
     uses_per_month: int | None = None,
 ) -> Consent:
@@ -89,6 +90,7 @@ def consented(  # one argument a term
         valid_until=start + timedelta(days=days),
         capture=capture(),
         w_acknowledged=w_acknowledged,
+        sensitive_agreed=sensitive_agreed,
         max_uses=max_uses,
         uses_per_month=max_uses if uses_per_month is None else uses_per_month,  # unless a test is about months
         mode=mode,
