@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 from exchange.cli import main
-from tests.conftest import Addresses
+from tests.databases import Addresses
 
 
 @dataclass(frozen=True)

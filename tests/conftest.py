@@ -1,8 +1,8 @@
 """What every test may ask for.
 
-`database` and `keystore` are fresh databases of one test, at the newest revision: copies of two templates
-that `alembic upgrade head` made once. The server is a private one with the wheel's binaries, shared by all
-workers of a run; QINGQIAO_DATABASE_URL names another (its role must be allowed to create databases).
+`database` and `keystore` are fresh databases of one test, at the newest revision (tests/databases.py). The server is
+a private one with the wheel's binaries, shared by all workers of a run; QINGQIAO_DATABASE_URL names another (its role
+must be allowed to create databases).
 
 Tests under tests/unit have no sockets. Nothing here skips: what is missing is a failure.
 """
@@ -12,16 +12,13 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
-from typing import Literal, LiteralString
-from uuid import uuid4
+from typing import Literal
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import make_url
 
 from exchange.home import SANDBOX, Home
 from exchange.settings import Settings
@@ -30,38 +27,11 @@ from registry.database import Database
 from registry.datakeys import DataKeys
 from registry.embedded import EmbeddedPostgres
 from registry.keyring import Keyring
+from tests.databases import Addresses, Server, fresh
 
 _HERE = Path(__file__).parent
 _TEMPLATE_LOCK = 7_118_420  # held while one worker makes or drops the templates and the others wait
 _USER_LOCK = _TEMPLATE_LOCK + 1  # shared by the workers that use them
-
-
-@dataclass(frozen=True)
-class Server:
-    """A PostgreSQL server where tests make databases of their own, and the templates they copy."""
-
-    url: str
-    main_template: str
-    keystore_template: str
-    strategy: Literal["FILE_COPY", "WAL_LOG"]  # of CREATE DATABASE: copying files pays where nobody waits for the disk
-
-    def address(self, name: str) -> str:
-        """The address of a database on this server."""
-        return make_url(self.url).set(database=name).render_as_string(hide_password=False)
-
-    def run(self, *statements: sql.Composed) -> None:
-        """Run statements that no transaction may hold, such as CREATE DATABASE."""
-        with closing(psycopg.connect(self.address("postgres"), autocommit=True)) as connection:
-            for statement in statements:
-                connection.execute(statement)
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """Where the databases of one test are, for processes that the test starts."""
-
-    database_url: str
-    keystore_url: str
 
 
 @pytest.fixture(scope="session")
@@ -101,26 +71,16 @@ def _with_templates(url: str, run: str, strategy: Literal["FILE_COPY", "WAL_LOG"
             schema.upgrade(*(server.address(name) for name in templates))
         held.execute("SELECT pg_advisory_unlock(%s)", [_TEMPLATE_LOCK])
         yield server
+        server.drop_spare()
         held.execute("SELECT pg_advisory_lock(%s)", [_TEMPLATE_LOCK])
         held.execute("SELECT pg_advisory_unlock_shared(%s)", [_USER_LOCK])
         if held.execute("SELECT pg_try_advisory_lock(%s)", [_USER_LOCK]).fetchone() == (True,):  # nobody else is left
-            for name in templates:
-                held.execute(_drop(name))
-
-
-@contextmanager
-def fresh(server: Server) -> Iterator[Addresses]:
-    """Make two fresh databases, and drop them at the end."""
-    name = f"qq_test_{uuid4().hex[:16]}"
-    copies = {name: server.main_template, f"{name}_keys": server.keystore_template}
-    server.run(*(_copy(copy, template, server.strategy) for copy, template in copies.items()))
-    yield Addresses(server.address(name), server.address(f"{name}_keys"))
-    server.run(*(_drop(copy) for copy in copies))
+            server.drop(*templates)
 
 
 @pytest.fixture
 def addresses(server: Server) -> Iterator[Addresses]:
-    """Two fresh databases of this test, dropped after it."""
+    """Two fresh databases of this test."""
     with fresh(server) as made:
         yield made
 
@@ -184,13 +144,3 @@ def _refuse(name: str) -> Callable[..., None]:
         pytest.fail(f"a unit test called {name}: it belongs in tests/integration")
 
     return refuse
-
-
-def _copy(name: str, template: str, strategy: LiteralString) -> sql.Composed:
-    return sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}").format(
-        sql.Identifier(name), sql.Identifier(template), sql.SQL(strategy)
-    )
-
-
-def _drop(name: str) -> sql.Composed:
-    return sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))

@@ -28,7 +28,7 @@ from connectors.intake import Intake
 from connectors.intake import Step as IntakeStep
 from exchange.home import Home
 from registry.database import Database
-from tests.conftest import Addresses, Server
+from tests.databases import Addresses, Server
 from tests.openssh import openssh
 from tests.subsidies import COLUMNS, row
 from tests.unit.connectors.consent_register import everybody

@@ -13,7 +13,7 @@ import pytest
 from connectors.intake import Intake, Step
 from exchange.home import Home
 from registry.database import Database
-from tests.conftest import Addresses
+from tests.databases import Addresses
 from tests.unit.connectors.consent_register import AS_OF, SAMPLES, basis_of_register
 
 ROOT = Path(__file__).parents[2]

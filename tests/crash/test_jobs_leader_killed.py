@@ -17,7 +17,7 @@ from exchange.feeds import FeedRuns
 from exchange.home import Home
 from registry import clock, log
 from registry.database import Database
-from tests.conftest import Addresses
+from tests.databases import Addresses
 from tests.feeding import write_feed
 
 ROOT = Path(__file__).parents[2]

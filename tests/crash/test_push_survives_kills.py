@@ -13,7 +13,7 @@ from exchange import pushing
 from exchange.home import Home
 from tests.answering import Agency, Answer
 from tests.attacks.bent_client import Caller, registered
-from tests.conftest import Addresses
+from tests.databases import Addresses
 from tests.people import BANK, consented
 from tests.telling import pushed_to, spread
 

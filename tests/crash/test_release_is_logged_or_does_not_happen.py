@@ -11,7 +11,7 @@ import pytest
 
 from exchange.home import Home
 from exchange.release import Permitted, release
-from tests.conftest import Addresses
+from tests.databases import Addresses
 from tests.people import consented, held, question
 
 STEPS = range(1, 6)

@@ -12,7 +12,7 @@ from connectors.mending import State, Verb
 from exchange import mending
 from exchange.home import Home
 from tests.agencies import delivered, line, roster, shown, staff
-from tests.conftest import Addresses
+from tests.databases import Addresses
 from tests.people import LI, ZHANG, consented
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from registry.checkpoint import Checkpoint, open_checkpoint
 from registry.database import Database
 from registry.note import NoteSigner
 from registry.suites import Ed25519Key
-from tests.conftest import Addresses
+from tests.databases import Addresses
 
 ORIGIN = "log.example/qinghai"
 NOON = datetime(2026, 6, 15, 4, tzinfo=UTC)

@@ -18,7 +18,7 @@ from registry.database import Database
 from tests.attacks.bent_client import Caller, Door, registered
 from tests.attacks.test_uploads import OURS, ROSTER, kept
 from tests.attacks.uploading import Agency, patch_head
-from tests.conftest import Addresses
+from tests.databases import Addresses
 from tests.unit.connectors.consent_register import basis_of_register
 
 ROOT = Path(__file__).parents[2]

@@ -20,7 +20,7 @@ from registry.database import Database
 from registry.jws import Public
 from registry.suites import Es256Key
 from tests.commanding import InProcess
-from tests.conftest import Addresses
+from tests.databases import Addresses
 from tests.integration.test_clients_and_used_proofs import JWKS
 
 AGENCY = "平安区财政局"

@@ -18,7 +18,7 @@ from tests.agencies import events
 from tests.attacks.bent_client import ISSUER, Caller, Door, registered
 from tests.capturing import collector
 from tests.commanding import InProcess
-from tests.conftest import Addresses
+from tests.databases import Addresses
 from tests.people import LI, NOBODY, ZHANG
 from tests.phones import SEEN, Phone, bound, code_for, shown, try_binding
 

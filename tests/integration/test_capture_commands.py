@@ -11,7 +11,7 @@ from registry.database import Database
 from registry.suites import Ed25519Key
 from tests.capturing import COLLECTOR
 from tests.commanding import InProcess
-from tests.conftest import Addresses
+from tests.databases import Addresses
 
 BANK = "青海民和农村商业银行"
 

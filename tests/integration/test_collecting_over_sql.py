@@ -21,7 +21,7 @@ from exchange.home import Home
 from registry.database import Database
 from registry.identifiers import ResidentId
 from tests.answering import relaying
-from tests.conftest import Server
+from tests.databases import Server
 from tests.subsidies import COLUMNS, resident_id
 from tests.unit.connectors.consent_register import everybody
 

@@ -10,7 +10,7 @@ import pytest
 
 from registry.trust import TrustPolicy
 from registry.verify import verify
-from tests.conftest import Addresses
+from tests.databases import Addresses
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "tests" / "samples" / "agencies"

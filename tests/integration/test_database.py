@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from registry.database import Database, driver
 from registry.errors import DatabaseUnavailable
-from tests.conftest import Addresses
+from tests.databases import Addresses
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from tests.answering import Agency, page
 from tests.commanding import InProcess
-from tests.conftest import Addresses
+from tests.databases import Addresses
 from tests.feeding import write_feed
 from tests.integration.test_collecting_over_rest import SECRET
 from tests.subsidies import COLUMNS, resident_id, row

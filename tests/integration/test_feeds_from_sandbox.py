@@ -27,7 +27,7 @@ from sandbox.agencies.faults import Fault
 from sandbox.agencies.running import Running, running
 from sandbox.people import settle
 from sandbox.register import register
-from tests.conftest import Server
+from tests.databases import Server
 
 _DAY = date(2026, 6, 15)
 _LEDGERS = ("sandbox_funds", "sandbox_assets", "sandbox_resources", "sandbox_contracts")

@@ -20,7 +20,7 @@ from connectors.errors import SourceRefused
 from connectors.transports.line import Sight
 from tests.answering import Agency, dialled, page, speaking
 from tests.certificates import Authority
-from tests.conftest import Server
+from tests.databases import Server
 from tests.fetching import line, rows
 from tests.subsidies import COLUMNS, row
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.commanding import InProcess
-from tests.conftest import Addresses
+from tests.databases import Addresses
 from tests.feeding import write_feed
 from tests.integration.test_commands import SAMPLES, Command
 

@@ -8,7 +8,7 @@ from consent import notices
 from consent.evidence import Language
 from consent.notices import Form
 from tests.commanding import InProcess
-from tests.conftest import Addresses
+from tests.databases import Addresses
 
 NAME, ROLE = "卓玛", "州编译局译审"
 

@@ -27,7 +27,7 @@ from sandbox.agencies.running import Running, running
 from sandbox.agencies.subsidy_system import VIEW
 from sandbox.agencies.tokens import CLIENT_ID
 from sandbox.people import settle
-from tests.conftest import Server
+from tests.databases import Server
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 

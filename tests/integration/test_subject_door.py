@@ -22,7 +22,7 @@ from registry.profile import Claim
 from tests.agencies import events
 from tests.attacks.bent_client import ISSUER, Door
 from tests.commanding import InProcess
-from tests.conftest import Addresses
+from tests.databases import Addresses
 from tests.people import BANK, LI, SUBSIDY, ZHANG, caller, consented, held, question
 from tests.phones import Phone, bound, code_for
 

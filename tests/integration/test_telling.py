@@ -18,7 +18,7 @@ from registry import clock
 from tests.agencies import events
 from tests.attacks.bent_client import ISSUER, Door
 from tests.commanding import InProcess
-from tests.conftest import Addresses
+from tests.databases import Addresses
 from tests.people import BANK, LI, ZHANG, consented
 from tests.telling import kinds, opened, pushed_to, receiver, spread, system, withdrawn
 

@@ -12,7 +12,7 @@ from registry.datakeys import DataKeys
 from registry.keyring import Keyring
 from tests.asking import bank
 from tests.attacks.bent_client import Door
-from tests.conftest import Server, fresh
+from tests.databases import Server, fresh
 from tests.people import BANK
 from tests.scenarios.stage import OTHER, OTHER_REDIRECT, PERMITTED, Lender, Scene, World
 
