@@ -52,7 +52,7 @@ from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.record import NewConsent, SubjectType
 from consent.scope import Mode
 from exchange import consents
-from exchange.app import spare_the_collector
+from exchange.garbage import spare_the_collector
 from exchange.home import Home, open_home
 from registry import clock, store
 from registry.basis import Basis, BasisKind

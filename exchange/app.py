@@ -6,7 +6,6 @@ listed here. Errors become problems in one place (`problems`). Nothing here deci
 Not here: the network (`cli serve` starts uvicorn, with its own access log off), scheduled jobs (`jobs`).
 """
 
-import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -61,7 +60,6 @@ from registry import schema
 from registry.errors import DatabaseUnavailable
 
 API_VERSION: Final = "1.0"  # of the interfaces; the distribution has a version of its own
-COLLECT_AFTER: Final = 20_000  # objects made and not yet gone; Python's own 700 means many times a batch
 MAX_BODY_BYTES: Final = 64 * 1024  # a query with every item named is under 8 KiB
 _PUBLIC_PATHS: Final = (
     "/healthz",
@@ -167,16 +165,6 @@ def create_app(home: Home) -> FastAPI:
         limits=Limits(MAX_BODY_BYTES, UPLOAD_BYTES, "PATCH", f"{UPLOADS_PATH}/", _SCANS),
     )
     return app
-
-
-def spare_the_collector() -> None:
-    """Let garbage collection pass over what lives as long as the process, and run less often. Once, before serving.
-
-    A full pass over everything that is loaded takes a tenth of a second, in which nobody is answered.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 @asynccontextmanager

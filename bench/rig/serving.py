@@ -21,7 +21,8 @@ from fastapi import FastAPI, Request
 
 from bench.rig.load import HOST
 from exchange import journal
-from exchange.app import create_app, spare_the_collector
+from exchange.app import create_app
+from exchange.garbage import spare_the_collector
 from exchange.home import open_home
 from exchange.settings import Settings
 

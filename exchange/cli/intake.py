@@ -11,6 +11,7 @@ from rich.markup import escape
 from connectors import report as reports
 from exchange import consents
 from exchange.cli.context import console, opened
+from exchange.garbage import spare_the_collector
 from exchange.jobs import intake_of
 from registry import clock
 
@@ -47,6 +48,7 @@ def _run(where: list[Path], consents_file: Path | None, report: Path | None, as_
             said["consents"] = len(consents.import_register(home, register, actor="operator").rows)
             recipients = {row["被授权机构"] for row in register}
             said["lender"] = recipients.pop() if len(recipients) == 1 else None
+        spare_the_collector()
         taken = intake_of(home).run(where, as_of=as_of)
         said |= reports.report([one.outcome for one in taken], as_of=as_of)
     _show(said["files"])

@@ -7,8 +7,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from exchange import journal
-from exchange.app import create_app, spare_the_collector
+from exchange.app import create_app
 from exchange.cli.context import console, opened
+from exchange.garbage import spare_the_collector
 from exchange.home import Home
 from exchange.jobs import Jobs
 
