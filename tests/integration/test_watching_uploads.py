@@ -94,9 +94,9 @@ class Watching:
 
     @property
     def told(self) -> list[Any]:
-        """The statuses that were sent."""
-        texts = [part.partition(b"\n\n")[0] for part in self.read.split(b"event: upload\ndata: ")[1:]]
-        return [json.loads(text) for text in texts]
+        """The statuses that have come whole."""
+        parts = [part.partition(b"\n\n") for part in self.read.split(b"event: upload\ndata: ")[1:]]
+        return [json.loads(text) for text, end, _ in parts if end]
 
     @property
     def stills(self) -> int:
