@@ -4,17 +4,18 @@ client      a lender's or regulator's system that may ask
 seen_proof  digests of assertions and DPoP proofs already used; unique, so a replay is refused in every process
 revoked_token  access tokens taken back before they expire
 query       a permitted query: what was asked, on which consent, which record versions. No answer is stored.
+outcome     what a lender reported of a query of its own; amounts and states lie sealed under the person's data key
 lender_notice  a record that a lender was shown was recalled or corrected by its agency; whose and what, is not said
 finding     what a consistency rule found about one record version, and until when: rule and ids, no value
 check_mark  keyed hashes of values that rules compare between subjects
 checked_publication  how far the rules have gone through each publication
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Column, Identity, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -80,6 +81,34 @@ class Query(SQLModel, table=True):
     records: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     claims: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True), default=None)  # under the subject's key
     decided_at: datetime = moment()
+
+
+class Outcome(SQLModel, table=True):
+    """What became of a query. Never written again; `position` is the order in which a lender reads its own."""
+
+    __tablename__ = "outcome"
+    __table_args__ = (
+        UniqueConstraint("organisation", "reference"),
+        Index("outcome_by_position", "organisation", "position"),
+        Index("outcome_by_query", "query_id"),
+        Index("outcome_by_subject", "subject_id"),
+    )
+
+    outcome_id: UUID = Field(primary_key=True)
+    position: int = Field(sa_column=Column(BigInteger, Identity(always=True), nullable=False))
+    organisation: str
+    client_id: str
+    query_id: UUID
+    subject_id: UUID
+    consent_id: str
+    purpose: str
+    reference: str
+    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    kind: str
+    decision: str | None = None
+    happened_on: date
+    details: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True), default=None)
+    recorded_at: datetime = moment()
 
 
 class Finding(SQLModel, table=True):

@@ -9,6 +9,8 @@ swapped. A key is never reused for another purpose.
   MAC      HMAC: tell "the same again"                                          DATA     wraps the subjects' data keys
   MASTER   seals the ring; split among officers by `registry.custody`
 
+What another process makes or retires counts here from its next use on: the ring is read again when its file is another.
+
 Not done here: hardware modules, replacing the master key in place. No secret is ever part of a repr or an error.
 """
 
@@ -144,6 +146,7 @@ class Keyring:
         self._master = master
         self._suite = suite
         self._keys = list(keys)
+        self._stamp = _stamp(home)
 
     @classmethod
     def create(cls, home: Path, *, origin: str, now: datetime, suite: Suite = intl) -> Self:
@@ -184,7 +187,7 @@ class Keyring:
         Raises:
             KeyMissing: the purpose has no signing key.
         """
-        for key in self._keys:
+        for key in self._current():
             if isinstance(key, RingKey) and key.purpose is purpose and key.retired_at is None and not key.sm2:
                 return key
         raise KeyMissing(f"no signing key in use for {purpose.value}")
@@ -200,19 +203,19 @@ class Keyring:
         Raises:
             KeyMissing: the purpose has no secret.
         """
-        for key in self._keys:
+        for key in self._current():
             if isinstance(key, SymmetricKey) and key.purpose is purpose and key.retired_at is None:
                 return key
         raise KeyMissing(f"no secret in use for {purpose.value}")
 
     def symmetric_all(self, purpose: Purpose) -> list[SymmetricKey]:
         """Return every secret of a purpose, the one in use first, then retired ones, newest first."""
-        found = [key for key in self._keys if isinstance(key, SymmetricKey) and key.purpose is purpose]
+        found = [key for key in self._current() if isinstance(key, SymmetricKey) and key.purpose is purpose]
         return sorted(found, key=lambda key: (key.retired_at is None, key.created_at), reverse=True)
 
     def signing_all(self, purpose: Purpose) -> list[RingKey]:
         """Return every signing key of a purpose, those in use first."""
-        found = [key for key in self._keys if isinstance(key, RingKey) and key.purpose is purpose]
+        found = [key for key in self._current() if isinstance(key, RingKey) and key.purpose is purpose]
         return sorted(found, key=lambda key: key.retired_at is not None)
 
     def by_id(self, key_id: str) -> AnyKey:
@@ -221,10 +224,8 @@ class Keyring:
         Raises:
             KeyMissing: no key has this id.
         """
-        for fresh in (False, True):
-            if fresh:
-                self._keys = _read_ring(self._home, self._master)[2]
-            for key in self._keys:
+        for again in (False, True):
+            for key in self._current() if again else self._keys:
                 if key.key_id == key_id:
                     return key
         raise KeyMissing("no key of that id is in the ring")
@@ -232,7 +233,7 @@ class Keyring:
     @property
     def keys(self) -> tuple[AnyKey, ...]:
         """Every key of the ring, in use or retired, by purpose and date."""
-        return tuple(sorted(self._keys, key=lambda key: (key.purpose.value, key.created_at)))
+        return tuple(sorted(self._current(), key=lambda key: (key.purpose.value, key.created_at)))
 
     def log_signers(self) -> tuple[NoteSigner, ...]:
         """Return the keys that sign checkpoints, Ed25519 first."""
@@ -250,7 +251,7 @@ class Keyring:
         made = _new_keys(purpose, now)
         retired = [
             replace(key, retired_at=now) if key.purpose is purpose and key.retired_at is None else key
-            for key in self._keys
+            for key in self._current()
         ]
         self._keys = [*retired, *made]
         self._write()
@@ -275,6 +276,13 @@ class Keyring:
         """Show the origin and how many keys there are."""
         return f"Keyring({self.origin}, {len(self._keys)} keys)"
 
+    def _current(self) -> list[AnyKey]:
+        """The keys as the ring holds them now: what another process has made or retired counts from then on."""
+        stamp = _stamp(self._home)
+        if stamp not in (self._stamp, None):
+            self._keys, self._stamp = _read_ring(self._home, self._master)[2], stamp
+        return self._keys
+
     def _write(self) -> None:
         document = {
             "v": _VERSION,
@@ -283,6 +291,16 @@ class Keyring:
             "keys": [_sealed(self._suite, self._master, key) for key in self._keys],
         }
         write_private(self._home / "keys" / _RING_FILE, orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        self._stamp = _stamp(self._home)
+
+
+def _stamp(home: Path) -> tuple[int, int] | None:
+    """Tell one writing of the ring from another: each is a file of its own. None while there is none."""
+    try:
+        seen = (home / "keys" / _RING_FILE).stat()
+    except OSError:
+        return None
+    return seen.st_ino, seen.st_mtime_ns
 
 
 def _read_ring(home: Path, master: bytes) -> tuple[str, Suite, list[AnyKey]]:

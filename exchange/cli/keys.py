@@ -61,7 +61,7 @@ def rotate(purpose: Annotated[Purpose, typer.Argument(help="Which keys to retire
         with home.database.transaction() as tx:
             fields = {"purpose": purpose.value, "keys": [key.key_id for key in made]}
             log.append(tx, [log.Entry(event=Event.KEY_ROTATED, at=now, actor="operator", fields=fields)])
-        console.print(f"[green]✓[/green] {', '.join(key.key_id for key in made)}; restart the servers")
+        console.print(f"[green]✓[/green] {', '.join(key.key_id for key in made)}; servers take them up at once")
 
 
 @_KEYS.command()

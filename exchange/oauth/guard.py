@@ -65,11 +65,15 @@ class Presented:
     proof: Spend
     token_expires: float  # in seconds since 1970
     needed: Scope | None = None
+    consent_id: str | None = None  # the one consent that the token is bound to
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is calling, admitted. `org_code` is what consents name as recipient; `kind` is lender or regulator."""
+    """Who is calling, admitted. `org_code` is what consents name as recipient; `kind` is lender or regulator.
+
+    `consent_id` is the one consent that the token was given for, if a person's agreement stands behind it.
+    """
 
     client_id: str
     org_code: str
@@ -79,6 +83,7 @@ class Caller:
     proof_digest: bytes
     proof_expires: datetime
     token_expires: datetime
+    consent_id: str | None = None
 
 
 class Guard:
@@ -155,7 +160,17 @@ def admit(tx: Transaction, presented: Sequence[Presented]) -> list[Caller | Cred
             spend = one.proof
             until = datetime.fromtimestamp(one.token_expires, UTC)
             outcomes.append(
-                Caller(one.client_id, organisation, role, held, one.token_jti, spend.digest, spend.expires_at, until)
+                Caller(
+                    one.client_id,
+                    organisation,
+                    role,
+                    held,
+                    one.token_jti,
+                    spend.digest,
+                    spend.expires_at,
+                    until,
+                    one.consent_id,
+                )
             )
         taken.add(one.proof.digest)
     return outcomes
@@ -191,4 +206,6 @@ def _presented(headers: RawHeaders) -> tuple[str, str]:
 
 
 def _of(access: AccessToken, proof: dpop.Proof) -> Presented:
-    return Presented(access.client_id, access.scopes, access.jti, proof.spend, access.expires)
+    return Presented(
+        access.client_id, access.scopes, access.jti, proof.spend, access.expires, consent_id=access.consent_id
+    )

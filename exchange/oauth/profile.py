@@ -11,6 +11,8 @@ from exchange.oauth.scopes import Scope
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105  # a path, not a secret
 PAR_PATH: Final = "/oauth/par"
+INTROSPECT_PATH: Final = "/oauth/introspect"
+REVOKE_PATH: Final = "/oauth/revoke"
 AUTHORIZE_PATH: Final = "/oauth/authorize"
 JWKS_PATH: Final = "/oauth/jwks"
 METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
@@ -47,12 +49,18 @@ class Profile:
         return METADATA_PATH + urlsplit(self.issuer).path
 
     def metadata(self) -> dict[str, Any]:
-        """Return the authorization server metadata (RFC 8414; 9126 §5, 9207 §3, 9396 §10, 9449 §5.1)."""
+        """Return the authorization server metadata (RFC 8414; 7662, 7009, 9126 §5, 9207 §3, 9396 §10, 9449 §5.1)."""
         return {
             "issuer": self.issuer,
             "token_endpoint": self.token_endpoint,
             "pushed_authorization_request_endpoint": self.par_endpoint,
             "require_pushed_authorization_requests": True,
+            "introspection_endpoint": self.issuer + INTROSPECT_PATH,
+            "introspection_endpoint_auth_methods_supported": ["private_key_jwt"],
+            "introspection_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+            "revocation_endpoint": self.issuer + REVOKE_PATH,
+            "revocation_endpoint_auth_methods_supported": ["private_key_jwt"],
+            "revocation_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
             "authorization_endpoint": self.issuer + AUTHORIZE_PATH,
             "authorization_response_iss_parameter_supported": True,
             "authorization_details_types_supported": [TYPE],

@@ -37,3 +37,4 @@ SCOPES_OF: Final[dict[Role, frozenset[Scope]]] = {
     Role.SUBJECT: frozenset({Scope.SUBJECT}),
 }
 OF_AN_AGENCY_SYSTEM: Final = frozenset({Scope.AGENCY_UPLOAD, Scope.AGENCY_READ})  # a program decides nothing of rows
+OF_AN_AGREEMENT: Final = frozenset({Scope.QUERIES})  # a token that one person's agreement stands behind asks, no more

@@ -34,6 +34,7 @@ from exchange.oauth.clients import Directory, NotRemembered, Registration
 from exchange.oauth.codes import Granted
 from exchange.oauth.profile import Profile
 from exchange.oauth.refused import ClientNotProven, InvalidDpopProof
+from exchange.oauth.scopes import OF_AN_AGREEMENT
 from exchange.oauth.spending import Issue, Outcome, Redeem, Spend
 from exchange.oauth.targets import refuse_elsewhere, scopes_of
 
@@ -139,9 +140,11 @@ class CodeGrant(BaseGrant, TokenEndpointMixin):
     def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
         """Do step 4, and prepare step 5."""
         request, found = self.request, self.request.granted
-        held = found.scopes & request.client.scopes
+        held = found.scopes & request.client.scopes & OF_AN_AGREEMENT
         jti = tokens.fresh_jti()
-        grant = tokens.Grant(request.client.client_id, held, request.proof.thumbprint)
+        grant = tokens.Grant(
+            request.client.client_id, held, request.proof.thumbprint, bound_to(found.authorization_details)
+        )
         body = {
             "access_token": self.server.issuer.issue(grant, now=request.now, jti=jti),  # 4
             "token_type": "DPoP",
@@ -153,6 +156,11 @@ class CodeGrant(BaseGrant, TokenEndpointMixin):
         request.redeem = Redeem(codes.digest_of_code(request.parameters["code"]), jti, request.now, until)
         self.save_token(body)  # 5
         return 200, body, [("Content-Type", "application/json")]
+
+
+def bound_to(details: Mapping[str, Any]) -> dict[str, str]:
+    """Say in a token which agreement it rests on: what it covers stands in the ledger, and may have become less."""
+    return {name: str(details[name]) for name in ("type", tokens.CONSENT, "purpose", "mode")}
 
 
 class TokenServer(AuthorizationServer):

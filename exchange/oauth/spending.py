@@ -114,6 +114,14 @@ def spend(tx: Transaction, one: Spend) -> bool:
     return spent.rowcount == 1
 
 
+def stands(tx: Transaction, client_id: str, jwks_text: str) -> bool:
+    """Say whether a client is active, with the keys that its assertion was checked against."""
+    row = tx.execute(
+        "SELECT FROM client WHERE client_id = %s AND state = 'active' AND jwks = %s::jsonb", (client_id, jwks_text)
+    )
+    return row.fetchone() is not None
+
+
 def revoke(tx: Transaction, jti: str, expires_at: datetime) -> None:
     """Take an access token back, everywhere, from the next request on."""
     tx.execute("INSERT INTO revoked_token (jti, expires_at) VALUES (%s, %s) ON CONFLICT DO NOTHING", (jti, expires_at))

@@ -1,18 +1,20 @@
 """Access tokens: signed, short-lived, bound to the caller's key (RFC 9068, RFC 9449 §6). Pure.
 
 A token says which client may open which doors, for at most ten minutes, and only together with
-proofs signed by the key in `cnf.jkt`. It carries nothing about persons. Whether the client is still
-active and the token not taken back is not in it: `guard.admit` asks the database on every use.
+proofs signed by the key in `cnf.jkt`. It carries nothing about persons; one that rests on a person's
+agreement names the consent (`authorization_details`, RFC 9396 §9.1) and is of use under that one alone.
+Whether the client is still active and the token not taken back is not in it: `guard.admit` asks the
+database on every use.
 
 Verifying a token's signature costs a hundred times what its look-up does, so `Verifier` remembers
 results by the token's SHA-256. Only what cannot change is remembered; expiry is compared each time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import Final, Self
+from typing import Any, Final
 
 import orjson
 
@@ -25,31 +27,37 @@ from registry.keyring import Keyring, Purpose, RingKey
 LIFETIME_SECONDS: Final = 600  # docs/adr/0012: at most ten minutes
 AHEAD_SECONDS: Final = 10  # how far the clocks of two web processes may differ
 MEDIA_TYPE: Final = "at+jwt"
-ROTATION_GRACE: Final = timedelta(hours=1)  # web processes are to be restarted this soon after `keys rotate`
+ROTATION_GRACE: Final = timedelta(minutes=5)  # clocks, and processes that read the ring a moment before `keys rotate`
+CONSENT: Final = "consent_id"
 _JTI_BYTES: Final = 16
 _REMEMBERED: Final = 8192  # tokens; about 1 KB each
 
 
-@dataclass(frozen=True, slots=True)
 class TokenKeys:
-    """The keys of the ring that concern access tokens: the one in use first, then retired ones."""
+    """The keys of the ring that concern access tokens, as they stand at each use: rotating needs no restart."""
 
-    ring: Sequence[RingKey]
-
-    @classmethod
-    def of(cls, keyring: Keyring) -> Self:
-        """Take them from the ring.
+    def __init__(self, keyring: Keyring) -> None:
+        """Take the ring.
 
         Raises:
             KeyMissing: no key signs tokens.
         """
         keyring.signing(Purpose.TOKEN)
-        return cls(keyring.signing_all(Purpose.TOKEN))
+        self._keyring = keyring
+
+    @property
+    def ring(self) -> Sequence[RingKey]:
+        """The key in use first, then retired ones."""
+        return self._keyring.signing_all(Purpose.TOKEN)
 
     @property
     def signer(self) -> RingKey:
         """The key that signs now."""
-        return self.ring[0]
+        return self._keyring.signing(Purpose.TOKEN)
+
+    def by_id(self, key_id: str) -> RingKey | None:
+        """Return the key of an id, in use or retired; None if it is none of ours."""
+        return next((key for key in self.ring if key.key_id == key_id), None)
 
     def jwks(self, *, now: datetime) -> dict[str, list[dict[str, str]]]:
         """Return the public keys whose tokens may still be alive at `now`, as a JWK set (RFC 7517)."""
@@ -73,11 +81,15 @@ class Grant:
     client_id: str
     scopes: frozenset[str]
     thumbprint: str
+    details: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A token of ours, its signature verified. `expires` in seconds since 1970."""
+    """A token of ours, its signature verified. `expires` in seconds since 1970.
+
+    `details` is the one object of `authorization_details` (RFC 9396) of a token that rests on a person's agreement.
+    """
 
     client_id: str
     scopes: frozenset[str]
@@ -85,6 +97,12 @@ class AccessToken:
     jti: str
     not_before: float
     expires: float
+    details: Mapping[str, str] | None = None
+
+    @property
+    def consent_id(self) -> str | None:
+        """The one consent that the token may be used under; None: whatever stands for its organisation."""
+        return None if self.details is None else self.details[CONSENT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +116,8 @@ class Issuer:
     def issue(self, grant: Grant, *, now: datetime, jti: str | None = None) -> str:
         """Write and sign a token that lives `LIFETIME_SECONDS` from `now`; `jti` by default a fresh one."""
         issued = int(now.timestamp())
-        header = {"typ": MEDIA_TYPE, "alg": "ES256", "kid": self.keys.signer.key_id}
+        signer = self.keys.signer
+        header = {"typ": MEDIA_TYPE, "alg": "ES256", "kid": signer.key_id}
         claims = {
             "iss": self.issuer,
             "sub": grant.client_id,
@@ -110,8 +129,10 @@ class Issuer:
             "scope": " ".join(sorted(grant.scopes)),
             "cnf": {"jkt": grant.thumbprint},
         }
+        if grant.details is not None:
+            claims["authorization_details"] = [dict(grant.details)]
         signing_input = f"{b64url(orjson.dumps(header))}.{b64url(orjson.dumps(claims))}"
-        return f"{signing_input}.{b64url(self.keys.signer.sign(signing_input.encode('ascii')))}"
+        return f"{signing_input}.{b64url(signer.sign(signing_input.encode('ascii')))}"
 
 
 def fresh_jti() -> str:
@@ -126,7 +147,7 @@ class Verifier:
         """Take what a token must name, and the keys it may be signed with."""
         self._issuer = issuer
         self._resource = resource
-        self._keys = {key.key_id: key for key in keys.ring}
+        self._keys = keys
         self._known: dict[bytes, AccessToken] = {}
         self._lock = Lock()
 
@@ -149,7 +170,7 @@ class Verifier:
         try:
             parts = compact.read(token)
             header, claims = parts.header, parts.claims
-            key = self._keys.get(compact.text(header, "kid"))
+            key = self._keys.by_id(compact.text(header, "kid"))
             if header.get("typ") != MEDIA_TYPE or header.get("alg") != "ES256" or key is None:
                 raise TokenRefused("access token: not of our kind, or signed with no key of ours")
             if not suites.verify_es256(key.public, parts.signature, parts.signing_input):
@@ -169,6 +190,7 @@ class Verifier:
                 jti=compact.text(claims, "jti"),
                 not_before=issued,
                 expires=expires,
+                details=_details(claims),
             )
         except compact.MalformedJws as error:
             raise TokenRefused(f"access token: {error}") from error
@@ -179,6 +201,16 @@ class Verifier:
                 for oldest in list(self._known)[: _REMEMBERED // 4]:
                     del self._known[oldest]
             self._known[digest] = token
+
+
+def _details(claims: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """Give the one object of authorization_details, if there are any; whatever cannot be read binds to nothing."""
+    if "authorization_details" not in claims:
+        return None
+    details = claims["authorization_details"]
+    if isinstance(details, list) and len(details) == 1 and isinstance(details[0], dict) and CONSENT in details[0]:
+        return {str(name): str(said) for name, said in details[0].items()}
+    raise TokenRefused("access token: authorization_details that cannot be read")
 
 
 def _signed_after_retirement(key: RingKey, issued: float) -> bool:

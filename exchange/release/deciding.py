@@ -34,6 +34,8 @@ def decide_all(tx: Transaction, cases: Sequence[Case]) -> datetime:
         if case.caller is None:
             continue
         mine = grants.get((case.subject_id, case.caller.org_code), []) if case.subject_id else []
+        if case.caller.consent_id is not None:  # a token that rests on one agreement serves no other (RFC 9396)
+            mine = [grant for grant in mine if grant.consent_id == case.caller.consent_id]
         if isinstance(case.ask, Ask) and case.facts is None and case.ask.idempotency_key is not None:
             if idempotency(case) in answered:
                 case.conflict = True

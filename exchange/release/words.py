@@ -1,9 +1,9 @@
-"""A person's own words, and words to that person: sealed under the subject's data key, opened here alone.
+"""A person's own words, words to it, and what lenders report of it: sealed under its data key, opened here alone.
 
-Statements (本人声明), grounds of a dispute, complaints and the replies to them. Each is bound to what it stands in, so
-that it cannot be moved. Erasing the person's data key erases them all.
+Statements (本人声明), grounds of a dispute, complaints and the replies to them, details of outcomes. Each is bound to
+what it stands in, so that it cannot be moved. Erasing the person's data key erases them all.
 
-Not here: who may read which (`marking`, `exchange.disputes`, `exchange.complaints`).
+Not here: who may read which (`marking`, `exchange.disputes`, `exchange.complaints`, `exchange.outcomes`).
 """
 
 from collections.abc import Mapping
@@ -24,6 +24,7 @@ class Where(StrEnum):
     COMPLAINT = "complaint"
     COMPLAINT_ORGANISATION = "complaint-organisation"
     COMPLAINT_REPLY = "complaint-reply"
+    OUTCOME = "outcome"
 
 
 Place = tuple[UUID, Where, UUID]  # whose, in what, in which

@@ -171,7 +171,7 @@ def test_a_token_with_any_part_changed_is_refused(door: Door, lender: Caller, pa
 
 
 def test_an_expired_token_is_refused_by_a_process_that_knew_it(exchange_home: Home, lender: Caller) -> None:
-    keys, profile = TokenKeys.of(exchange_home.keyring), Profile(ISSUER)
+    keys, profile = TokenKeys(exchange_home.keyring), Profile(ISSUER)
     guard = Guard(profile, keys)
     early = clock.now()
     grant = Grant(lender.client_id, frozenset({"queries"}), lender.proof_key.thumbprint())
@@ -227,7 +227,7 @@ def test_one_bad_caller_in_a_batch_fails_alone(door: Door, lender: Caller, excha
 
 
 def test_a_transaction_that_fails_leaves_the_proof_unused(exchange_home: Home, lender: Caller, door: Door) -> None:
-    guard = Guard(Profile(ISSUER), TokenKeys.of(exchange_home.keyring))
+    guard = Guard(Profile(ISSUER), TokenKeys(exchange_home.keyring))
     token = lender.token(door)
     raw = [
         (name.lower().encode(), value.encode()) for name, value in lender.headers("GET", CATALOGUE_URL, token).items()

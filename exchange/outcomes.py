@@ -1,0 +1,260 @@
+"""What became of a query: the lender's decision, and how what it lent is repaid (审批结果与履约反馈).
+
+A lender returns, for each query of its own, whether it lent and what followed. The audit of queries without any
+application behind them rests on it (AQ09): a permitted query for a purpose that ends in a decision, of which nothing
+came back within thirty days, is listed for regulators.
+
+Each report has a reference of the lender's own: the same again changes nothing, the same reference with another content
+is refused. Kind, decision and day are kept in any case: they say whether the query was for what it was said to be for.
+Amounts, terms and repayment states speak of a person's debts. They are kept only while the consent of that query
+stands, sealed under the person's data key, and are opened for the lender that sent them and the person alone; what
+stands to be learned from them needs a consent for that (MODEL_TRAINING).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+from uuid import UUID, uuid4
+
+import orjson
+
+from consent.grant import ENDED, State
+from exchange.errors import RequestRefused
+from exchange.events import Event
+from exchange.home import Home
+from exchange.oauth.guard import Caller
+from exchange.release.words import Where, open_words, seal_words
+from registry import log, store
+from registry.canonical import JSON, canonical
+from registry.clock import beijing_day
+from registry.database import Transaction
+from registry.keyring import Purpose
+from registry.suites import constant_time_equal, hmac_sha256
+
+WITHIN_DAYS: Final = 30  # AQ09
+PAGE_MOST: Final = 500
+DECIDING: Final = ("LOAN_APPROVAL", "GUARANTEE")  # purposes whose queries end in a decision
+
+
+class Kind(StrEnum):
+    """What is reported. The values are published; never reuse one."""
+
+    DECISION = "decision"
+    DISBURSEMENT = "disbursement"
+    REPAYMENT = "repayment"
+    SETTLEMENT = "settlement"
+
+
+class Decision(StrEnum):
+    """How an application ended."""
+
+    APPROVED = "approved"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"  # by the applicant, or never made
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What a lender reports of one query. `details` are kept only while the consent stands: amounts, states."""
+
+    query_id: UUID
+    reference: str
+    kind: Kind
+    decision: Decision | None
+    happened_on: date
+    details: dict[str, JSON] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A report as it is kept. `details` is None where none were kept, or they cannot be opened any more."""
+
+    position: int
+    outcome_id: UUID
+    organisation: str
+    query_id: UUID
+    reference: str
+    kind: Kind
+    decision: Decision | None
+    happened_on: date
+    recorded_at: datetime
+    details: dict[str, Any] | None = field(default=None, repr=False)
+
+
+class Kept(NamedTuple):
+    """What became of a report: its id, whether its details are kept, and whether it came for the first time."""
+
+    outcome_id: UUID
+    details: bool
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A query of which nothing came back in time. `business_no` is a code of the lender's own."""
+
+    query_id: UUID
+    organisation: str
+    purpose: str
+    business_no: str | None
+    decided_at: datetime
+
+
+def report(tx: Transaction, home: Home, caller: Caller, one: Reported, *, now: datetime) -> Kept:
+    """Keep a report. The same report again changes nothing.
+
+    Raises:
+        RequestRefused: `query-unknown`; `outcome-reference-reused`; `outcome-date`: before the query, or to come.
+    """
+    row = tx.execute(
+        "SELECT q.subject_id, q.purpose, q.consent_id, q.decided_at, c.state, c.valid_until FROM query q"
+        " JOIN consent c USING (consent_id) WHERE q.query_id = %s AND q.organisation = %s",
+        (one.query_id, caller.org_code),
+    ).fetchone()
+    if row is None:
+        raise RequestRefused("query-unknown")
+    subject_id, purpose, consent_id, decided_at, state, until = row
+    if not beijing_day(decided_at) <= one.happened_on <= beijing_day(now):
+        raise RequestRefused("outcome-date")
+    digest = _digest(home, one)
+    tx.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{caller.org_code}|{one.reference}",))
+    known = tx.execute(
+        "SELECT outcome_id, digest, details IS NOT NULL FROM outcome WHERE organisation = %s AND reference = %s",
+        (caller.org_code, one.reference),
+    ).fetchone()
+    if known is not None:
+        if not constant_time_equal(bytes(known[1]), digest):
+            raise RequestRefused("outcome-reference-reused")
+        return Kept(known[0], known[2], fresh=False)
+    outcome_id = uuid4()
+    store.hold_subjects(tx, [subject_id])
+    stands = State(state) not in ENDED and until > now
+    sealed = None
+    if one.details and stands:
+        text = canonical(one.details).decode()
+        sealed = seal_words(home, (subject_id, Where.OUTCOME, outcome_id), text, now=now)
+    tx.execute(
+        "INSERT INTO outcome (outcome_id, organisation, client_id, query_id, subject_id, consent_id, purpose,"
+        " reference, digest, kind, decision, happened_on, details, recorded_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            outcome_id,
+            caller.org_code,
+            caller.client_id,
+            one.query_id,
+            subject_id,
+            consent_id,
+            purpose,
+            one.reference,
+            digest,
+            one.kind.value,
+            one.decision.value if one.decision else None,
+            one.happened_on,
+            sealed,
+            now,
+        ),
+    )
+    fields: dict[str, JSON] = {"kind": one.kind.value, "outcome_id": str(outcome_id)}
+    log.append(
+        tx,
+        [
+            log.Entry(
+                event=Event.OUTCOME_REPORTED,
+                at=now,
+                actor=caller.client_id,
+                fields=fields,
+                subject_id=subject_id,
+                query_id=one.query_id,
+            )
+        ],
+    )
+    return Kept(outcome_id, sealed is not None, fresh=True)
+
+
+def of_lender(tx: Transaction, home: Home, organisation: str, *, after: int, limit: int) -> list[Outcome]:
+    """List what a lender has reported, in its order, behind a position."""
+    rows = tx.execute(
+        f"{_SELECT} WHERE organisation = %s AND position > %s ORDER BY position LIMIT %s", (organisation, after, limit)
+    ).fetchall()
+    return _opened(home, rows)
+
+
+def of_subject(tx: Transaction, home: Home, subject_id: UUID) -> list[Outcome]:
+    """List what lenders have reported of a person, the latest first."""
+    rows = tx.execute(
+        f"{_SELECT} WHERE subject_id = %s ORDER BY position DESC LIMIT %s", (subject_id, PAGE_MOST)
+    ).fetchall()
+    return _opened(home, rows)
+
+
+def silent(
+    tx: Transaction, *, organisation: str | None, before: datetime | None, limit: int, now: datetime
+) -> list[Silent]:
+    """List queries that should have ended in a decision, and of which nothing came back in time: the latest first.
+
+    Args:
+        tx: the caller's transaction.
+        organisation: one lender's only.
+        before: only those decided before this moment; a page goes on where the last one ended.
+        limit: at most so many.
+        now: this instant.
+    """
+    until = now - timedelta(days=WITHIN_DAYS)
+    rows = tx.execute(
+        "SELECT query_id, organisation, purpose, business_no, decided_at FROM query q WHERE purpose = ANY(%s)"
+        " AND decided_at < %s AND (%s::text IS NULL OR organisation = %s)"
+        " AND NOT EXISTS (SELECT FROM outcome o WHERE o.query_id = q.query_id)"
+        " AND NOT EXISTS (SELECT FROM outcome o JOIN query p USING (query_id) WHERE p.business_no = q.business_no"
+        " AND p.organisation = q.organisation AND p.subject_id = q.subject_id)"
+        " ORDER BY decided_at DESC, query_id LIMIT %s",
+        (list(DECIDING), until if before is None else min(before, until), organisation, organisation, limit),
+    ).fetchall()
+    return [Silent(*row) for row in rows]
+
+
+def note_reading(tx: Transaction, actor: str, queries: int, *, now: datetime) -> None:
+    """Write that a regulator read what is missing."""
+    log.append(tx, [log.Entry(event=Event.OUTCOMES_READ, at=now, actor=actor, fields={"queries": queries})])
+
+
+_SELECT: Final = (
+    "SELECT position, outcome_id, organisation, query_id, reference, kind, decision, happened_on, recorded_at, details,"
+    " subject_id FROM outcome"
+)
+
+
+def _opened(home: Home, rows: Sequence[Sequence[Any]]) -> list[Outcome]:
+    sealed = {(row[10], Where.OUTCOME, row[1]): bytes(row[9]) for row in rows if row[9] is not None}
+    opened = open_words(home, sealed)
+    outcomes = []
+    for row in rows:
+        text = opened.get((row[10], Where.OUTCOME, row[1]))
+        outcomes.append(
+            Outcome(
+                position=row[0],
+                outcome_id=row[1],
+                organisation=row[2],
+                query_id=row[3],
+                reference=row[4],
+                kind=Kind(row[5]),
+                decision=Decision(row[6]) if row[6] else None,
+                happened_on=row[7],
+                recorded_at=row[8],
+                details=None if text is None else orjson.loads(text),
+            )
+        )
+    return outcomes
+
+
+def _digest(home: Home, one: Reported) -> bytes:
+    """Tell the same report again, without the database alone telling what it was: keyed."""
+    said: dict[str, JSON] = {
+        "decision": one.decision.value if one.decision else None,
+        "details": one.details,
+        "happened_on": one.happened_on.isoformat(),
+        "kind": one.kind.value,
+        "query_id": str(one.query_id),
+    }
+    return hmac_sha256(home.keyring.symmetric(Purpose.MAC).secret, b"outcome|" + canonical(said))
