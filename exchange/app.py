@@ -33,9 +33,11 @@ from exchange import (
     journal,
     lender_api,
     log_api,
-    notices_api,
+    outcomes_api,
     pages,
+    recall_notices_api,
     receipts_api,
+    reports_api,
     sources_api,
     subject_api,
 )
@@ -48,13 +50,22 @@ from exchange.gate import Gate
 from exchange.home import Home, Mode
 from exchange.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
 from exchange.metrics import Metrics
-from exchange.oauth import endpoints
+from exchange.oauth import endpoints, inspection
 from exchange.oauth.doors import admissions
 from exchange.oauth.guard import Guard
-from exchange.oauth.profile import AUTHORIZE_PATH, JWKS_PATH, PAR_PATH, TOKEN_PATH, Profile
+from exchange.oauth.profile import (
+    AUTHORIZE_PATH,
+    INTROSPECT_PATH,
+    JWKS_PATH,
+    PAR_PATH,
+    REVOKE_PATH,
+    TOKEN_PATH,
+    Profile,
+)
 from exchange.oauth.tokens import TokenKeys
 from exchange.portable.document import SCHEMA_PATH
 from exchange.problems import CATALOGUE, Told, tell, told_of
+from exchange.reports import schemas
 from exchange.subject_api.bindings import BINDINGS_PATH
 from registry import schema
 from registry.errors import DatabaseUnavailable
@@ -68,9 +79,13 @@ _PUBLIC_PATHS: Final = (
     "/openapi.json",
     "/problems",
     consent_texts_api.PATH,
+    reports_api.CHECK_PATH,
+    *schemas.PATHS,
     TOKEN_PATH,
     JWKS_PATH,
     PAR_PATH,
+    INTROSPECT_PATH,
+    REVOKE_PATH,
     AUTHORIZE_PATH,
 )
 _PUBLIC_PREFIXES: Final = (
@@ -111,7 +126,7 @@ def create_app(home: Home) -> FastAPI:
     if not structlog.is_configured():  # whoever serves has set it up; without that, its default writes whole messages
         journal.set_up()
     profile = Profile(home.settings.issuer)
-    keys = TokenKeys.of(home.keyring)
+    keys = TokenKeys(home.keyring)
     metrics = Metrics()
     app = FastAPI(
         title="Qingqiao 青桥",
@@ -129,15 +144,17 @@ def create_app(home: Home) -> FastAPI:
         lender_api.query_route(home),
         endpoints.token_route(profile, keys, home.database),
         endpoints.par_route(profile, home.database),
+        *inspection.routes(profile, keys, home.database),
     ]
     for build_router in (
         lender_api.build_router,
+        outcomes_api.build_router,
         consents_api.build_router,
         audit_api.build_router,
         log_api.build_router,
         sources_api.build_router,
         agency_api.build_router,
-        notices_api.build_router,
+        recall_notices_api.build_router,
         events_api.build_router,
         deletions_api.build_router,
         audit_consents_api.build_router,
@@ -147,6 +164,7 @@ def create_app(home: Home) -> FastAPI:
         capture_api.build_router,
         consent_texts_api.build_router,
         receipts_api.build_router,
+        reports_api.build_router,
     ):
         app.include_router(build_router(home))
     app.include_router(endpoints.build_router(profile, keys))
@@ -272,6 +290,8 @@ def _described(app: FastAPI, profile: Profile) -> Callable[[], dict[str, Any]]:
                 servers=[{"url": profile.issuer}],
             )  # fmt: skip
             described["paths"][TOKEN_PATH] = {"post": orjson.loads(orjson.dumps(endpoints.TOKEN_OPERATION))}
+            described["paths"][INTROSPECT_PATH] = {"post": orjson.loads(orjson.dumps(inspection.INTROSPECTION))}
+            described["paths"][REVOKE_PATH] = {"post": orjson.loads(orjson.dumps(inspection.REVOCATION))}
             described["paths"][PAR_PATH] = {"post": orjson.loads(orjson.dumps(endpoints.PAR_OPERATION))}
             scheme = {"type": "http", "scheme": "DPoP", "description": "RFC 9449, with a DPoP proof header per request"}
             described.setdefault("components", {}).setdefault("securitySchemes", {})["DPoP"] = scheme

@@ -14,6 +14,9 @@ from typing import Any, Final
 
 import orjson
 
+from consent import recipients
+from consent.errors import Fault, TermsRefused
+from consent.parties import Contact
 from consent.scope import names_one, recipient_name
 from exchange.errors import RequestRefused
 from exchange.oauth import redirects
@@ -120,7 +123,7 @@ def knows(tx: Transaction, organisation: str, role: Role) -> bool:
     return row.fetchone() is not None
 
 
-def register(
+def register(  # noqa: PLR0913  # what a registration states
     tx: Transaction,
     client_id: str,
     *,
@@ -130,6 +133,7 @@ def register(
     scopes: Iterable[str] | None = None,
     now: datetime,
     same_organisation: bool = False,
+    contact: Contact | None = None,
 ) -> frozenset[str]:
     """Register a client with its public keys; return its scopes (all of its role, unless fewer are given).
 
@@ -143,11 +147,13 @@ def register(
         now: the moment of registration.
         same_organisation: that the organisation has a client already is known and meant: this one may ask on the
             same consents. An agency's clients, one a person or system, need no such word.
+        contact: how a lender is reached; people are told of it before they agree (个人信息保护法 §23). It takes the
+            place of the one that stood; a lender's first client cannot do without.
 
     Raises:
         KeyRefused: the keys are not ones we accept, or private members were handed over.
         RequestRefused: the id is taken or not 3 to 64 of [A-Za-z0-9._-], a scope is not of the role, the name is not
-            that of one organisation, or the organisation has a client already.
+            that of one organisation, the organisation has a client already, or it is a lender without a contact.
     """
     if role is Role.SUBJECT:
         raise RequestRefused("client-unregistrable", "a person's phone is bound in person, never registered")
@@ -170,7 +176,31 @@ def register(
     ).fetchone()
     if row is None:
         raise RequestRefused("client-unregistrable", "the client id is taken")
+    if contact is not None:
+        recipients.keep(tx, organisation, contact, now=now)
+    elif role is Role.LENDER and recipients.contact(tx, organisation) is None:
+        raise RequestRefused(
+            "client-unregistrable", "a lender needs a contact: office, phone and address, of which people are told"
+        )
     return granted
+
+
+def unreached(tx: Transaction, organisation: str) -> bool:
+    """Say whether an organisation has a lender's system, and nobody has said how it is reached."""
+    name = recipient_name(organisation)
+    return recipients.contact(tx, name) is None and knows(tx, name, Role.LENDER)
+
+
+def refuse_unreached(tx: Transaction, organisation: str) -> None:
+    """Refuse to have anybody agree for a lender of which nobody can be told how it is reached (个人信息保护法 §23).
+
+    One that is not registered passes: it comes from a register of consents, and nobody can ask in its name.
+
+    Raises:
+        TermsRefused: RECIPIENT_WITHOUT_CONTACT.
+    """
+    if unreached(tx, organisation):
+        raise TermsRefused(Fault.RECIPIENT_WITHOUT_CONTACT, "registered, and it is not said how it is reached")
 
 
 def register_phone(tx: Transaction, client_id: str, jwk: Mapping[str, Any], *, active: bool, now: datetime) -> None:

@@ -114,6 +114,11 @@ def find(tx: Transaction, request_uri: str, client_id: str, *, now: datetime) ->
     return None if row is None else Pending(*row)
 
 
+def note_language(tx: Transaction, pending: Pending, language: str) -> None:
+    """Keep in which language a request was shown: figures tell abandoned ones by it."""
+    tx.execute("UPDATE authorization_request SET language = %s WHERE digest = %s", (language, pending.digest))
+
+
 def count_try(tx: Transaction, pending: Pending) -> bool:
     """Count a wrong proof of presence; say whether another may follow."""
     tx.execute("UPDATE authorization_request SET tries = tries + 1 WHERE digest = %s", (pending.digest,))

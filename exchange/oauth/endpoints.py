@@ -14,18 +14,18 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
+from consent.errors import Fault
 from exchange.batching import Together
 from exchange.errors import RequestRefused
-from exchange.oauth import codes, form, par, spending, tokens
-from exchange.oauth.clients import Directory, NotRemembered
+from exchange.oauth import codes, par, reading, spending, tokens
+from exchange.oauth.clients import Directory, NotRemembered, unreached
 from exchange.oauth.par import URN
 from exchange.oauth.profile import JWKS_PATH, PAR_PATH, TOKEN_PATH, Profile
-from exchange.oauth.refused import ClientNotProven
+from exchange.oauth.refused import ClientNotProven, InvalidAuthorizationDetails
 from exchange.oauth.server import Answer, TokenRequest, TokenServer
 from registry import clock
 from registry.database import Database
 
-_NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _FOR_AN_HOUR: Final = {"Cache-Control": "public, max-age=3600"}
 _FOR_FIVE_MINUTES: Final = {"Cache-Control": "public, max-age=300"}
 
@@ -140,7 +140,7 @@ def token_route(profile: Profile, keys: tokens.TokenKeys, database: Database) ->
         try:
             asked = _read(request, body, profile.token_endpoint)
         except RequestRefused as error:
-            return _response(Answer(400, {"error": "invalid_request", "error_description": str(error)}, ()))
+            return reading.response(Answer(400, {"error": "invalid_request", "error_description": str(error)}, ()))
         try:
             answer = server.answer(asked)
         except NotRemembered:
@@ -149,7 +149,7 @@ def token_route(profile: Profile, keys: tokens.TokenKeys, database: Database) ->
         if asked.issue is not None:
             answer = server.settle(answer, asked.issue, await spend(asked.issue))
         request.state.oauth_error = answer.error
-        return _response(answer)
+        return reading.response(answer)
 
     route = Route(TOKEN_PATH, token, methods=["POST"])
     return route
@@ -165,9 +165,12 @@ def par_route(profile: Profile, database: Database) -> Route:
             pushed = par.read(parameters, proofs, directory=directory, profile=profile, now=now, may_wait=True)
             with database.transaction() as tx:  # step 7; what is spent stays so, whatever becomes of the rest
                 fresh = [spending.spend(tx, one) for one in sorted(pushed.spends, key=lambda one: one.digest)]
-                request_uri = codes.push(tx, pushed, now=now) if all(fresh) else None
+                unsaid = unreached(tx, pushed.client.organisation)
+                request_uri = codes.push(tx, pushed, now=now) if all(fresh) and not unsaid else None
             if not all(fresh):
                 raise ClientNotProven(description="client assertion or DPoP proof: used before")
+            if unsaid:  # nobody shall be asked by whom it cannot be told how to reach (个人信息保护法 §23)
+                raise InvalidAuthorizationDetails(Fault.RECIPIENT_WITHOUT_CONTACT.value)
             if request_uri is None:
                 directory.forget(pushed.client.client_id)
                 raise InvalidRequestError("redirect_uri is not registered for this client, or its keys have changed")
@@ -179,12 +182,12 @@ def par_route(profile: Profile, database: Database) -> Route:
         request.scope["route"] = route
         body = await request.body()
         try:
-            parameters = _parameters(request, body)
+            parameters = reading.parameters(request, body)
         except RequestRefused as error:
-            return _response(Answer(400, {"error": "invalid_request", "error_description": str(error)}, ()))
+            return reading.response(Answer(400, {"error": "invalid_request", "error_description": str(error)}, ()))
         answer = await run_in_threadpool(push, parameters, request.headers.getlist("dpop"))
         request.state.oauth_error = answer.error
-        return _response(answer)
+        return reading.response(answer)
 
     route = Route(PAR_PATH, pushed, methods=["POST"])
     return route
@@ -208,22 +211,8 @@ def build_router(profile: Profile, keys: tokens.TokenKeys) -> APIRouter:
 
 
 def _read(request: Request, body: bytes, endpoint: str) -> TokenRequest:
-    return TokenRequest(endpoint, _parameters(request, body), request.headers.getlist("dpop"), now=clock.now())
-
-
-def _parameters(request: Request, body: bytes) -> dict[str, str]:
-    if request.scope["query_string"]:
-        raise RequestRefused("request-malformed", "parameters belong in the body, not in the address")
-    if "authorization" in request.headers:
-        raise RequestRefused("request-malformed", "one way of client authentication only")
-    return form.read(request.headers.get("content-type"), body)
+    return TokenRequest(endpoint, reading.parameters(request, body), request.headers.getlist("dpop"), now=clock.now())
 
 
 def _json(body: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
     return Response(orjson.dumps(body), media_type="application/json", headers=headers)
-
-
-def _response(answer: Answer) -> Response:
-    headers = {**dict(answer.headers), **_NO_STORE}
-    headers.setdefault("Content-Type", "application/json")
-    return Response(orjson.dumps(answer.body), answer.status, headers)

@@ -8,7 +8,7 @@ Steps (the numbers are used in the code and the tests):
   5. scopes and resource are this client's                                      (invalid_scope, invalid_target)
   6. `authorization_details` is one credit_data whose terms a consent may have  (invalid_authorization_details)
   7. in one transaction: assertion and proof are spent, the client is active with the same keys, the redirect URI is one
-     of its own letter by letter, the request is kept                           (`codes.push`)
+     of its own letter by letter, it is known how the lender is reached, the request is kept    (`codes.push`)
 
 Terms are refused here, before a person is asked: nobody shall agree to what cannot be recorded. Parameters that are not
 known are ignored, as RFC 6749 §3.1 wants.

@@ -138,7 +138,7 @@ def agreed(exchange_home: Home, door: Door) -> tuple[Bank, dict[str, Any]]:
     one = bank(exchange_home, door)
     page = Browser(door, one.caller.client_id, one.pushed())
     page.open()
-    given = one.redeem(back(page.agree(phone.totp))["code"])
+    given = one.redeem(back(page.agree(phone.secret))["code"])
     assert given.status_code == 200, given.text
     return one, given.json()
 

@@ -21,6 +21,7 @@ from tests.agencies import AGENCY, line, permitted, roster
 from tests.attacks.bent_client import ISSUER, Caller, Door, registered
 from tests.attacks.uploading import Agency
 from tests.people import ZHANG
+from tests.waiting import until
 
 FILE = roster(line(ZHANG))
 
@@ -47,13 +48,6 @@ def web(exchange_home: Home) -> Iterator[uvicorn.Server]:
         web.should_exit = True
         thread.join(30)
         assert not thread.is_alive()
-
-
-def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 class Watching:
