@@ -8,6 +8,7 @@ ConsentError
 ├── TransitionRefused      a consent cannot go from its state to that one; nobody can change this, a new one is needed
 ├── UsesExhausted          more uses were counted than the consent has left: the caller decided without its lock
 ├── ReceiptInvalid         a receipt is not ours, was changed, or is not of the declared form
+├── ContactInvalid         how an organisation is reached is not said, or not in its form; who states it must mend it
 └── ReviewRefused          a text cannot be signed off so: other bytes, nobody named; the operator must correct it
 """
 
@@ -24,11 +25,13 @@ class Fault(StrEnum):
     IDENTITY_INVALID = "IDENTITY_INVALID"
     GUARDIAN_NEEDED = "GUARDIAN_NEEDED"
     RECIPIENT_NOT_ONE = "RECIPIENT_NOT_ONE"
+    RECIPIENT_WITHOUT_CONTACT = "RECIPIENT_WITHOUT_CONTACT"
     PURPOSE_UNKNOWN = "PURPOSE_UNKNOWN"
     PURPOSE_NOT_FOR_LENDERS = "PURPOSE_NOT_FOR_LENDERS"
     ITEM_UNKNOWN = "ITEM_UNKNOWN"
     ITEM_OUTSIDE_PURPOSE = "ITEM_OUTSIDE_PURPOSE"
     DATE_UNREADABLE = "DATE_UNREADABLE"
+    TAKEN_OUT_OF_TIME = "TAKEN_OUT_OF_TIME"
     PERIOD_INVERTED = "PERIOD_INVERTED"
     BEGINS_TOO_LATE = "BEGINS_TOO_LATE"
     VALIDITY_TOO_LONG = "VALIDITY_TOO_LONG"
@@ -45,6 +48,7 @@ class Fault(StrEnum):
     EVIDENCE_MISSING = "EVIDENCE_MISSING"
     EVIDENCE_INVALID = "EVIDENCE_INVALID"
     EVIDENCE_REUSED = "EVIDENCE_REUSED"
+    PAPER_NEEDS_FOUR_EYES = "PAPER_NEEDS_FOUR_EYES"
     FINGERPRINTS_NOT_REDACTED = "FINGERPRINTS_NOT_REDACTED"
     RESOLUTION_MISSING = "RESOLUTION_MISSING"
     BEFORE_WITHDRAWAL = "BEFORE_WITHDRAWAL"
@@ -67,6 +71,8 @@ class Fault(StrEnum):
     PUBLICITY_NOT_OVER = "PUBLICITY_NOT_OVER"
     REFUSED_LATELY = "REFUSED_LATELY"
     NOT_NARROWER = "NOT_NARROWER"
+    CONFIRMED_TOO_EARLY = "CONFIRMED_TOO_EARLY"
+    CONFIRMATION_OVER = "CONFIRMATION_OVER"
     TERMS_CHANGED = "TERMS_CHANGED"
     TRANSITION_REFUSED = "TRANSITION_REFUSED"
 
@@ -105,6 +111,10 @@ class UsesExhausted(ConsentError):
 
 class ReceiptInvalid(ConsentError):
     """A text that is no receipt of ours."""
+
+
+class ContactInvalid(ConsentError):
+    """A contact of which a part is missing or not of its form."""
 
 
 class ReviewRefused(ConsentError):

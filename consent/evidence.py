@@ -10,6 +10,7 @@ Checked here: the form. That a scan is legible, or a signature reliable under ç”
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Self
@@ -116,3 +117,14 @@ class Capture:
     collector: str | None = None
     device: str | None = None
     place: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """How a consent was confirmed again: what proves it, when the person did it, who took it, or which phone."""
+
+    channel: Channel
+    evidence: Evidence
+    captured_at: datetime
+    collector: str | None = None
+    device: str | None = None

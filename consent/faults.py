@@ -71,6 +71,13 @@ MEANINGS: Final[Mapping[Fault, Meaning]] = MappingProxyType(
             "每家机构分别授权",
             "take one consent for each recipient",
         ),
+        Fault.RECIPIENT_WITHOUT_CONTACT: Meaning(
+            "recipient",
+            "被授权机构的联系方式未登记，不能请人授权",
+            "it is not registered how the recipient is reached, so nobody can be asked to agree",
+            "请平台运营单位用 qingqiao lender contact 登记部门、电话和地址",
+            "have the operator register office, phone and address: qingqiao lender contact",
+        ),
         Fault.PURPOSE_UNKNOWN: Meaning(
             "purpose",
             "用途代码无效",
@@ -98,6 +105,13 @@ MEANINGS: Final[Mapping[Fault, Meaning]] = MappingProxyType(
             "a date is missing or cannot be read",
             "按“2026-01-10”的格式填写日期",
             "write dates as 2026-01-10",
+        ),
+        Fault.TAKEN_OUT_OF_TIME: Meaning(
+            "captured_at",
+            "征得同意的时间在将来，或距今过久",
+            "taken in the future, or too many days ago",
+            "核对时间；过久的，请本人重新同意",
+            "correct the moment; if it is too long ago, ask the person again",
         ),
         Fault.PERIOD_INVERTED: Meaning(
             "valid_to",
@@ -225,6 +239,13 @@ MEANINGS: Final[Mapping[Fault, Meaning]] = MappingProxyType(
             "取得新的签署并提交其SHA-256",
             "take a new signature and hand in its hash",
         ),
+        Fault.PAPER_NEEDS_FOUR_EYES: Meaning(
+            "evidence.kind",
+            "纸质授权须经两人核对，不能在此直接登记",
+            "paper is looked at by two people, and is not recorded here",
+            "请在 POST /v1/paper-consents 录入，由另一人确认",
+            "enter it at POST /v1/paper-consents, and let another person confirm it",
+        ),
         Fault.FINGERPRINTS_NOT_REDACTED: Meaning(
             "evidence.fingerprints_redacted",
             "未声明纸质扫描件的指纹区域已遮盖",
@@ -240,11 +261,12 @@ MEANINGS: Final[Mapping[Fault, Meaning]] = MappingProxyType(
             "state meeting, numbers, votes, publicity and the SHA-256 of the minutes",
         ),
         Fault.BEFORE_WITHDRAWAL: Meaning(
-            "valid_from",
-            "生效日期早于最近一次撤回",
-            "would begin before the day of the last withdrawal for the same recipient and purpose",
-            "把生效日期改为撤回之日或以后，并重新征得同意",
-            "let it begin on or after that day, on a new agreement",
+            "captured_at",
+            "签署或生效早于最近一次撤回（只知签署日期的，不晚于撤回之日）",
+            "agreed to, or to begin, before the last withdrawal for the same recipient and purpose; if only the day is"
+            " known, not after its day",
+            "撤回之后请本人重新同意，如实填写征得同意的时间",
+            "ask the person anew, after the withdrawal, and state when it was taken",
         ),
         Fault.TERMS_CHANGED: Meaning(
             "items",
@@ -318,8 +340,8 @@ MEANINGS: Final[Mapping[Fault, Meaning]] = MappingProxyType(
         ),
         Fault.REPRESENTATIVE_UNFIT: Meaning(
             "representation.identifier",
-            "代办人不能是本人、未成年人、已故者",
-            "whoever acts cannot be the subject itself, a minor, or one who has died",
+            "代办人不能是本人、未成年人，也不能是被授权机构的采集人",
+            "whoever acts cannot be the subject itself, a minor, or somebody who collects for the recipient",
             "由适格的人办理",
             "let somebody act who may",
         ),
@@ -378,6 +400,20 @@ MEANINGS: Final[Mapping[Fault, Meaning]] = MappingProxyType(
             "the person has lately refused the same request and may not be asked again yet",
             "冷静期满后再征询；本人主动到场要求的，由登记采集人受理并注明 asked_by: subject",
             "ask after the cool-down; for a person who came of its own will state asked_by: subject and the collector",
+        ),
+        Fault.CONFIRMED_TOO_EARLY: Meaning(
+            "captured_at",
+            "签署时间早于授权、上一次确认或最近一次撤回",
+            "it was signed before the consent, its last confirmation, or a withdrawal",
+            "请本人重新签署确认，并填写实际签署时间",
+            "let the person sign a new confirmation, and state when that was",
+        ),
+        Fault.CONFIRMATION_OVER: Meaning(
+            "captured_at",
+            "该确认签署过早，自签署之日起算的确认期已满",
+            "it was signed so long ago that the time for which it confirms is over",
+            "请本人重新签署确认",
+            "let the person sign a new confirmation",
         ),
         Fault.NOT_NARROWER: Meaning(
             "items",

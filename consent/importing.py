@@ -5,7 +5,7 @@
   3. judge each row against what stands under its number:
        nothing stands                                 → recorded, in the state it names; in force only where a consent
                                                         handed in by itself would be: no paper that stands elsewhere,
-                                                        no first day before the last withdrawal, no "no" of late
+                                                        first day after the last withdrawal's, no "no" of late
        another subject, recipient or purpose          → NUMBER_REUSED
        the ledger has ended it (withdrawn, …)         → SAME, or LATER_STATE_STANDS: an old table revives nothing
        the row ends it                                → the ledger follows, whatever else the row says
@@ -23,14 +23,15 @@ until it is.
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
-from consent import ledger, purposes, refusals, register, rows, tokens
+from consent import ledger, purposes, recipients, refusals, register, rows, tokens
 from consent.errors import Fault, TermsRefused
 from consent.evidence import Channel
 from consent.grant import ENDED, STEPS, State
+from consent.parties import Contact, Party
 from consent.receipt import Issuer
 from consent.record import AGREED, Consent, Terms, settle
 from consent.register import Line, Outcome, Remark, RowOutcome
@@ -43,6 +44,7 @@ from registry.keyring import Keyring, Purpose, SymmetricKey
 
 Subjects = Callable[[Sequence[Identifier]], Mapping[str, UUID]]
 Unavailable = Callable[[Collection[UUID]], Container[UUID]]
+Born = Callable[[Collection[UUID]], Mapping[UUID, date]]
 
 _ONE_IMPORT_AT_A_TIME: Final = 7_204_150_311  # an advisory lock of this transaction; any number of our own
 _NOBODY: Final = UUID(int=0)
@@ -71,6 +73,7 @@ class _Plan:
     """What an import will write, and what stands against it."""
 
     standing: refusals.Standing
+    reached: Mapping[str, Contact]
     made: list[Consent] = field(default_factory=list)
     rewritten: list[Consent] = field(default_factory=list)
     entries: list[log.Entry] = field(default_factory=list)
@@ -88,8 +91,9 @@ def import_register(  # noqa: PLR0913  # what a register is read with
     now: datetime,
     actor: str = "register",
     registered: Container[str] | None = None,
-    operator: str | None = None,
+    operator: Party | None = None,
     unavailable: Unavailable = lambda _: (),
+    born: Born = lambda _: {},
 ) -> ImportReport:
     """Take a consent register into the ledger.
 
@@ -101,8 +105,9 @@ def import_register(  # noqa: PLR0913  # what a register is read with
         now: the moment of import.
         actor: who imports; stands in the log.
         registered: names of registered lenders (consent.scope.recipient_name); None leaves that unremarked.
-        operator: the operator's name for receipts.
+        operator: the operator for receipts, with how it is reached.
         unavailable: tells for which of these subjects nobody can consent any more.
+        born: tells the days of birth of these subjects by the identifiers that are current, where those are kept.
 
     Raises:
         RegisterUnreadable: a column is missing. Nothing is recorded.
@@ -113,14 +118,18 @@ def import_register(  # noqa: PLR0913  # what a register is read with
     standing = rows.locked_by_number(tx, [line.number for line in lines])
     wanted = [line for line, terms, _ in settled if terms is not None or line.number in standing]
     ids = subjects([line.identifier for line in wanted]) if wanted else {}
-    gone = unavailable(set(ids.values()))
+    gone, births = unavailable(set(ids.values())), born(set(ids.values()))
     fresh = [replace(terms, subject_id=ids[line.identifier.text]) for line, terms, _ in settled if terms is not None]
-    plan = _Plan(refusals.standing(tx, fresh), outcomes=refused)
+    reached = recipients.contacts(tx, {terms.scope.recipient for terms in fresh})
+    plan = _Plan(refusals.standing(tx, fresh), reached, outcomes=refused)
     issuer = Issuer.of(keyring, operator)
     witnesses = keyring.symmetric_all(Purpose.LOOKUP)
     for line, terms, fault in settled:  # 3
         present = standing.get(line.number)
         subject_id = ids.get(line.identifier.text, _NOBODY)
+        if terms is not None and subject_id in births:
+            fault = _minor(line, births[subject_id])  # noqa: PLW2901  # the number that is current says so
+            terms = terms if fault is None else None  # noqa: PLW2901  # the same
         if subject_id in gone and line.state not in ENDED:
             terms, fault = None, TermsRefused(Fault.SUBJECT_UNAVAILABLE, "nobody consents for this subject")  # noqa: PLW2901  # now known
         if terms is not None:
@@ -145,19 +154,20 @@ def _settled(line: Line, lenders: Container[str] | None, now: datetime) -> tuple
     try:
         known = lenders is not None and recipient_name(line.recipient) in lenders
         new = replace(line.as_new(_NOBODY, None), to_lender=known)
-        _refuse_minor(line)
+        young = _minor(line, line.identifier.birth) if isinstance(line.identifier, ResidentId) else None
+        if young is not None:
+            return None, young
         return settle(new, purposes=purposes.current(), catalogue=catalogue.current(), now=now), None
     except TermsRefused as refusal:
         return None, refusal
 
 
-def _refuse_minor(line: Line) -> None:
-    """Refuse a row of somebody for whom a guardian has to consent: a register has no place for one."""
+def _minor(line: Line, birth: date) -> TermsRefused | None:
+    """Say that a guardian has to consent for somebody born on that day, if so: a register has no place for one."""
     purpose = purposes.current().get(line.purpose)
-    if purpose is None or not isinstance(line.identifier, ResidentId):
-        return
-    if years_between(line.identifier.birth, beijing_day(line.valid_from)) < purpose.guardian_until_age:
-        raise TermsRefused(Fault.GUARDIAN_NEEDED, "under the age at which this purpose needs no guardian")
+    if purpose is None or years_between(birth, beijing_day(line.valid_from)) >= purpose.guardian_until_age:
+        return None
+    return TermsRefused(Fault.GUARDIAN_NEEDED, "under the age at which this purpose needs no guardian")
 
 
 def _record(
@@ -173,7 +183,7 @@ def _record(
     issuer, now, actor = by
     if line.state in AGREED:
         plan.standing.refuse(terms, now)
-    consent, entry = ledger.first_recorded(terms, line.state, now=now, issuer=issuer, actor=actor)
+    consent, entry = ledger.first_recorded(terms, line.state, now=now, issuer=issuer, actor=actor, reached=plan.reached)
     plan.standing.add(consent.consent_id, terms, line.state)
     plan.made.append(consent)
     plan.entries.append(entry)
@@ -224,7 +234,9 @@ def _request(line: Line, terms: Terms, plan: _Plan, by: _By, present: Consent, *
     issuer, now, actor = by
     if line.state in AGREED:
         plan.standing.refuse(terms, now, request=present.consent_id)
-    consent, entry = ledger.first_recorded(terms, line.state, now=now, issuer=issuer, actor=actor, standing=present)
+    consent, entry = ledger.first_recorded(
+        terms, line.state, now=now, issuer=issuer, actor=actor, reached=plan.reached, standing=present
+    )
     plan.standing.add(consent.consent_id, terms, line.state)
     plan.rewritten.append(consent)
     plan.entries.append(entry)

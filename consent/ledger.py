@@ -4,7 +4,7 @@ Every function works in the caller's transaction and commits nothing, so that a 
 fall together, and a withdrawal is seen by the next statement of every process. Nothing is cached here, ever.
 
   create, create_many   record consents: receipt, row, log entry
-  agree, withdraw, transition   take a consent through its life (consent.grant); expire_due for those whose time is over
+  withdraw, transition  take a consent through its life (consent.grant); expire_due for those whose time is over
   narrow, reconfirm     a smaller consent in the place of one in force; a standing one confirmed again
   get, list_for_subject, listing   read, for people, evidence and audit
 
@@ -21,12 +21,13 @@ from uuid import UUID, uuid4
 
 from psycopg import sql
 
-from consent import purposes, receipt, rows
-from consent.errors import TransitionRefused, UnknownConsent
+from consent import purposes, receipt, recipients, refusals, rows
+from consent.errors import Fault, TermsRefused, TransitionRefused, UnknownConsent
 from consent.events import Event
-from consent.evidence import Channel
+from consent.evidence import Channel, Confirmation
 from consent.grant import ENDED, State, beginning, step
 from consent.narrowing import Narrower, narrowed
+from consent.parties import Contact, Party
 from consent.purposes import Purpose
 from consent.receipt import Issuer
 from consent.record import Consent, NewConsent, Terms, end_of_period, settle
@@ -58,7 +59,7 @@ def create(
     now: datetime,
     *,
     actor: str = "system",
-    operator: str | None = None,
+    operator: Party | None = None,
 ) -> Consent:
     """Record one consent; see `create_many`."""
     return create_many(tx, [new], keyring, now, actor=actor, operator=operator)[0]
@@ -71,7 +72,7 @@ def create_many(
     now: datetime,
     *,
     actor: str = "system",
-    operator: str | None = None,
+    operator: Party | None = None,
 ) -> list[Consent]:
     """Record consents: each gets its receipt, its row and its log entry. One that `previous` names is superseded.
 
@@ -81,7 +82,7 @@ def create_many(
         keyring: signs the receipts.
         now: the moment of recording.
         actor: who acts: a client id, a user id, "system"; it stands in the log.
-        operator: the operator's name for receipts; without one the log's origin.
+        operator: the operator for receipts, with how it is reached; without one the log's origin.
 
     Raises:
         TermsRefused: terms that no consent may have. Nothing is recorded.
@@ -93,8 +94,10 @@ def create_many(
     known, valid = purposes.current(), catalogue.current()
     terms = [settle(each, purposes=known, catalogue=valid, now=now) for each in new]
     _supersede(tx, terms, now, actor)
+    reached = recipients.contacts(tx, {each.scope.recipient for each in terms})
     made = [
-        first_recorded(each, new[place].state, now=now, issuer=issuer, actor=actor) for place, each in enumerate(terms)
+        first_recorded(each, new[place].state, now=now, issuer=issuer, actor=actor, reached=reached)
+        for place, each in enumerate(terms)
     ]
     record(tx, [consent for consent, _ in made], [entry for _, entry in made])
     return [consent for consent, _ in made]
@@ -108,19 +111,27 @@ def record(tx: Transaction, consents: Collection[Consent], entries: Sequence[log
         log.append(tx, entries)
 
 
-def first_recorded(
-    terms: Terms, state: State, *, now: datetime, issuer: Issuer, actor: str, standing: Consent | None = None
+def first_recorded(  # the parts of a record
+    terms: Terms,
+    state: State,
+    *,
+    now: datetime,
+    issuer: Issuer,
+    actor: str,
+    reached: Mapping[str, Contact],
+    standing: Consent | None = None,
 ) -> tuple[Consent, log.Entry]:
     """Make a consent with its receipt, and the log entry that commits to both; nothing is written yet.
 
-    With `standing`, a request that nobody had agreed to, the consent keeps its id and takes the new terms.
+    `reached` says how recipients are reached. With `standing`, a request that nobody had agreed to, the consent keeps
+    its id and takes the new terms.
     """
     purpose = purposes.current().by_code[terms.scope.purpose]
     consent_id = str(uuid4()) if standing is None else standing.consent_id
     event = beginning(state)
     if standing is not None and state is State.REQUESTED:
         event = Event.AMENDED
-    signed = receipt.issue(consent_id, terms, state, now, purpose, issuer)
+    signed = receipt.issue(consent_id, terms, state, now, purpose, issuer, reached.get(terms.scope.recipient))
     scope, acted = terms.scope, terms.representation
     fields: dict[str, JSON] = {
         "catalogue_version": terms.catalogue_version,
@@ -179,7 +190,7 @@ def transition(
 ) -> Consent:
     """Pause, resume, end or replace a consent.
 
-    A request becomes active through `agree`, which takes the evidence, never here.
+    A request becomes active with its evidence (consent.importing), never here.
 
     Raises:
         UnknownConsent: there is none of this id.
@@ -191,30 +202,6 @@ def transition(
     if to in {State.ACTIVE, State.PAUSED} and now >= consent.terms.scope.valid_until:
         raise TransitionRefused("the consent's time is over")
     return move(tx, [consent], to, channel=channel, now=now, actor=actor)[0]
-
-
-def agree(
-    tx: Transaction, consent_id: str, new: NewConsent, keyring: Keyring, now: datetime, *, actor: str = "subject"
-) -> Consent:
-    """Turn a request into a consent in force: with its evidence, on the terms that were agreed to, and a new receipt.
-
-    Raises:
-        UnknownConsent: there is none of this id.
-        TransitionRefused: it is not a request, or is one of another subject, recipient or purpose.
-        TermsRefused: terms that no consent may have.
-    """
-    standing = _locked(tx, consent_id)
-    agreed = replace(new, state=State.ACTIVE)
-    terms = settle(agreed, purposes=purposes.current(), catalogue=catalogue.current(), now=now)
-    if standing.state is not State.REQUESTED or terms.holder != standing.terms.holder:
-        raise TransitionRefused("only a request of the same subject, recipient and purpose can be agreed to")
-    terms = replace(terms, register_no=standing.terms.register_no)
-    consent, entry = first_recorded(
-        terms, State.ACTIVE, now=now, issuer=Issuer.of(keyring), actor=actor, standing=standing
-    )
-    rows.rewrite(tx, [consent])
-    log.append(tx, [entry])
-    return consent
 
 
 def narrow(
@@ -240,7 +227,8 @@ def narrow(
     standing = _locked(tx, consent_id)
     terms = replace(narrowed(standing.terms, asked, now=now), previous=consent_id)
     move(tx, [standing], State.SUPERSEDED, channel=channel, now=now, actor=actor)
-    made, entry = first_recorded(terms, standing.state, now=now, issuer=issuer, actor=actor)
+    reached = recipients.contacts(tx, [terms.scope.recipient])
+    made, entry = first_recorded(terms, standing.state, now=now, issuer=issuer, actor=actor, reached=reached)
     due = standing.reconfirm_by
     carried = replace(
         made,
@@ -253,38 +241,39 @@ def narrow(
     return carried
 
 
-def reconfirm(  # the parts of a confirmation
-    tx: Transaction,
-    consent_id: str,
-    channel: Channel,
-    now: datetime,
-    *,
-    actor: str = "subject",
-    evidence: bytes | None = None,
+def reconfirm(
+    tx: Transaction, consent_id: str, said: Confirmation, now: datetime, *, actor: str = "subject"
 ) -> Consent:
     """Confirm a consent again, where its purpose asks for that: it permits for another period of the purpose.
 
-    `evidence` is the SHA-256 of what was signed, where somebody else than the person's own device says so.
+    The period begins when the person confirmed, not when that was handed in. The caller holds the subject.
 
     Raises:
         UnknownConsent: there is none of this id.
         TransitionRefused: it is not in force, its time is over, or it needs no confirmation.
+        TermsRefused: the evidence proves something already, or was signed before what it is to confirm
+            (`refusals.refuse_reconfirming`); CONFIRMATION_OVER: so long ago that the period is over.
     """
     consent = _locked(tx, consent_id)
-    if consent.state not in {State.ACTIVE, State.PAUSED} or now >= consent.terms.scope.valid_until:
+    scope = consent.terms.scope
+    if consent.state not in {State.ACTIVE, State.PAUSED} or now >= scope.valid_until:
         raise TransitionRefused("only a consent in force is confirmed again")
     if consent.reconfirm_by is None:
         raise TransitionRefused("a consent that needs no confirmation")
-    purpose = purposes.current().by_code[consent.terms.scope.purpose]
-    confirmed = replace(consent, reconfirm_by=_reconfirm_by(now, consent.terms, purpose))
-    rows.confirm(tx, consent_id, confirmed.reconfirm_by)
-    until = confirmed.reconfirm_by or consent.terms.scope.valid_until
+    refusals.refuse_reconfirming(tx, consent, said, now=now)
+    purpose = purposes.current().by_code[scope.purpose]
+    due = _reconfirm_by(max(said.captured_at, scope.valid_from), consent.terms, purpose)
+    if due is not None and due <= now:
+        raise TermsRefused(Fault.CONFIRMATION_OVER, "its period is over before it is handed in")
+    confirmed = replace(consent, reconfirm_by=due)
+    rows.confirm(tx, confirmed, said, now=now)
     told: dict[str, JSON] = {
-        "evidence_sha256": None if evidence is None else evidence.hex(),
-        "until": rfc3339(until),
+        "captured_at": rfc3339(said.captured_at),
+        "collector": said.collector,
+        "evidence_sha256": None if said.evidence.sha256 is None else said.evidence.sha256.hex(),
+        "until": rfc3339(due or scope.valid_until),
     }
-    entry = _entry(Event.RECONFIRMED, replace(confirmed, state_at=now), channel, actor, told)
-    log.append(tx, [entry])
+    log.append(tx, [_entry(Event.RECONFIRMED, replace(confirmed, state_at=now), said.channel, actor, told)])
     return confirmed
 
 

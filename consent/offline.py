@@ -30,16 +30,12 @@ Not here: what a record's content says, and whether it becomes a consent (`excha
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from functools import cache
-from importlib import resources
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-import yaml
-
-from consent.declared import Table
+from consent.taking import Bounds
 from registry.canonical import canonical
 from registry.errors import CanonicalError
 from registry.suites import sha256
@@ -143,16 +139,6 @@ MEANINGS: Final[Mapping[Fault, Meaning]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What is declared in offline.yml."""
-
-    version: str
-    upload_within: timedelta
-    clock: timedelta
-    records_at_once: int
-
-
-@dataclass(frozen=True, slots=True)
 class Link:
     """Where a chain stands: the last record's number and link, and the latest time that its clock showed rightly."""
 
@@ -208,24 +194,6 @@ class Announced:
     at: datetime
 
 
-@cache
-def limits() -> Limits:
-    """Give the limits of this release; read once.
-
-    Raises:
-        DeclarationInvalid: offline.yml does not have the declared shape.
-    """
-    table = Table("offline", yaml.safe_load((resources.files("consent") / "offline.yml").read_text("utf-8")))
-    found = Limits(
-        version=table.text("version"),
-        upload_within=timedelta(days=table.number("upload_within_days", least=1)),
-        clock=timedelta(minutes=table.number("clock_minutes", least=1)),
-        records_at_once=table.number("records_at_once", least=1),
-    )
-    table.done()
-    return found
-
-
 def beginning(device: str) -> Link:
     """Give where a new device's chain stands."""
     return Link(0, sha256(_LINK + device.encode()))
@@ -263,7 +231,7 @@ def check(  # what came, and what it is held against
     announced: Mapping[int, bytes],
     verifies: Verifies,
     now: datetime,
-    given: Limits,
+    given: Bounds,
 ) -> Checked:
     """Walk an upload as the module's header says.
 
@@ -306,7 +274,7 @@ def check(  # what came, and what it is held against
 
 
 def announcement(
-    head: object, signature: bytes, *, device: str, verifies: Verifies, now: datetime, given: Limits
+    head: object, signature: bytes, *, device: str, verifies: Verifies, now: datetime, given: Bounds
 ) -> Announced | Fault:
     """Read a signed head: its form, device, signature, and that the device's clock is right just now."""
     if not isinstance(head, dict) or head.keys() != _HEAD_MEMBERS or head["v"] != 1 or head["kind"] != "head":
@@ -361,7 +329,7 @@ def _next(
     return Fault.FORK if announced.get(counter, link) != link else None
 
 
-def _late(at: datetime, before: datetime | None, now: datetime, given: Limits) -> Fault | None:
+def _late(at: datetime, before: datetime | None, now: datetime, given: Bounds) -> Fault | None:
     if at > now + given.clock:
         return Fault.CLOCK_AHEAD  # 7
     if before is not None and at < before - given.clock:

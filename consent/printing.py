@@ -6,7 +6,7 @@ that whoever prints it may give, for the person to know its sheet by: that name 
 
 The QR code is the address of the public check with the receipt's SHA-256 behind `#`: no browser sends that part, so no
 server on the way learns which receipt was looked at. The check code is the beginning of the same digest, for those who
-type. `consent/printing.yml` has the words; Tibetan has no names of fields in the catalogue, there the Chinese stand.
+type. `consent/printing.yml` has the words, the catalogue the names of kinds and fields.
 """
 
 from collections.abc import Mapping
@@ -24,6 +24,7 @@ from markupsafe import Markup
 
 from consent.errors import ReceiptInvalid
 from consent.evidence import Language
+from consent.parties import party_of, reached
 from consent.purposes import current
 from consent.receipt import digest, document_bytes
 from registry import catalogue
@@ -102,13 +103,15 @@ def _rows(document: Mapping[str, Any], name: str | None, w: Mapping[str, Any], l
     purpose, acted = processing["purposes"][0], processing.get("representation")
     limits, notice = purpose["limits"], processing["privacy_notice"]
     titles = current().get(purpose["purpose"])
+    operator, recipient = (party_of(one) for one in document["party_identification"][:2])
     since, until = (datetime.fromisoformat(moment) for moment in event["validity_duration"].split("/"))
     last = beijing_day(until - _LAST_INSTANT)
     stated: list[tuple[str, object]] = [
         ("number", document["header"]["record_id"]),
         ("holder", name or w["unnamed"]),
         ("acted", None if acted is None else _acted(acted, w)),
-        ("recipient", purpose["recipient_third_parties"][0]),
+        ("recipient", (recipient.name, reached(recipient.contact, language))),
+        ("operator", (operator.name, reached(operator.contact, language))),
         ("purpose", titles.titles[language.value] if titles else purpose["purpose_type"]),
         ("items", _items(document["pii_information"], limits, w, language)),
         ("history", limits["history_months"]),
@@ -152,12 +155,9 @@ def _group(group: Mapping[str, Any], w: Mapping[str, Any], language: Language) -
     names = list(group["pii_attribute_id"])
     title = group["pii_type"]
     if kind is not None:
-        english = language is Language.ENGLISH
-        title = kind.titles["en" if english else "zh"]
+        title = kind.titles[language.value]
         known = [kind.fields.get(name) for name in names]
-        names = [
-            name if spec is None else (spec.en if english else spec.zh) for name, spec in zip(names, known, strict=True)
-        ]
+        names = [name if spec is None else spec.titles[language.value] for name, spec in zip(names, known, strict=True)]
     apart, between = (": ", ", ") if language is Language.ENGLISH else ("：", "、")
     mark = f" ({w['separate']})" if group.get("sensitive_pii_category") else ""
     return f"{title}{apart}{between.join(names)}{mark}"

@@ -15,17 +15,17 @@ from enum import StrEnum
 from functools import cache, lru_cache
 from importlib import resources
 from types import MappingProxyType
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import yaml
 
+from consent.ages import CHILD_UNTIL
 from consent.declared import Table
 from consent.errors import DeclarationInvalid
 from consent.scope import RANK, Mode, Scope
 from registry import catalogue
 from registry.catalogue import Catalogue
 
-GUARDIAN_UNTIL_AGE: Final = 14  # 个人信息保护法 §31: no purpose may set it lower
 Bound = TypeVar("Bound", int, Mode)
 
 
@@ -173,7 +173,7 @@ def _purpose(code: str, version: str, kinds: frozenset[str], entries: Table) -> 
         data_life_days=table.number("data_life_days", least=0),
         cool_down_days=table.number("cool_down_days", least=0),
         reconfirm_months=table.number("reconfirm_months", least=0),
-        guardian_until_age=table.number("guardian_until_age", least=GUARDIAN_UNTIL_AGE),
+        guardian_until_age=table.number("guardian_until_age", least=CHILD_UNTIL),
     )
     table.done()
     return purpose

@@ -26,6 +26,7 @@ from consent import notices
 from consent.errors import ReceiptInvalid
 from consent.evidence import EvidenceKind
 from consent.grant import State
+from consent.parties import Contact, Party
 from consent.purposes import Purpose
 from consent.record import SubjectType, Terms
 from registry import catalogue, jws
@@ -52,21 +53,23 @@ _EVENT_STATES: Final[Mapping[State, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Who signs receipts: the operator, known by the log's origin and by a name people know."""
+    """Who signs receipts: the operator, known by the log's origin and by a name people know; and how to reach it."""
 
     key: RingKey
     origin: str
     name: str
     sm2: RingKey | None = None
+    contact: Contact | None = None
 
     @classmethod
-    def of(cls, keyring: Keyring, operator: str | None = None) -> Self:
+    def of(cls, keyring: Keyring, operator: Party | None = None) -> Self:
         """Take the receipt key of a ring; without a name the operator is called by the log's origin."""
         return cls(
             keyring.signing(KeyPurpose.RECEIPT),
             keyring.origin,
-            operator or keyring.origin,
+            keyring.origin if operator is None else operator.name,
             keyring.sm2(KeyPurpose.RECEIPT),
+            None if operator is None else operator.contact,
         )
 
 
@@ -83,11 +86,18 @@ class Receipt:
     document: Mapping[str, Any]
 
 
-def issue(consent_id: str, terms: Terms, state: State, at: datetime, purpose: Purpose, issuer: Issuer) -> str:
-    """Write and sign a receipt; a compact JWS in ASCII, about 2 kB."""
-    return jws.sign(
-        issuer.key, issuer.key.key_id, canonical(_document(consent_id, terms, state, at, purpose, issuer)), TYP
-    )
+def issue(  # the parts of a receipt
+    consent_id: str,
+    terms: Terms,
+    state: State,
+    at: datetime,
+    purpose: Purpose,
+    issuer: Issuer,
+    recipient: Contact | None = None,
+) -> str:
+    """Write and sign a receipt; a compact JWS in ASCII, about 2 kB. `recipient` is how the recipient is reached."""
+    document = _document(consent_id, terms, state, at, purpose, issuer, recipient)
+    return jws.sign(issuer.key, issuer.key.key_id, canonical(document), TYP)
 
 
 def countersign(receipt: str, issuer: Issuer) -> str | None:
@@ -171,8 +181,14 @@ def verify(receipt: str, public_keys: Mapping[str, bytes]) -> Receipt:
         raise ReceiptInvalid("receipt: a field is missing or of another kind") from error
 
 
-def _document(
-    consent_id: str, terms: Terms, state: State, at: datetime, purpose: Purpose, issuer: Issuer
+def _document(  # as `issue`
+    consent_id: str,
+    terms: Terms,
+    state: State,
+    at: datetime,
+    purpose: Purpose,
+    issuer: Issuer,
+    recipient: Contact | None,
 ) -> dict[str, JSON]:
     return {
         "iss": issuer.origin,
@@ -186,15 +202,25 @@ def _document(
         },
         "processing": _processing(terms, purpose, issuer),
         "pii_information": _pii(terms),
-        "party_identification": _parties(terms, issuer),
+        "party_identification": _parties(terms, issuer, recipient),
         "events": [_event(terms, state, at)],
     }
 
 
-def _parties(terms: Terms, issuer: Issuer) -> list[JSON]:
+def _parties(terms: Terms, issuer: Issuer, recipient: Contact | None) -> list[JSON]:
+    """Name who handles and who receives, each with how it is reached (个人信息保护法 §17, §23)."""
+    named = (
+        (issuer.origin, issuer.name, "pii_controller", issuer.contact),
+        (terms.scope.recipient, terms.scope.recipient, "third_party", recipient),
+    )
     parties: list[JSON] = [
-        {"party_id": issuer.origin, "party_name": issuer.name, "party_role": "pii_controller"},
-        {"party_id": terms.scope.recipient, "party_name": terms.scope.recipient, "party_role": "third_party"},
+        {
+            "party_id": party_id,
+            "party_name": name,
+            "party_role": role,
+            **({} if contact is None else contact.as_party()),
+        }
+        for party_id, name, role, contact in named
     ]
     acted = terms.representation
     if acted is not None:  # as what, never who

@@ -21,6 +21,7 @@ from typing import Final, TypeVar
 from uuid import UUID
 
 from consent import faults
+from consent.ages import CHILD_UNTIL
 from consent.errors import Fault, RegisterUnreadable, TermsRefused
 from consent.evidence import USUAL, Capture, Channel, Evidence, EvidenceKind, Language
 from consent.grant import State
@@ -34,7 +35,6 @@ COLUMNS: Final = (
     "授权编号", "主体类型", "身份证号", "姓名", "被授权机构", "用途", "数据项", "生效日期",
     "失效日期", "状态", "不良后果告知", "文本版本", "语言", "渠道", "证据文件哈希", "见证人",
 )  # fmt: skip
-GUARDIAN_UNTIL_AGE: Final = 14  # 个人信息保护法 §31
 
 _SUBJECTS: Final[Mapping[str, SubjectType]] = MappingProxyType(
     {
@@ -292,7 +292,7 @@ def _identifier(subject_type: SubjectType, text: str, on: date) -> Identifier:
         person = ResidentId.parse(text, on=on)
     except MalformedIdentifier as error:
         raise TermsRefused(Fault.IDENTITY_INVALID, "the identifier does not hold") from error
-    if years_between(person.birth, on) < GUARDIAN_UNTIL_AGE:
+    if years_between(person.birth, on) < CHILD_UNTIL:
         raise TermsRefused(Fault.GUARDIAN_NEEDED, "a child under 14")
     return person
 

@@ -7,12 +7,12 @@ Rows are always locked in the order of consent_id, which is the order the gate l
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
+from consent.evidence import Capture, Channel, Confirmation, Evidence, EvidenceKind, Language
 from consent.grant import State
 from consent.record import Consent, SubjectType, Terms
 from consent.representation import Representation
@@ -182,9 +182,26 @@ def successors(tx: Transaction, consent_id: str) -> list[str]:
     return [row[0] for row in tx.execute(_SUCCESSORS, (consent_id,))]
 
 
-def confirm(tx: Transaction, consent_id: str, reconfirm_by: datetime | None) -> None:
-    """Write until when a consent, locked by the caller, is confirmed."""
-    tx.execute("UPDATE consent SET reconfirm_by = %s WHERE consent_id = %s", (reconfirm_by, consent_id))
+def confirm(tx: Transaction, consent: Consent, said: Confirmation, *, now: datetime) -> None:
+    """Write a confirmation of a consent, locked by the caller, and until when the consent is confirmed by it."""
+    tx.execute("UPDATE consent SET reconfirm_by = %s WHERE consent_id = %s", (consent.reconfirm_by, consent.consent_id))
+    tx.execute(
+        "INSERT INTO consent_confirmation (confirmation_id, consent_id, recipient, channel, evidence_kind,"
+        " evidence_sha256, collector, device, captured_at, confirmed_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            uuid4(),
+            consent.consent_id,
+            consent.terms.scope.recipient,
+            said.channel.value,
+            said.evidence.kind.value,
+            said.evidence.sha256,
+            said.collector,
+            said.device,
+            said.captured_at,
+            now,
+        ),
+    )
 
 
 def locked(tx: Transaction, consent_ids: Collection[str]) -> list[Consent]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -29,6 +29,11 @@ class Consent(SQLModel, table=True):
         Index("consent_by_state", "state", "valid_until"),
         Index("consent_by_change", "state_at"),
         Index("consent_by_previous", "previous"),
+        Index(
+            "consent_of_others",
+            "consent_id",
+            postgresql_where=text("representation IS NOT NULL AND state IN ('requested', 'active', 'paused')"),
+        ),
     )
 
     consent_id: str = Field(primary_key=True)
@@ -80,6 +85,27 @@ class Consent(SQLModel, table=True):
     created_at: datetime = moment()
 
 
+class ConsentConfirmation(SQLModel, table=True):
+    """One confirmation of a consent in force. What proves it proves nothing else for the same recipient."""
+
+    __tablename__ = "consent_confirmation"
+    __table_args__ = (
+        UniqueConstraint("recipient", "evidence_sha256"),
+        Index("consent_confirmation_by_consent", "consent_id", "captured_at"),
+    )
+
+    confirmation_id: UUID = Field(primary_key=True)
+    consent_id: str
+    recipient: str
+    channel: str
+    evidence_kind: str
+    evidence_sha256: bytes = bytes_()
+    collector: str | None = None
+    device: str | None = None
+    captured_at: datetime = moment()
+    confirmed_at: datetime = moment()
+
+
 class ConsentRefusal(SQLModel, table=True):
     """One "no" of a person to a recipient: for a while the same is not asked again (R-26)."""
 
@@ -93,6 +119,20 @@ class ConsentRefusal(SQLModel, table=True):
     channel: str
     request_id: str | None = None
     refused_at: datetime = moment()
+
+
+class RecipientContact(SQLModel, table=True):
+    """How an organisation that consents name as recipient is reached: an office, never a person. The latest stands."""
+
+    __tablename__ = "recipient_contact"
+
+    recipient: str = Field(primary_key=True)
+    office: str
+    phone: str
+    address: str
+    email: str | None = None
+    url: str | None = None
+    stated_at: datetime = moment()
 
 
 class NoticeReview(SQLModel, table=True):

@@ -5,7 +5,8 @@ is complete, goes back to before any phone was bound, and cannot be forgotten by
 data out name no subject and do not appear.
 
 Told is who (the organisation and its department), when, for which purpose, in which mode, which items, and whether it
-was permitted or why not. The code of the lender's clerk is the lender's own and is left to regulators.
+was permitted or why not. The code of the lender's clerk is the lender's own and is left to regulators. That a regulator
+had the evidence of a consent opened (`capture.disclosing`) is an access, too.
 """
 
 from collections.abc import Sequence
@@ -23,19 +24,28 @@ from registry.clock import rfc3339
 from registry.database import Transaction
 
 PAGE_MOST: Final = 200
-ASKED: Final = (Event.PERMITTED.value, Event.REOPENED.value, Event.REFUSED.value)
+ASKED: Final = (
+    Event.PERMITTED.value,
+    Event.REOPENED.value,
+    Event.REFUSED.value,
+    Event.EVIDENCE_OPENED.value,
+)
 SHOWN: Final = (Event.PERMITTED.value, Event.REOPENED.value)
 OUTCOMES: Final = {
     Event.PERMITTED.value: "permitted",
     Event.REOPENED.value: "reopened",
     Event.REFUSED.value: "refused",
     Event.OWN_OPENED.value: "own",
+    Event.EVIDENCE_OPENED.value: "evidence",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One access. `items` None: all that a consent would have covered; `reason` is that of a refusal."""
+    """One access. `items` None: all that a consent would have covered; `reason` is that of a refusal.
+
+    Of an `evidence`, what proves a consent was opened for a regulator: that is the `lender`, and `reason` its case.
+    """
 
     entry_id: UUID
     at: datetime

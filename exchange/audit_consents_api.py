@@ -1,11 +1,16 @@
-"""The regulators' door for consents: figures by month, and what lenders were told to delete. Read-only."""
+"""The regulators' door for consents: figures by month, what lenders are to delete, evidence for a case. Read-only.
 
+Opening evidence is a POST, since it is written down and shown to the person; it changes nothing else.
+"""
+
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from exchange import audit, consent_figures, deletions, problems
+from exchange.capture import disclosing
 from exchange.deletions_api import DeletionModel, shown
 from exchange.home import Home
 from exchange.oauth.doors import require
@@ -38,6 +43,9 @@ class FiguresModel(BaseModel):
         description="of lenders to people, by channel and the stage at which they ended: agreed, or abandoned at "
         "unreached, unanswered, failed, refused"
     )
+    requests_by_language: dict[str, dict[str, dict[str, int | None]]] = Field(
+        description="the same by channel, stage and language; unknown: no text was shown, or by a release of before"
+    )
 
 
 class LenderDeletionModel(DeletionModel):
@@ -51,6 +59,35 @@ class LenderDeletionsModel(BaseModel):
 
     notices: list[LenderDeletionModel]
     next: int
+
+
+class CaseModel(BaseModel):
+    """For which case evidence is opened. The person is told the number; no name and no identifier stands in it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    case: str = Field(pattern=r"^[0-9A-Za-z\u4e00-\u9fff〔〕（）()._/-]{4,64}$", examples=["青监检〔2026〕17号"])
+
+
+class PieceModel(BaseModel):
+    """One thing that is kept: its bytes, and whether they are those that receipt or device committed to."""
+
+    form: str = Field(examples=["document"], description="document, device-record or scan")
+    media_type: str
+    kept_at: datetime
+    sha256: str = Field(description="of the bytes, hexadecimal")
+    encoding: str = Field(description="utf-8 or base64")
+    content: str
+    agrees: bool
+
+
+class EvidenceModel(BaseModel):
+    """The evidence of one consent as far as it is kept here; what is not lies with whoever collected it."""
+
+    consent_id: str
+    kind: str
+    evidence_sha256: str | None = Field(description="as in the consent's signed receipt")
+    pieces: list[PieceModel]
 
 
 def build_router(home: Home) -> APIRouter:
@@ -83,5 +120,20 @@ def build_router(home: Home) -> APIRouter:
             deletions.note_reading(tx, caller.client_id, len(found), now=now)
         rows = [LenderDeletionModel(**shown(one).model_dump(), organisation=one.organisation) for one in found]
         return LenderDeletionsModel(notices=rows, next=found[-1].position if found else after)
+
+    @router.post(
+        "/consents/{consent_id}/evidence",
+        summary="Open the evidence of a consent",
+        responses=problems.responses(400, 401, 403, 404, 410, 422),
+    )
+    def evidence(consent_id: str, stated: CaseModel, caller: reading) -> EvidenceModel:
+        """Open what proves one consent, for a case. It is an access: logged, and shown to the person."""
+        found = disclosing.opened(home, caller, consent_id, stated.case, now=clock.now())
+        return EvidenceModel(
+            consent_id=found.consent_id,
+            kind=found.kind.value,
+            evidence_sha256=None if found.sha256 is None else found.sha256.hex(),
+            pieces=[PieceModel.model_validate(one.as_json()) for one in found.pieces],
+        )
 
     return router

@@ -9,7 +9,7 @@ who he is (`capture.confirming`). What stands against other pages:
   * a form is taken only with the token that was made for this browser's cookie and this request, and only if the
     browser does not say that another site sent it
   * no script, no frame, nothing from elsewhere, nothing stored, no referrer (`pages.headers`)
-  * number and one-time code are never written back into a page, and boxes come empty each time
+  * resident id and code are never written back into a page
 """
 
 from collections.abc import Mapping
@@ -107,8 +107,6 @@ def _given(sent: Mapping[str, str], language: str) -> Given:
         agrees=sent["answer"] == _AGREE,
         identifier=sent.get("identifier", ""),
         code=sent.get("code", "").strip(),
-        acknowledged=sent.get("w") == "yes",
-        sensitive=sent.get("s") == "yes",
     )
 
 
@@ -125,6 +123,9 @@ def _page(  # what stands on it
         "consent.html",
         language,
         shown=opened.shown,
+        elsewhere=sorted({*opened.shown.w_names, *opened.shown.separate_names}),
+        number=opened.number,
+        number_to_refuse=opened.number_to_refuse,
         blocks=prose.blocks(opened.shown.notice.shown),
         faults=faults,
         base=_base(home),

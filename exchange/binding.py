@@ -1,6 +1,5 @@
 """Phones of persons: bound in person by a one-time code, and never taken over in silence.
 
-  offer            staff who saw the person hand out a code: eight digits, fifteen minutes, five tries
   bind             the phone shows the code and proves its key; the first phone is active at once, on trial
   activate_due     a rebinding is active after 72 hours (`jobs`); it ends the phones before it
   refuse, end      an active phone refuses the one that waits, or ends itself or another of the same person
@@ -8,7 +7,7 @@
   on_trial         which organisation handed out a first phone's code, for 72 hours
 
 What stands against guessing and thieves:
-  * a code is kept as a keyed hash under the ring's MAC key; a wrong try counts, the fifth ends it, a newer one too
+  * codes are random, short-lived, and spent by nobody but who holds them (`binding_codes`)
   * a person who is not known, has no code, or shows a wrong one gets the same answer after the same steps
   * whoever binds a phone when another is there waits 72 hours; the old phone is told, and can refuse until then
   * a first phone, which no other can refuse, is on trial for as long: it opens no records, disputes nothing, and
@@ -18,8 +17,8 @@ What stands against guessing and thieves:
 Wrong tries are counted in the caller's transaction, which must therefore commit also when the answer is no. Whatever
 changes a phone holds its subject first, then the phone.
 
-Not here: doors (`bindings_api`, `subject_api`), tokens (`oauth`; a phone is a client like any other), the six digits by
-which a person is present without signal (`presence`).
+Not here: doors (`bindings_api`, `subject_api`), tokens (`oauth`; a phone is a client like any other), the codes by
+which a person confirms on a page where the phone has no signal (`presence`).
 """
 
 from collections.abc import Mapping
@@ -31,7 +30,8 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from exchange import messages
+from exchange import binding_codes, messages
+from exchange.binding_codes import Taken
 from exchange.errors import RequestRefused, TokenRefused
 from exchange.events import Event
 from exchange.home import Home
@@ -41,31 +41,15 @@ from exchange.oauth.dpop import Proof
 from exchange.oauth.jwks import read_jwk
 from registry import log, store, subjects
 from registry.canonical import JSON
-from registry.clock import beijing_day, rfc3339
+from registry.clock import rfc3339
 from registry.database import Transaction
-from registry.identifiers import Identifier, ResidentId, years_between
-from registry.keyring import Purpose
+from registry.identifiers import Identifier
 from registry.records import NOBODY
-from registry.suites import (
-    TOTP_SECRET_BYTES,
-    constant_time_equal,
-    hmac_sha256,
-    intl,
-    random_bytes,
-    seal,
-    totp_text,
-    totp_uri,
-)
+from registry.suites import OCRA_SECRET_BYTES, intl, ocra_text, random_bytes, seal
 
-CODE_DIGITS: Final = 8
-CODE_LIFETIME: Final = timedelta(minutes=15)
-CODE_TRIES: Final = 5
-CODES_A_DAY: Final = 5  # for one person
 REBINDING_WAIT: Final = timedelta(hours=72)
 TRIAL: Final = timedelta(hours=72)  # of a first phone
-OWN_PHONE_FROM_AGE: Final = 14  # PIPL §31: a guardian acts for a younger child
 AT_ONCE: Final = 500  # phones made active in one transaction of the job
-CODES_KEPT: Final = timedelta(days=2)  # longer than CODES_A_DAY is counted over
 SPEAKS_FOR_NOBODY: Final = "access token: taken back, or its client is not active"
 
 
@@ -79,25 +63,13 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """Who saw the person, and how the person was known: codes of the lender's own, nothing of the person."""
-
-    client_id: str
-    organisation: str
-    verified: str
-    collector: str
-    place: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Bound:
     """A phone that was bound. The secret is told this once."""
 
     client_id: str
     state: State
     active_from: datetime
-    totp_secret: str
-    totp_uri: str
+    page_secret: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,43 +86,6 @@ class Phone:
 # ---- binding --------------------------------------------------------------------------------------------------------
 
 
-def offer(tx: Transaction, home: Home, identifier: ResidentId, seen: Seen, *, now: datetime) -> tuple[str, datetime]:
-    """Make a one-time code for a person whom staff have in front of them; give it and the moment it ends.
-
-    A code that was handed out before counts no more.
-
-    Raises:
-        RequestRefused: a child under 14, somebody who is known to have died, or five codes within a day.
-    """
-    if years_between(identifier.birth, beijing_day(now)) < OWN_PHONE_FROM_AGE:
-        raise RequestRefused("binding-child")
-    subject_id = store.ensure_subjects(tx, home.keyring, [identifier], now=now)[identifier.text]
-    store.hold_subjects(tx, [subject_id])
-    if subjects.deceased(tx, [subject_id]):
-        raise RequestRefused("binding-refused")
-    row = tx.execute(
-        "SELECT count(*) FROM binding_code WHERE subject_id = %s AND issued_at > %s",
-        (subject_id, now - timedelta(days=1)),
-    ).fetchone()
-    if row is not None and row[0] >= CODES_A_DAY:
-        raise RequestRefused("too-often", "five codes were handed out for this person within a day")
-    _end_codes(tx, subject_id, now)
-    code_id, code, until = uuid4(), _new_code(), now + CODE_LIFETIME
-    tx.execute(
-        "INSERT INTO binding_code (code_id, subject_id, code_mac, issued_by, organisation, collector, issued_at,"
-        " expires_at, tries) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 0)",
-        (code_id, subject_id, _mac(home, code_id, code), seen.client_id, seen.organisation, seen.collector, now, until),
-    )
-    fields: dict[str, JSON] = {
-        "collector": seen.collector,
-        "organisation": seen.organisation,
-        "place": seen.place,
-        "verified": seen.verified,
-    }
-    _say(tx, Event.BINDING_OFFERED, subject_id, seen.client_id, fields, now)
-    return code, until
-
-
 def bind(
     tx: Transaction,
     home: Home,
@@ -159,28 +94,24 @@ def bind(
     jwk: Mapping[str, Any],
     proof: Proof,
     *,
+    source: str,
     now: datetime,
 ) -> Bound | None:
     """Bind the phone that holds a key to the person who was handed a code; None: no, whatever the reason.
 
-    The caller has verified the proof and that it is by this key. Commit also when the answer is None.
+    The caller has verified the proof and that it is by this key. `source` is the network address that sent it. Commit
+    also when the answer is None.
     """
     spent = spending.spend(tx, proof.spend)
     known = store.lookup(tx, home.keyring, [identifier]).get(identifier.text, NOBODY)
     store.hold_subjects(tx, [known])
     dead = subjects.deceased(tx, [known])
-    row = tx.execute(
-        "UPDATE binding_code SET tries = tries + 1 WHERE subject_id = %s AND used_at IS NULL AND expires_at > %s"
-        " AND tries < %s RETURNING code_id, code_mac",
-        (known, now, CODE_TRIES),
-    ).fetchone()
-    code_id, expected = row or (NOBODY, b"")
-    right = constant_time_equal(_mac(home, code_id, code), expected)
-    if row is None or not right or not spent or dead:
+    taken = binding_codes.take(tx, home, known, code, source, now=now)
+    if taken is None or not spent or dead:
         return None
     try:
         with tx.transaction():
-            return _bound(tx, home, known, code_id, jwk, now=now)
+            return _bound(tx, home, known, taken, jwk, now=now)
     except psycopg.errors.UniqueViolation:  # the key is bound already: to this person or to another, R-65
         return None
 
@@ -189,15 +120,12 @@ def _bound(
     tx: Transaction,
     home: Home,
     subject_id: UUID,
-    code_id: UUID,
+    taken: Taken,
     jwk: Mapping[str, Any],
     *,
     now: datetime,
 ) -> Bound:
-    ((issued_by, organisation, collector),) = tx.execute(
-        "UPDATE binding_code SET used_at = %s WHERE code_id = %s RETURNING issued_by, organisation, collector",
-        (now, code_id),
-    ).fetchall()
+    binding_codes.use(tx, taken.code_id, now=now)
     phones = _phones(tx, subject_id)
     waits = any(
         phone.state is State.ACTIVE or (phone.ended_at is not None and phone.ended_at > now - REBINDING_WAIT)
@@ -206,37 +134,36 @@ def _bound(
     for phone in phones:
         if phone.state is State.WAITING:  # the newest code counts; its time begins anew
             waits = True
-            _leave(tx, subject_id, phone.client_id, State.REFUSED, by=issued_by, now=now)
+            _leave(tx, subject_id, phone.client_id, State.REFUSED, by=taken.issued_by, now=now)
     client_id = f"phone-{uuid4()}"  # with its dashes: it stands in addresses, and a long run of digits is an identifier
     state = State.WAITING if waits else State.ACTIVE
     active_from = now + REBINDING_WAIT if waits else now
-    secret = random_bytes(TOTP_SECRET_BYTES)
+    secret = random_bytes(OCRA_SECRET_BYTES)
     key = home.datakeys.ensure([subject_id], now=now)[subject_id]
     clients.register_phone(tx, client_id, jwk, active=not waits, now=now)
     tx.execute(
         "INSERT INTO subject_phone (client_id, subject_id, thumbprint, state, bound_by, organisation, collector,"
-        " bound_at, active_from, trial_until, totp, totp_step, totp_wrong)"
+        " bound_at, active_from, trial_until, page_secret, page_step, page_wrong)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0)",
         (
             client_id,
             subject_id,
             read_jwk(jwk).thumbprint,
             state.value,
-            issued_by,
-            organisation,
-            collector,
+            taken.issued_by,
+            taken.organisation,
+            taken.collector,
             now,
             active_from,
             None if waits else now + TRIAL,
-            seal(intl, key, secret, totp_binding(client_id)),
+            seal(intl, key, secret, secret_binding(client_id)),
         ),
     )
     fields: dict[str, JSON] = {"client_id": client_id, "waits": waits}
-    _say(tx, Event.PHONE_BOUND, subject_id, issued_by, fields, now)
+    _say(tx, Event.PHONE_BOUND, subject_id, taken.issued_by, fields, now)
     if waits:
         messages.leave(tx, subject_id, Kind.REBINDING, {"phone": client_id, "active_from": rfc3339(active_from)}, now)
-    uri = totp_uri(secret, account=client_id[:12], issuer=home.installation.operator)
-    return Bound(client_id, state, active_from, totp_text(secret), uri)
+    return Bound(client_id, state, active_from, ocra_text(secret))
 
 
 def activate_due(tx: Transaction, *, now: datetime) -> int:
@@ -254,21 +181,6 @@ def activate_due(tx: Transaction, *, now: datetime) -> int:
         clients.set_state(tx, client_id, clients.ACTIVE)
         _say(tx, Event.PHONE_ACTIVATED, subject_id, "system", {"client_id": client_id}, now)
     return len(due)
-
-
-def clean_codes(tx: Transaction, *, now: datetime) -> int:
-    """Tell of codes whose tries were used up, once each, and delete codes that are over (the job).
-
-    Told here and not at the fifth try, so that no answer takes longer than another.
-    """
-    spent = tx.execute(
-        "UPDATE binding_code SET exhausted_at = %s WHERE tries >= %s AND used_at IS NULL AND exhausted_at IS NULL"
-        " RETURNING subject_id, organisation",
-        (now, CODE_TRIES),
-    ).fetchall()
-    for subject_id, organisation in spent:
-        _say(tx, Event.BINDING_EXHAUSTED, subject_id, "system", {"organisation": organisation}, now)
-    return tx.execute("DELETE FROM binding_code WHERE issued_at < %s", (now - CODES_KEPT,)).rowcount
 
 
 # ---- a person's phones ----------------------------------------------------------------------------------------------
@@ -341,7 +253,7 @@ def end_all(tx: Transaction, subject_id: UUID, *, by: str, now: datetime) -> int
 
     Say how many phones.
     """
-    _end_codes(tx, subject_id, now)
+    binding_codes.end_all(tx, subject_id, now=now)
     standing = [phone for phone in _phones(tx, subject_id) if phone.state in {State.ACTIVE, State.WAITING}]
     for phone in standing:
         _leave(tx, subject_id, phone.client_id, State.ENDED, by=by, now=now)
@@ -372,7 +284,7 @@ def _ended(
 def _leave(tx: Transaction, subject_id: UUID, client_id: str, to: State, *, by: str, now: datetime) -> None:
     """Take a phone out of use, and its secret with it."""
     tx.execute(
-        "UPDATE subject_phone SET state = %s, ended_at = %s, totp = NULL WHERE client_id = %s",
+        "UPDATE subject_phone SET state = %s, ended_at = %s, page_secret = NULL WHERE client_id = %s",
         (to.value, now, client_id),
     )
     clients.set_state(tx, client_id, clients.SUSPENDED)
@@ -391,24 +303,9 @@ def _phones(tx: Transaction, subject_id: UUID) -> list[Phone]:
 # ---- inside ---------------------------------------------------------------------------------------------------------
 
 
-def _end_codes(tx: Transaction, subject_id: UUID, now: datetime) -> None:
-    tx.execute(
-        "UPDATE binding_code SET expires_at = %s WHERE subject_id = %s AND used_at IS NULL AND expires_at > %s",
-        (now, subject_id, now),
-    )
-
-
-def _new_code() -> str:
-    return f"{int.from_bytes(random_bytes(16)) % 10**CODE_DIGITS:0{CODE_DIGITS}d}"
-
-
-def _mac(home: Home, code_id: UUID, code: str) -> bytes:
-    return hmac_sha256(home.keyring.symmetric(Purpose.MAC).secret, b"binding-code|" + code_id.bytes + code.encode())
-
-
-def totp_binding(client_id: str) -> bytes:
+def secret_binding(client_id: str) -> bytes:
     """Say what a phone's secret is bound to where it is sealed."""
-    return b"phone-totp|" + client_id.encode()
+    return b"phone-totp|" + client_id.encode()  # as it has been sealed since there were phones
 
 
 def _say(

@@ -10,11 +10,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from exchange import binding, problems
+from exchange import binding_codes, problems
+from exchange.binding_codes import Seen
 from exchange.capture import collectors
 from exchange.errors import RequestRefused
 from exchange.home import Home
-from exchange.lender_api import Code, SubjectModel, identifier_of, refuse_personal
+from exchange.naming import Code, SubjectModel, identifier_of, refuse_personal
 from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
@@ -39,7 +40,9 @@ class OfferModel(BaseModel):
 class CodeModel(BaseModel):
     """The code for the person's phone, and until when it counts."""
 
-    code: str
+    code: str = Field(
+        description="sixteen digits, best shown in fours: the first eight find it, the last eight prove it"
+    )
     expires_at: str
 
 
@@ -59,8 +62,8 @@ def build_router(home: Home) -> APIRouter:
         now = clock.now()
         with home.database.transaction() as tx:
             collector = collectors.require(tx, caller.org_code, given.collector, at=now)
-            seen = binding.Seen(caller.client_id, caller.org_code, given.verified, collector, given.place)
-            code, until = binding.offer(tx, home, identifier, seen, now=now)
+            seen = Seen(caller.client_id, caller.org_code, given.verified, collector, given.place)
+            code, until = binding_codes.offer(tx, home, identifier, seen, now=now)
         response.headers["Cache-Control"] = "no-store"
         return CodeModel(code=code, expires_at=rfc3339(until))
 

@@ -51,9 +51,7 @@ _PHONE_STAGES: Final = (
     "SELECT created_at, CASE WHEN state IN ('agreed', 'refused') THEN state"
     " WHEN subject_id IS NULL THEN 'unreached' ELSE 'unanswered' END AS stage, language FROM consent_request"
 )
-_PAGE_STAGES: Final = (
-    "SELECT created_at, coalesce(outcome, 'unanswered') AS stage, NULL::text AS language FROM authorization_request"
-)
+_PAGE_STAGES: Final = "SELECT created_at, coalesce(outcome, 'unanswered') AS stage, language FROM authorization_request"
 _ADD: Final = (
     "INSERT INTO consent_request_day (day, channel, stage, language, requests)"
     " SELECT (created_at AT TIME ZONE 'Asia/Shanghai')::date, %s, stage, coalesce(language, %s), count(*)"
@@ -74,12 +72,13 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A month's figures. `requests` are by channel and stage."""
+    """A month's figures. `requests` are by channel and stage, `requests_by_language` by those and then by language."""
 
     month: str
     changes: Mapping[str, Figure]
     standing: Figure
     requests: Mapping[str, Mapping[str, int | None]]
+    requests_by_language: Mapping[str, Mapping[str, Mapping[str, int | None]]]
 
 
 # ---- pure -----------------------------------------------------------------------------------------------------------
@@ -99,6 +98,25 @@ def told(counts: Mapping[str, int]) -> tuple[int | None, dict[str, int | None]]:
 def in_tens(counts: Mapping[str, int]) -> tuple[int, dict[str, int | None]]:
     """Say counts and their sum in whole tens, rounded down."""
     return sum(counts.values()) // 10 * 10, {name: count // 10 * 10 for name, count in sorted(counts.items())}
+
+
+def ended(
+    counts: Mapping[str, Mapping[str, Mapping[str, int]]],
+) -> tuple[dict[str, dict[str, int | None]], dict[str, dict[str, dict[str, int | None]]]]:
+    """Say what may be told of requests: by channel and stage, and each of those by language.
+
+    A stage that is not told is told in no language either; no sum by language over stages or channels is told, since
+    with it what is hidden here would follow.
+    """
+    by_stage: dict[str, dict[str, int | None]] = {}
+    by_language: dict[str, dict[str, dict[str, int | None]]] = {}
+    for channel, stages in counts.items():
+        by_stage[channel] = told({stage: sum(languages.values()) for stage, languages in stages.items()})[1]
+        by_language[channel] = {
+            stage: told(stages[stage])[1] if total is not None else dict.fromkeys(sorted(stages[stage]))
+            for stage, total in by_stage[channel].items()
+        }
+    return by_stage, by_language
 
 
 def edges(month: str, *, now: datetime) -> tuple[datetime, datetime]:
@@ -151,18 +169,19 @@ def of_month(tx: Transaction, month: str, *, now: datetime) -> Figures:
     channels, languages = _figure(stood)
     total, by_channel = in_tens(channels)
     standing = Figure(total, by_channel, in_tens(languages)[1])
-    return Figures(month, changes, standing, _requests(tx, beijing_day(first), beijing_day(behind)))
+    requests, requests_by_language = ended(_requests(tx, beijing_day(first), beijing_day(behind)))
+    return Figures(month, changes, standing, requests, requests_by_language)
 
 
-def _requests(tx: Transaction, first: date, behind: date) -> dict[str, dict[str, int | None]]:
-    stages: dict[str, dict[str, int]] = {}
-    for channel, stage, count in tx.execute(
-        "SELECT channel, stage, sum(requests)::bigint FROM consent_request_day WHERE day >= %s AND day < %s"
-        " GROUP BY 1, 2 ORDER BY 1, 2",
+def _requests(tx: Transaction, first: date, behind: date) -> dict[str, dict[str, dict[str, int]]]:
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for channel, stage, language, count in tx.execute(
+        "SELECT channel, stage, language, sum(requests)::bigint FROM consent_request_day WHERE day >= %s AND day < %s"
+        " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
         (first, behind),
     ):
-        stages.setdefault(channel, {})[stage] = count
-    return {channel: told(counts)[1] for channel, counts in stages.items()}
+        found.setdefault(channel, {}).setdefault(stage, {})[language] = count
+    return found
 
 
 def count_requests(tx: Transaction, *, now: datetime) -> None:

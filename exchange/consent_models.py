@@ -3,32 +3,28 @@
 Nothing here decides: what a consent may state is consent.record's, who may give it exchange.consenting's.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from consent import receipt
-from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
+from consent.evidence import Capture, Channel, Confirmation, Evidence, EvidenceKind, Language
 from consent.narrowing import Narrower
 from consent.record import Consent, NewConsent, SubjectType, midnight
 from consent.refusals import AskedBy
-from consent.representation import Kind, Meeting, Relation, Representation, Resolution
 from consent.scope import Mode
+from exchange import credit_data
+from exchange.acting import Day, Hash, RepresentationModel
 from exchange.consenting import Beside
-from exchange.lender_api import CODE, Code, ItemCode, Printable, SubjectModel, identifier_of
+from exchange.credit_data import StatedTerms
+from exchange.naming import CODE, Code, ItemCode, Printable, SubjectModel, identifier_of
 from registry.clock import rfc3339
 from registry.identifiers import Identifier
-from registry.records import NOBODY
 
 _MOST: Final = 10_000  # uses, months or days: far beyond any ceiling, and within what the database holds
-_MOST_HEADS: Final = 1_000_000
-_SHA256: Final = r"^[0-9a-f]{64}$"
 _A_DAY: Final = timedelta(days=1)
-Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2100, 1, 1))]
 Count = Annotated[int, Field(ge=1, le=_MOST)]
-Heads = Annotated[int, Field(ge=0, le=_MOST_HEADS)]
-Hash = Annotated[str, Field(pattern=_SHA256)]
 Place = Literal[Channel.COUNTER, Channel.VILLAGE]
 
 
@@ -55,58 +51,11 @@ class EvidenceModel(_Model):
         return Evidence(checked.kind, checked.sha256, sm3, self.fingerprints_redacted)
 
 
-class ResolutionModel(_Model):
-    """A collective's resolution (农村集体经济组织法 §26-28). `members`: all who were entitled to vote."""
-
-    meeting: Meeting
-    number: Code
-    members: Heads
-    present: Heads
-    votes_for: Heads
-    votes_against: Heads
-    votes_abstained: Heads
-    held_on: Day
-    publicity_from: Day
-    publicity_to: Day
-    term_until: Day
-    minutes_sha256: Hash
-
-    def read(self) -> Resolution:
-        """Give the resolution."""
-        said = self.model_dump(exclude={"minutes_sha256"})
-        return Resolution(**said, minutes_sha256=bytes.fromhex(self.minutes_sha256))
-
-
-class RepresentationModel(_Model):
-    """Who acted for the subject. The representative's identifier becomes a keyed token at once and is not kept."""
-
-    kind: Kind
-    relation: Relation
-    representative: SubjectModel | None = None
-    document_sha256: Hash | None = Field(default=None, description="power of attorney, or proof of guardianship")
-    until: Day | None = Field(default=None, description="last day of the document, that day included")
-    resolution: ResolutionModel | None = None
-
-    def read(self) -> Representation:
-        """Give the representation, without who it was."""
-        document = None if self.document_sha256 is None else bytes.fromhex(self.document_sha256)
-        resolution = None if self.resolution is None else self.resolution.read()
-        return Representation(self.kind, self.relation, None, document, self.until, resolution)
-
-
-class GrantModel(_Model):
-    """A consent as it was taken. What is not stated becomes the strictest value of the purpose."""
+class GrantModel(StatedTerms):
+    """A consent as it was taken at a counter or village point: what, from when, by whom, where, before whom."""
 
     subject: SubjectModel
-    purpose: str = Field(pattern=CODE, max_length=40, examples=["LOAN_APPROVAL"])
-    items: list[ItemCode] = Field(min_length=1, max_length=400, examples=[["SUBSIDY"]])
     valid_from: Day = Field(description="first day, in Beijing")
-    valid_to: Day | None = Field(default=None, description="last day, that day included")
-    history_months: Count | None = None
-    max_uses: Count | None = None
-    uses_per_month: Count | None = None
-    data_life_days: Annotated[int, Field(ge=0, le=_MOST)] | None = None
-    mode: Literal["verify", "summary"] | None = None
     adverse_consequences_acknowledged: bool = False
     sensitive_agreed: bool = Field(default=False, description="sensitive items were agreed to in an act of their own")
     representation: RepresentationModel | None = None
@@ -123,10 +72,10 @@ class GrantModel(_Model):
         max_length=40,
         description="who saw it, where the person cannot read or write: a keyed token is kept, not this",
     )
-    collector: Code | None = Field(default=None, description="a code of the lender's own, not a name")
+    collector: Code = Field(description="a code that the operator registered for the lender, not a name")
     device: Code | None = Field(default=None, description="a code of the lender's own")
-    place: str | None = Field(default=None, pattern=r"^[0-9]{6,12}$", description="division code")
-    captured_at: AwareDatetime | None = Field(default=None, description="when it was taken; not in the future")
+    place: str = Field(pattern=r"^[0-9]{6,12}$", description="division code")
+    captured_at: AwareDatetime = Field(description="when it was taken: not in the future, at most seven days ago")
     previous: Code | None = Field(default=None, description="the consent that this new one takes the place of")
     asked_by: AskedBy = Field(
         default=AskedBy.LENDER,
@@ -134,47 +83,33 @@ class GrantModel(_Model):
         " stop that",
     )
 
-    @model_validator(mode="after")
-    def _received(self) -> Self:
-        if self.asked_by is AskedBy.SUBJECT and self.collector is None:
-            raise ValueError("whoever comes of its own will is received by a collector, who is named")
-        return self
-
     def read(self, recipient: str, now: datetime) -> NewConsent:
         """Give the consent as it is handed in, of a subject that is not looked up yet.
 
         Raises:
             TermsRefused: EVIDENCE_INVALID.
         """
-        return NewConsent(
-            subject_id=NOBODY,
-            subject_type=SubjectType.PERSON if self.subject.type == "resident_id" else SubjectType.ORGANISATION,
+        capture = Capture(
+            channel=self.channel,
+            text_version=self.text_version,
+            text_language=self.text_language,
+            evidence=self.evidence.read(),
+            collector=self.collector,
+            device=self.device,
+            place=self.place,
+        )
+        return credit_data.new_consent(
+            self,
+            capture,
             recipient=recipient,
-            purpose=self.purpose,
-            items=self.items,
-            valid_from=midnight(self.valid_from),
-            valid_until=midnight(self.valid_to + _A_DAY) if self.valid_to else None,
-            capture=Capture(
-                channel=self.channel,
-                text_version=self.text_version,
-                text_language=self.text_language,
-                evidence=self.evidence.read(),
-                collector=self.collector,
-                device=self.device,
-                place=self.place,
-            ),
+            begins=midnight(self.valid_from),
+            subject_type=SubjectType.PERSON if self.subject.type == "resident_id" else SubjectType.ORGANISATION,
+            representation=None if self.representation is None else self.representation.read(),
+            previous=self.previous,
             w_acknowledged=self.adverse_consequences_acknowledged,
             sensitive_agreed=self.sensitive_agreed,
-            history_months=self.history_months,
-            max_uses=self.max_uses,
-            uses_per_month=self.uses_per_month,
-            data_life_days=self.data_life_days,
-            mode=Mode(self.mode) if self.mode else None,
-            representation=None if self.representation is None else self.representation.read(),
             captured_at=self.captured_at,
             uploaded_at=now,
-            previous=self.previous,
-            to_lender=True,
         )
 
     def beside(self) -> Beside:
@@ -194,8 +129,8 @@ class SaidModel(_Model):
     channel: Place = Field(examples=["counter"])
 
 
-class NarrowModel(SaidModel):
-    """What becomes less; what is not stated stays as it is. Widening is a new consent."""
+class EdgesModel(_Model):
+    """What becomes less; what is not stated stays as it is. Widening is a new consent. Both doors narrow by it."""
 
     items: list[ItemCode] | None = Field(default=None, min_length=1, max_length=400, description="items, not classes")
     valid_to: Day | None = Field(default=None, description="last day, that day included")
@@ -203,7 +138,7 @@ class NarrowModel(SaidModel):
     max_uses: Count | None = None
     uses_per_month: Count | None = None
     data_life_days: Annotated[int, Field(ge=0, le=_MOST)] | None = None
-    mode: Literal["verify", "tags", "score", "summary", "report"] | None = None
+    mode: Literal["verify", "tags", "score", "summary", "report", "monitor"] | None = None
 
     def read(self) -> Narrower:
         """Give the edges of the smaller consent."""
@@ -218,16 +153,30 @@ class NarrowModel(SaidModel):
         )
 
 
+class NarrowModel(EdgesModel, SaidModel):
+    """What becomes less, and where the subject said so."""
+
+
 class ReconfirmModel(SaidModel):
-    """A confirmation on paper or by e-signature: where, and the hash of what was signed."""
+    """A confirmation on paper or by e-signature: where and when, who took it, and the hash of what was signed."""
 
     evidence: EvidenceModel
+    collector: Code = Field(description="a registered collector's code, not a name")
+    captured_at: AwareDatetime = Field(description="when the person signed; its period begins then")
 
     @model_validator(mode="after")
     def _signed(self) -> Self:
         if self.evidence.kind not in {EvidenceKind.PAPER_SCAN, EvidenceKind.RELIABLE_ESIGN}:
             raise ValueError("a confirmation is signed")
         return self
+
+    def read(self) -> Confirmation:
+        """Give the confirmation.
+
+        Raises:
+            TermsRefused: EVIDENCE_INVALID.
+        """
+        return Confirmation(self.channel, self.evidence.read(), self.captured_at, collector=self.collector)
 
 
 class RefusalModel(SaidModel):

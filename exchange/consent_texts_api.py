@@ -1,9 +1,12 @@
 """The texts that people agree to, readable by anybody; and for regulators who has signed them off.
 
   GET /consent-texts                                       purposes, and the texts there are for each
+  GET /consent-texts/parties                               who handles and who would receive, and how both are reached:
+                                                           to be printed above a text, or spoken before it
   GET /consent-texts/{purpose}/{version}/{language}        one text: the very bytes whose SHA-256 a receipt names
   GET /consent-texts/{purpose}/{version}/{language}/aloud  the same for the ear: plain text that can be spoken as it is
-  GET /audit/v1/notices                                    every text with its readings: who, as what, what was said
+  GET /audit/v1/notices                                    every text with its readings: who, as what, what was said;
+                                                           as a page where text/html is asked for (`texts_page`)
 
 No credentials for the texts: whoever is asked for consent reads them before there is any. What a text says never
 changes, how it stands may: the header `Qingqiao-Text-Standing` says it, so nothing is cached without asking again.
@@ -14,19 +17,23 @@ Reviewers' names are shown to regulators only. There is no door for signing off:
 from typing import Annotated, Any, Final
 
 import orjson
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from consent import notices, purposes, reviews
+from consent import notices, purposes, recipients, reviews, wordings
 from consent.evidence import Language
 from consent.notices import Form, Notice
+from consent.parties import Parties, Party
 from consent.reviews import Standing
-from exchange import problems
+from consent.scope import recipient_name
+from exchange import pages, problems, texts_page
 from exchange.errors import RequestRefused
 from exchange.home import Home
+from exchange.naming import PRINTABLE
 from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
+from registry import clock
 from registry.clock import rfc3339
 from registry.suites import sha256
 
@@ -35,6 +42,7 @@ STANDING: Final = "Qingqiao-Text-Standing"
 _JSON: Final = "application/json"
 _MARKDOWN: Final = "text/markdown; charset=utf-8"
 _PLAIN: Final = "text/plain; charset=utf-8"
+_VARIES: Final = {"Vary": "Accept"}
 _AGAIN: Final = "public, no-cache"  # the text never changes, its standing does
 
 
@@ -61,6 +69,15 @@ class Texts(BaseModel):
     """All of them."""
 
     purposes: list[PurposeTexts]
+
+
+class PartiesModel(BaseModel):
+    """Who handles, and who would receive. `read` and `aloud` say both; a contact is empty where none is registered."""
+
+    operator: dict[str, Any]
+    recipient: dict[str, Any] | None
+    read: str
+    aloud: str
 
 
 class ReviewModel(BaseModel):
@@ -115,6 +132,24 @@ def build_router(home: Home) -> APIRouter:
         return _answer(request, body, {"Cache-Control": _AGAIN, "ETag": _tag(body)}, _JSON)
 
     @router.get(
+        f"{PATH}/parties",
+        tags=["consent texts"],
+        summary="Who handles and who receives",
+        responses=problems.responses(422, 503),
+    )
+    def parties(
+        recipient: Annotated[str | None, Query(min_length=1, max_length=120, pattern=PRINTABLE)] = None,
+        language: Language = Language.CHINESE,
+    ) -> PartiesModel:
+        """Say what a person has to be told of both besides the text, where somebody takes a consent in person."""
+        with home.database.transaction() as tx:
+            reached = None if recipient is None else recipients.contact(tx, recipient_name(recipient))
+        named = None if recipient is None else Party(recipient_name(recipient), reached)
+        both = Parties(home.installation.party, named)
+        said = both.as_json()
+        return PartiesModel(**said, read=both.read(language), aloud=both.aloud(language))
+
+    @router.get(
         f"{PATH}/{{purpose}}/{{version}}/{{language}}",
         tags=["consent texts"],
         summary="One text, as its receipt names it",
@@ -142,20 +177,34 @@ def build_router(home: Home) -> APIRouter:
         "/audit/v1/notices",
         tags=["regulator"],
         summary="Texts and who signed them off",
-        responses=problems.responses(401, 403, 503),
+        response_model=ReviewedTexts,
+        responses={
+            200: {"content": {"text/html": {}}},
+            **problems.responses(401, 403, 503),
+        },
     )
-    def audited(_: Annotated[Caller, Depends(require(Scope.AUDIT_READ))]) -> ReviewedTexts:
-        """Give every text of this release, how it stands, and all readings of these bytes."""
+    def audited(request: Request, _: Annotated[Caller, Depends(require(Scope.AUDIT_READ))]) -> Response:
+        """Give every text of this release and the names that go with them, how each stands, and all its readings."""
         with home.database.transaction() as tx:
-            standings = reviews.standings(tx, notices.every())
-            readings = reviews.readings(tx, notices.every())
-        shown = [
+            if _wants_a_page(request):
+                shown = texts_page.page(tx, home.installation.operator, now=clock.now())
+                return Response(shown, headers=texts_page.headers() | _VARIES, media_type=pages.MEDIA_TYPE)
+            standings = reviews.standings(tx, wordings.reviewable())
+            readings = reviews.readings(tx, wordings.reviewable())
+        said = [
             {**_said(notice, stands), "purpose": notice.purpose, "reviews": list(map(_review, readings[notice]))}
             for notice, stands in standings.items()
         ]
-        return ReviewedTexts.model_validate({"texts": shown})
+        body = ReviewedTexts.model_validate({"texts": said}).model_dump_json()
+        return Response(body, headers=_VARIES, media_type=_JSON)
 
     return router
+
+
+def _wants_a_page(request: Request) -> bool:
+    """Whether the first media type that is asked for is a page; whoever asks for nothing gets JSON."""
+    first = request.headers.get("accept", "").partition(",")[0]
+    return first.partition(";")[0].strip().lower() == "text/html"
 
 
 def _found(home: Home, purpose: str, version: str, language: Language, form: Form) -> tuple[Notice, dict[str, str]]:

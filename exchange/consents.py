@@ -15,20 +15,22 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 from connectors import quarantine, reading
 from consent import covering, importing, ledger, purposes, refusals
 from consent.errors import Fault, RegisterUnreadable, TermsRefused
-from consent.evidence import Channel
+from consent.evidence import Channel, Confirmation
 from consent.grant import ENDED, State
 from consent.importing import ImportReport
 from consent.narrowing import Narrower
 from consent.receipt import Issuer
 from consent.record import Consent, NewConsent
+from consent.refusals import Noes
 from exchange import consenting, findings
-from exchange.consenting import NOBODY_BESIDE, Beside
+from exchange.consenting import NOBODY_BESIDE, Beside, Births
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth import clients
@@ -62,8 +64,9 @@ def import_register(home: Home, rows: Sequence[Mapping[str, str]], *, actor: str
             now=now,
             actor=actor,
             registered=clients.organisations(tx),
-            operator=home.installation.operator,
+            operator=home.installation.party,
             unavailable=lambda ids: subjects.deceased(tx, ids),
+            born=lambda ids: identifying.births(tx, home.sealing, ids),
         )
         _freeze_uncovered(tx, report.subjects, now=now)
         agreed = {subject_id: people[subject_id] for subject_id in report.subjects}
@@ -102,9 +105,12 @@ def grant_in(  # the parts of a grant
     actor: str,
     now: datetime,
     beside: Beside = NOBODY_BESIDE,
-    asked_by_subject: bool = False,
+    noes: Noes = Noes.ALL,
 ) -> Consent:
     """Record one consent of somebody who may give it. `new.subject_id` is replaced by the subject's own.
+
+    What only the operator knows of a person is asked last, when the consent is as good as recorded: nobody learns it by
+    handing in what is refused for another reason anyway.
 
     Args:
         tx: the caller's transaction.
@@ -114,29 +120,62 @@ def grant_in(  # the parts of a grant
         actor: who records it.
         now: the moment of recording.
         beside: who acted for the subject, and who saw it.
-        asked_by_subject: the person came of its own will, and was received: a refusal of before does not stop that.
+        noes: which refusals of before stand in the way.
 
     Raises:
-        TermsRefused: terms that no consent may have; somebody acts who may not (exchange.consenting); the subject or
-            whoever acts is known to have died; evidence that stands under another consent of this recipient; a first
-            day before that of the last withdrawal; a person who has lately refused the same.
+        TermsRefused: terms that no consent may have; somebody acts who may not (exchange.consenting); a lender of which
+            nobody can be told how it is reached; evidence that stands under another consent of this recipient;
+            something that a later withdrawal has overtaken; a person who has lately refused the same; and last the
+            subject, or whoever acts, is known to have died.
     """
-    admitted = consenting.admitted(new, identifier, beside, keyring=home.keyring, now=now)
+    births = _births(tx, home, identifier, beside)
+    admitted = consenting.admitted(new, identifier, beside, keyring=home.keyring, now=now, births=births)
     subject_id = store.ensure_subjects(tx, home.keyring, [identifier], now=now)[identifier.text]
     store.hold_subjects(tx, [subject_id])
+    clients.refuse_unreached(tx, new.recipient)
+    if noes is not Noes.NONE:
+        counts = partial(_lender_knows, tx) if noes is Noes.KNOWN else _counts
+        refusals.refuse_nagging(tx, subject_id, new.recipient, new.purpose, now, counts=counts)
+    mine = replace(admitted, subject_id=subject_id)
+    refusals.refuse_replayed(tx, mine, now)
+    consent = ledger.create(tx, mine, home.keyring, now, actor=actor, operator=home.installation.party)
     acting = [] if beside.representative is None else [beside.representative]
     acts = store.lookup(tx, home.keyring, acting) if acting else {}  # looked up, never made
     if subjects.deceased(tx, [subject_id, *acts.values()]):
         raise TermsRefused(Fault.SUBJECT_UNAVAILABLE, "nobody consents for the dead, and the dead for nobody")
-    if not asked_by_subject:
-        refusals.refuse_nagging(tx, subject_id, new.recipient, new.purpose, now)
-    mine = replace(admitted, subject_id=subject_id)
-    refusals.refuse_replayed(tx, mine)
-    consent = ledger.create(tx, mine, home.keyring, now, actor=actor, operator=home.installation.operator)
     if consent.terms.previous is not None:
         _freeze_uncovered(tx, [subject_id], now=now)
     identifying.remember(tx, home.sealing, {subject_id: identifier}, now=now)
     return consent
+
+
+def _births(tx: Transaction, home: Home, who: Identifier, beside: Beside) -> Births:
+    """Tell the days of birth of subject and representative, by the identifiers that are current.
+
+    Raises:
+        TermsRefused: REPRESENTATIVE_UNFIT: they are one person under two numbers.
+    """
+    acts = beside.representative
+    known = store.lookup(tx, home.keyring, [who] if acts is None else [who, acts])
+    born = identifying.births(tx, home.sealing, set(known.values()))
+    subject, other = known.get(who.text), None if acts is None else known.get(acts.text)
+    if subject is not None and subject == other:
+        raise TermsRefused(Fault.REPRESENTATIVE_UNFIT, "nobody acts for himself under another number")
+    return Births(*(None if one is None else born.get(one) for one in (subject, other)))
+
+
+def _counts(_: refusals.No) -> bool:
+    return True
+
+
+def _lender_knows(tx: Transaction, no: refusals.No) -> bool:
+    """Tell whether a "no" is one that the lender recorded itself, or that the person let it know of (R-26)."""
+    if no.channel in (Channel.COUNTER, Channel.VILLAGE):
+        return True
+    told = tx.execute(
+        "SELECT FROM consent_request WHERE request_id::text = %s AND state = 'refused' AND told", (no.request_id,)
+    ).fetchone()
+    return told is not None
 
 
 def refuse(home: Home, identifier: Identifier, recipient: str, purpose: str, *, channel: Channel, actor: str) -> None:
@@ -242,30 +281,26 @@ def narrow_in(  # the parts of a narrowing
         TermsRefused: an edge would be wider, or nothing would change.
     """
     held(tx, consent_id, whose)
-    issuer = Issuer.of(home.keyring, home.installation.operator)
+    issuer = Issuer.of(home.keyring, home.installation.party)
     made = ledger.narrow(tx, consent_id, asked, issuer, now, channel=channel, actor=actor)
     _freeze_uncovered(tx, [made.terms.subject_id], now=now)
     return made
 
 
-def reconfirm_in(  # the parts of a confirmation
-    tx: Transaction,
-    consent_id: str,
-    channel: Channel,
-    *,
-    actor: str,
-    now: datetime,
-    whose: Whose = ANYBODYS,
-    evidence: bytes | None = None,
+def reconfirm_in(
+    tx: Transaction, consent_id: str, said: Confirmation, *, actor: str, now: datetime, whose: Whose = ANYBODYS
 ) -> Consent:
     """Confirm a consent again, where its purpose asks for that; see `ledger.reconfirm`.
 
     Raises:
         RequestRefused: there is no such consent of this caller.
         TransitionRefused: it is not in force, or needs no confirmation.
+        TermsRefused: SUBJECT_UNAVAILABLE; the evidence proves something already, or is older than what it confirms.
     """
-    held(tx, consent_id, whose)
-    return ledger.reconfirm(tx, consent_id, channel, now, actor=actor, evidence=evidence)
+    found = held(tx, consent_id, whose)
+    if subjects.deceased(tx, [found.terms.subject_id]):
+        raise TermsRefused(Fault.SUBJECT_UNAVAILABLE, "nobody confirms for the dead")
+    return ledger.reconfirm(tx, consent_id, said, now, actor=actor)
 
 
 def held(tx: Transaction, consent_id: str, whose: Whose) -> Consent:
@@ -292,6 +327,12 @@ def end_of_the_dead(tx: Transaction, subject_id: UUID, *, actor: str, now: datet
     ended = ledger.expire(tx, [one.consent_id for one in standing], now=now, actor=actor)
     _freeze_uncovered(tx, [subject_id], now=now)
     return ended
+
+
+def end_in(tx: Transaction, consent_ids: Collection[str], *, now: datetime) -> None:
+    """End consents whose ground is over (`outgrowing`), freeze what no other covers; the caller holds the subjects."""
+    ended = ledger.expire(tx, consent_ids, now=now)
+    _freeze_uncovered(tx, {one.terms.subject_id for one in ended}, now=now)
 
 
 # ---- what is held on consents ---------------------------------------------------------------------------------------

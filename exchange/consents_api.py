@@ -1,30 +1,28 @@
 """The lenders' door for consents: record one that was taken at a counter or village point, see, change, withdraw it.
 
-A lender records consents that name itself, and nobody else. What it hands in is the hash of the evidence; the paper
-stays with whoever collected it. Representatives and witnesses become keyed tokens at once. A lender carries out what
-the subject said (withdraw, pause, narrow, "no"); it never resumes: that is the subject's own word, at its own door.
+A lender records consents that name itself, and nobody else. What it hands in is the hash of the evidence; that stays
+with whoever collected it. Paper is no evidence here: it goes under four eyes (`exchange.capture.paper`).
+Representatives and witnesses become keyed tokens at once. A lender carries out what the subject said (withdraw, pause,
+narrow, "no"); it never resumes: that is the subject's own word, at its own door.
 
 Faults are RFC 9457 problems that name the place and the mend in Chinese and English (`exchange.terms`). The subject's
 own pages and consents taken by phone are doors of their own.
 """
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
 from consent import ledger
-from consent.errors import Fault, TermsRefused, TransitionRefused, UnknownConsent
+from consent.errors import TermsRefused, TransitionRefused, UnknownConsent
 from consent.evidence import Language
-from consent.record import Consent, refuse_unredacted
-from consent.refusals import AskedBy
+from consent.record import Consent
 from exchange import consents, problems, receipts_api, terms
-from exchange.capture import counter
+from exchange.capture import counter, reconfirming
 from exchange.consent_models import (
     ConsentModel,
-    Day,
     GrantModel,
     NarrowModel,
     ReconfirmModel,
@@ -35,16 +33,12 @@ from exchange.consent_models import (
 from exchange.consents import Whose
 from exchange.errors import RequestRefused
 from exchange.home import Home
-from exchange.lender_api import identifier_of, refuse_personal
+from exchange.naming import identifier_of, refuse_personal
 from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
 from registry import clock
 from registry.database import Transaction
-
-__all__ = ["Day", "build_router"]
-
-_AHEAD: Final = timedelta(minutes=15)  # that a collector's clock may be ahead of ours
 
 
 class RecordedModel(BaseModel):
@@ -73,8 +67,8 @@ def _add_recording(router: APIRouter, home: Home) -> None:
         if given.representation is not None and given.representation.resolution is not None:
             refuse_personal(given.representation.resolution.number)
         now = clock.now()
-        _refuse_moment(given, now)
         try:
+            counter.refuse_unfit(given.evidence.kind, given.captured_at, given.valid_from, now=now)
             new = given.read(caller.org_code, now)
             with home.database.transaction() as tx:
                 if given.previous is not None:
@@ -87,6 +81,7 @@ def _add_recording(router: APIRouter, home: Home) -> None:
                     collector=given.collector,
                     witness=given.witness,
                     read_aloud=given.read_aloud,
+                    captured_at=given.captured_at,
                     now=now,
                     representative=beside.representative,
                 )
@@ -98,7 +93,7 @@ def _add_recording(router: APIRouter, home: Home) -> None:
                     actor=caller.client_id,
                     now=now,
                     beside=beside,
-                    asked_by_subject=given.asked_by is AskedBy.SUBJECT,
+                    noes=given.asked_by.noes,
                 )
         except TermsRefused as refused:
             raise terms.refused(refused) from refused
@@ -125,21 +120,6 @@ def _add_recording(router: APIRouter, home: Home) -> None:
         except TermsRefused as refused:
             raise terms.refused(refused) from refused
         return RecordedModel()
-
-
-def _refuse_moment(given: GrantModel, now: datetime) -> None:
-    """Refuse a consent that was taken in the future, or begins before the day on which it was taken.
-
-    Raises:
-        TermsRefused: DATE_UNREADABLE, as a problem.
-        RequestRefused: `began-before`.
-    """
-    if given.captured_at is None:
-        return
-    if given.captured_at > now + _AHEAD:
-        raise terms.refused(TermsRefused(Fault.DATE_UNREADABLE, "taken in the future"))
-    if given.valid_from < clock.beijing_day(given.captured_at):
-        raise RequestRefused("began-before")
 
 
 def _add_seeing(router: APIRouter, home: Home) -> None:
@@ -213,14 +193,14 @@ def _add_changing(router: APIRouter, home: Home) -> None:
 
     @router.post("/{consent_id}/reconfirm", summary="Confirm again", responses=told)
     def reconfirm(consent_id: str, given: ReconfirmModel, caller: calling) -> ConsentModel:
-        """Record that the subject has confirmed the consent again, where its purpose asks for that."""
+        """Record that the subject has signed a confirmation, where the purpose asks for one; each paper proves once."""
         now, actor = clock.now(), caller.client_id
 
+        refuse_personal(given.collector)
+
         def confirmed(tx: Transaction) -> Consent:
-            signed = given.evidence.read()
-            refuse_unredacted(signed)
-            return consents.reconfirm_in(
-                tx, consent_id, given.channel, actor=actor, now=now, whose=by(caller), evidence=signed.sha256
+            return reconfirming.at_counter(
+                tx, consent_id, given.read(), organisation=caller.org_code, actor=actor, now=now
             )
 
         return changed(confirmed)

@@ -1,12 +1,12 @@
 """What a lender asks a person to agree to: one object, the same at every door (RFC 9396, type `credit_data`). Pure.
 
     {"type": "credit_data", "purpose": "LOAN_APPROVAL", "items": ["SUBSIDY"], "history_months": 24,
-     "valid_to": "2027-03-31", "max_uses": 3, "uses_per_month": 1, "mode": "summary",
+     "valid_to": "2027-03-31", "max_uses": 3, "uses_per_month": 1, "data_life_days": 90, "mode": "summary",
      "recipient": "…", "locations": ["<issuer>/api"]}
 
 `recipient` and `locations` may be left out; stated, they name the asking organisation and this exchange, nothing else.
 What is not stated takes the purpose's strictest value. A request is one object: two consents are two requests, for
-nothing is bundled (个人信息保护法 §14, §23).
+nothing is bundled (个人信息保护法 §14, §23). The terms in it (`StatedTerms`) are stated alike at the counter.
 
 `settled` says what consent would come of it today, by the same code that records consents: what a person is shown is
 what would be recorded. It does not record, and it decides nothing about the person.
@@ -26,24 +26,24 @@ from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.grant import State
 from consent.notices import Notice
 from consent.record import NewConsent, SubjectType, Terms, midnight, settle
+from consent.representation import Representation
 from consent.scope import Mode, recipient_name
 from exchange.errors import RequestRefused
 from registry import catalogue
 from registry.records import NOBODY
 
 TYPE: Final = "credit_data"
-_MOST: Final = 10_000
+_MOST: Final = 10_000  # uses, months or days: far beyond any ceiling, and within what the database holds
 _CODE: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
 _ITEM: Final = r"^[A-Z][A-Z0-9_]*(\.[a-z0-9_]+)?$"
 _Count = Annotated[int, Field(ge=1, le=_MOST)]
 
 
-class CreditData(BaseModel):
-    """What is asked for. Its class of errors repeats nothing of the input."""
+class StatedTerms(BaseModel):
+    """What a consent is to permit, as every door states it. What is not stated takes the purpose's strictest value."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    type: Literal["credit_data"] = "credit_data"
     purpose: str = Field(pattern=_CODE, max_length=40, examples=["LOAN_APPROVAL"])
     items: list[Annotated[str, Field(pattern=_ITEM, max_length=80)]] = Field(
         min_length=1, max_length=400, examples=[["SUBSIDY", "RATING"]]
@@ -54,7 +54,16 @@ class CreditData(BaseModel):
     )
     max_uses: _Count | None = None
     uses_per_month: _Count | None = None
+    data_life_days: Annotated[int, Field(ge=0, le=_MOST)] | None = Field(
+        default=None, description="how long the recipient keeps an answer"
+    )
     mode: Mode | None = None
+
+
+class CreditData(StatedTerms):
+    """What is asked for. Its class of errors repeats nothing of the input."""
+
+    type: Literal["credit_data"] = "credit_data"
     recipient: str | None = Field(default=None, max_length=120, description="the asking organisation's own name")
     locations: list[Annotated[str, Field(max_length=300)]] | None = Field(default=None, max_length=1)
 
@@ -99,11 +108,14 @@ def own(wanted: CreditData, *, organisation: str, resource: str) -> None:
 
 
 def new_consent(  # noqa: PLR0913  # what an agreement adds to what was asked for
-    wanted: CreditData,
+    wanted: StatedTerms,
     capture: Capture,
     *,
     recipient: str,
     begins: datetime,
+    subject_type: SubjectType = SubjectType.PERSON,
+    representation: Representation | None = None,
+    previous: str | None = None,
     items: Collection[str] | None = None,
     w_acknowledged: bool = False,
     sensitive_agreed: bool = False,
@@ -118,6 +130,9 @@ def new_consent(  # noqa: PLR0913  # what an agreement adds to what was asked fo
         capture: how the person agreed.
         recipient: the asking organisation.
         begins: from when the consent is to hold.
+        subject_type: who agreed.
+        representation: who acted for the subject.
+        previous: the consent that it takes the place of.
         items: fewer items than were asked for, where the person agreed to fewer.
         w_acknowledged: whether adverse consequences were acknowledged, by an act of its own.
         sensitive_agreed: whether the person agreed to sensitive items, by an act of its own.
@@ -127,7 +142,7 @@ def new_consent(  # noqa: PLR0913  # what an agreement adds to what was asked fo
     """
     return NewConsent(
         subject_id=NOBODY,
-        subject_type=SubjectType.PERSON,
+        subject_type=subject_type,
         recipient=recipient,
         purpose=wanted.purpose,
         items=sorted(wanted.items if items is None else items),
@@ -138,16 +153,26 @@ def new_consent(  # noqa: PLR0913  # what an agreement adds to what was asked fo
         history_months=wanted.history_months,
         max_uses=wanted.max_uses,
         uses_per_month=wanted.uses_per_month,
+        data_life_days=wanted.data_life_days,
         mode=wanted.mode,
         to_lender=True,
         sensitive_agreed=sensitive_agreed,
         captured_at=captured_at,
         uploaded_at=uploaded_at,
         request_id=request_id,
+        representation=representation,
+        previous=previous,
     )
 
 
-def settled(wanted: CreditData, notice: Notice, *, recipient: str, now: datetime) -> Terms:
+def settled(
+    wanted: CreditData,
+    notice: Notice,
+    *,
+    recipient: str,
+    now: datetime,
+    subject_type: SubjectType = SubjectType.PERSON,
+) -> Terms:
     """Say what consent would come of it, if everything were agreed to now, on this text.
 
     Raises:
@@ -159,12 +184,16 @@ def settled(wanted: CreditData, notice: Notice, *, recipient: str, now: datetime
         text_language=notice.language,
         evidence=Evidence(EvidenceKind.RELIABLE_ESIGN, None),
     )
-    new = new_consent(wanted, capture, recipient=recipient, begins=now, sensitive_agreed=True)
+    new = new_consent(
+        wanted, capture, recipient=recipient, begins=now, subject_type=subject_type, sensitive_agreed=True
+    )
     return settle(replace(new, state=State.REQUESTED), purposes=purposes.current(), catalogue=catalogue.current())
 
 
-def refuse_unsettled(wanted: CreditData, *, recipient: str, now: datetime) -> None:
-    """Refuse what no person could agree to, before one is asked.
+def refuse_unsettled(
+    wanted: CreditData, *, recipient: str, now: datetime, subject_type: SubjectType = SubjectType.PERSON
+) -> None:
+    """Refuse what nobody could agree to, before anybody is asked.
 
     Raises:
         TermsRefused: terms that no consent may have, or a purpose without a text of ours.
@@ -175,7 +204,7 @@ def refuse_unsettled(wanted: CreditData, *, recipient: str, now: datetime) -> No
     notice = text_of(wanted.purpose, Language.CHINESE)
     if notice is None:
         raise TermsRefused(Fault.TEXT_UNKNOWN, "there is no text of this purpose that a person could agree to")
-    settled(wanted, notice, recipient=recipient, now=now)
+    settled(wanted, notice, recipient=recipient, now=now, subject_type=subject_type)
 
 
 def text_of(purpose: str, language: Language) -> Notice | None:

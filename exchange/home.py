@@ -2,6 +2,8 @@
 
 A home is a sandbox unless it was made with `qingqiao init --production`, and says so in every answer. The choice,
 and who operates it on what authority (docs/requirements.md R-01), are written once into `<home>/installation.json`.
+How the operator is reached (R-13) lies there too and may change: `qingqiao installation contact`. A production home
+that does not say it is not opened.
 
 `open_home` makes what a fresh home lacks (keys, schema); a database that is behind is brought up to date in a
 sandbox, and in production only by `qingqiao db upgrade`, since that is an act with a backup before it.
@@ -9,13 +11,14 @@ sandbox, and in production only by `qingqiao db upgrade`, since that is an act w
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 import orjson
 
 from connectors.executors import IN_PROCESS, Dask, Processes, Workers
+from consent.parties import Contact, Party
 from exchange.settings import Settings
 from registry import clock, schema
 from registry.database import Database
@@ -38,7 +41,10 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What was chosen when the home was made; it stands in every answer (docs/requirements.md R-01)."""
+    """What was chosen when the home was made; it stands in every answer (docs/requirements.md R-01).
+
+    `contact` is how people reach the operator, and the one thing of it that may change.
+    """
 
     mode: Mode
     operator: str
@@ -46,6 +52,12 @@ class Installation:
     authorisation: str
     authorised_until: str | None
     log_origin: str
+    contact: Contact
+
+    @property
+    def party(self) -> Party:
+        """The operator as people are told of it."""
+        return Party(self.operator, self.contact)
 
 
 SANDBOX = Installation(
@@ -55,11 +67,22 @@ SANDBOX = Installation(
     authorisation="none",
     authorised_until=None,
     log_origin="qingqiao.example/sandbox",
+    contact=Contact(
+        office="沙箱个人信息保护办公室",
+        phone="0971-0000000",  # no subscriber's number begins with 0
+        address="青海省西宁市示例路0号",
+        email="privacy@qingqiao.example",
+        url="https://qingqiao.example/privacy",
+    ),
 )
 
 
 class HomeExists(Exception):  # a statement, as the other errors are
     """The home has been made already; what was chosen for it stands."""
+
+
+class InstallationIncomplete(Exception):  # a statement, as the other errors are
+    """A home of before does not say what this release has to tell people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +145,36 @@ def make(settings: Settings, installation: Installation) -> None:
 
 
 def read_installation(settings: Settings) -> Installation:
-    """Read what this home is, making it a sandbox if nothing was chosen."""
+    """Read what this home is, making it a sandbox if nothing was chosen.
+
+    Raises:
+        InstallationIncomplete: a production home that does not say how its operator is reached.
+        ContactInvalid: what it says of that is not of its form.
+    """
     path = settings.home / _FILE
     if not path.exists():
         make(settings, SANDBOX)
     chosen = orjson.loads(path.read_bytes())
-    return Installation(**chosen | {"mode": Mode(chosen["mode"])})
+    mode, stated = Mode(chosen["mode"]), chosen.get("contact")
+    if stated is None and mode is Mode.PRODUCTION:
+        raise InstallationIncomplete(
+            "本系统未写明运营单位的联系方式（个人信息保护法第十七条），请先运行 qingqiao installation contact"
+            " / this home does not say how its operator is reached; run: qingqiao installation contact"
+        )
+    contact = SANDBOX.contact if stated is None else Contact.read(stated)
+    return Installation(**chosen | {"mode": mode, "contact": contact})
+
+
+def state_contact(settings: Settings, contact: Contact) -> None:
+    """Write how the operator is reached in the place of what stood; receipts of before keep what they say."""
+    path = settings.home / _FILE
+    if not path.exists():
+        make(settings, replace(SANDBOX, contact=contact))
+        return
+    written = path.with_suffix(".new")
+    chosen = orjson.loads(path.read_bytes()) | {"contact": asdict(contact)}
+    written.write_bytes(orjson.dumps(chosen, option=orjson.OPT_INDENT_2))
+    written.replace(path)  # whole or not at all
 
 
 @contextmanager
@@ -154,6 +201,7 @@ def open_home(settings: Settings) -> Iterator[Home]:
         EmbeddedError: the private PostgreSQL cannot be started here.
         DatabaseUnavailable: the database does not answer, or its schema is behind (production only).
         KeyMissing: the keys cannot be read.
+        InstallationIncomplete, ContactInvalid: see `read_installation`.
     """
     installation = read_installation(settings)
     with ExitStack() as stack:

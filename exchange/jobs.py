@@ -44,6 +44,7 @@ from connectors.intake import Intake
 from consent import ledger
 from exchange import (
     binding,
+    binding_codes,
     complaints,
     consent_figures,
     consents,
@@ -52,8 +53,9 @@ from exchange import (
     findings,
     journal,
     mending,
-    notices,
+    outgrowing,
     pushing,
+    recall_notices,
     reminding,
     reweighing,
     telling,
@@ -153,14 +155,14 @@ def weigh_mended(home: Home) -> None:
 def complete_notices(home: Home) -> None:
     """Tell lenders of recalled records that they were being shown at that very moment."""
     with home.database.transaction() as tx:
-        notices.complete(tx, now=clock.now())
+        recall_notices.complete(tx, now=clock.now())
 
 
 def look_after_phones(home: Home) -> None:
     """Make phones active that have waited, and tell of codes whose tries were used up."""
     _until_done(home, lambda tx: binding.activate_due(tx, now=clock.now()), binding.AT_ONCE)
     with home.database.transaction() as tx:
-        binding.clean_codes(tx, now=clock.now())
+        binding_codes.clean(tx, now=clock.now())
 
 
 def run_clocks(home: Home) -> None:
@@ -210,6 +212,7 @@ def table() -> list[Job]:
     return [
         Job("log:sequence", SEQUENCE_SECONDS, sequence_log),
         Job("consent:expire", 60, expire_consents),
+        Job("consent:outgrown", 600, outgrowing.end_all),
         Job("upload:intake", UPLOAD_SECONDS, take_uploads),
         Job("intake:reevaluate", 120, reweighing.weigh_due),
         Job("intake:weigh-mended", 60, weigh_mended),

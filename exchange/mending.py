@@ -24,7 +24,7 @@ from connectors.intake import Intake
 from connectors.mappings import ColumnMapping
 from connectors.mending import OwnBatch, Place, Proposal, State, Verb, What
 from connectors.mends import Act, Mend, Mends
-from exchange import consents, notices
+from exchange import consents, recall_notices
 from exchange.errors import OutOfService, RequestRefused
 from exchange.home import Home
 from exchange.oauth.guard import Caller
@@ -55,8 +55,8 @@ def intake_of(home: Home) -> Intake:
         home.raw,
         partial(consents.basis_of, home),
         mended=mending.mended_of(home.database, home.sealing),
-        recalled=notices.notify,
-        corrected=notices.notify_corrected,
+        recalled=recall_notices.notify,
+        corrected=recall_notices.notify_corrected,
         changes=consents.Changes(),
         workers=home.workers,
     )
@@ -232,9 +232,9 @@ def _follow(tx: Transaction, proposal: Proposal, person: str) -> None:
     now = clock.now()
     if proposal.what is What.WITHDRAW:
         gone = recalling.recall_rows(tx, proposal.batch_id, proposal.places, now=now, actor=person)
-        notices.notify(tx, gone)
+        recall_notices.notify(tx, gone)
     elif proposal.what is What.RECALL:
-        notices.notify(tx, recalling.recall_batch(tx, proposal.batch_id, now=now, actor=person))
+        recall_notices.notify(tx, recalling.recall_batch(tx, proposal.batch_id, now=now, actor=person))
         batches.end(tx, proposal.batch_id, batches.RECALLED)
 
 

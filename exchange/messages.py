@@ -129,6 +129,12 @@ def words(message: Message) -> dict[str, str]:
             "zh": f"“{who}”申请查询您的信息（用途 {purpose}），未获准许，未提供任何信息。",
             "en": f"{who} asked about you ({purpose}) and was refused; nothing was shown.",
         }
+    if message.facts["outcome"] == "evidence":
+        case = message.facts["reason"]
+        return {
+            "zh": f"“{who}”因案号 {case} 调阅了您一项授权的凭证。",
+            "en": f"{who} had the evidence of one of your consents opened, for case {case}.",
+        }
     return {
         "zh": f"“{who}”依据您的授权查询了您的信息（用途 {purpose}）。",
         "en": f"{who} was shown information about you on your consent ({purpose}).",

@@ -1,7 +1,8 @@
 """Tables of the subjects' door. Private to `exchange`.
 
 subject_phone      a phone that was bound in person: which client speaks for which subject, from when; its sealed secret
-binding_code       one-time codes handed out at a counter; keyed hashes, never the code
+binding_code       one-time codes handed out at a counter: handle, and a keyed hash, never the secret
+binding_miss       how often handles that do not exist came from a network address, by its keyed hash
 subject_message    what a subject is told (accesses are not copied here: they are read from the log's own entries)
 subject_choice     what a subject has chosen of messages
 subject_statement  本人声明, sealed under the subject's data key
@@ -43,20 +44,21 @@ class SubjectPhone(SQLModel, table=True):
     active_from: datetime = moment()
     trial_until: datetime | None = moment(nullable=True)
     ended_at: datetime | None = moment(nullable=True)
-    totp: bytes | None = bytes_(nullable=True)
-    totp_step: int = Field(sa_column=Column(BigInteger, nullable=False), default=0)
-    totp_wrong: int = 0
-    totp_locked_until: datetime | None = moment(nullable=True)
+    page_secret: bytes | None = bytes_(nullable=True)
+    page_step: int = Field(sa_column=Column(BigInteger, nullable=False), default=0)
+    page_wrong: int = 0
+    page_locked_until: datetime | None = moment(nullable=True)
 
 
 class BindingCode(SQLModel, table=True):
-    """A one-time code: keyed hash, until when, how often it was tried."""
+    """A one-time code: the handle that finds it, keyed hash of its secret, until when, how often it was tried."""
 
     __tablename__ = "binding_code"
-    __table_args__ = (Index("binding_code_by_subject", "subject_id", "issued_at"),)
+    __table_args__ = (UniqueConstraint("handle"), Index("binding_code_by_subject", "subject_id", "issued_at"))
 
     code_id: UUID = Field(primary_key=True)
     subject_id: UUID
+    handle: str
     code_mac: bytes = bytes_()
     issued_by: str
     organisation: str
@@ -66,6 +68,16 @@ class BindingCode(SQLModel, table=True):
     tries: int = 0
     used_at: datetime | None = moment(nullable=True)
     exhausted_at: datetime | None = moment(nullable=True)
+
+
+class BindingMiss(SQLModel, table=True):
+    """Handles that do not exist, from one network address since a moment."""
+
+    __tablename__ = "binding_miss"
+
+    source: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    since: datetime = moment()
+    misses: int
 
 
 class SubjectMessage(SQLModel, table=True):

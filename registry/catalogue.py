@@ -53,10 +53,16 @@ class FieldSpec:
     unit: str
     zh: str
     en: str
+    bo: str
     w: bool
     lender_visible: bool
     values: tuple[str, ...]
     separate: bool
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """Its names, by language."""
+        return MappingProxyType({"zh": self.zh, "bo": self.bo, "en": self.en})
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +186,13 @@ class _Titles(_Declared):
     en: str = Field(min_length=1)
 
 
-class _FieldDeclaration(_Titles):
+class _Named(_Titles):
+    """Something that people are shown by name: in Tibetan too."""
+
+    bo: str = Field(min_length=1)
+
+
+class _FieldDeclaration(_Named):
     type: FieldType
     unit: str = ""
     w: bool = False
@@ -190,7 +202,7 @@ class _FieldDeclaration(_Titles):
     since: str = ""
 
 
-class _KindDeclaration(_Titles):
+class _KindDeclaration(_Named):
     subject: list[Literal["person", "organisation", "region"]] = Field(min_length=1)
     sensitivity: Sensitivity
     identity: list[str] = Field(min_length=1)
@@ -204,7 +216,7 @@ class _KindDeclaration(_Titles):
     fields: dict[str, _FieldDeclaration] = Field(min_length=1)
 
 
-class _ClassDeclaration(_Titles):
+class _ClassDeclaration(_Named):
     class_code: str = Field(alias="class", pattern=r"^[A-Z][A-Z_]{1,31}$")
     since: str = Field(min_length=1)
     provider: str = Field(min_length=1)
@@ -356,7 +368,7 @@ def _class(declared: _ClassDeclaration) -> DataClass:
     return DataClass(
         code=declared.class_code,
         since=declared.since,
-        titles=MappingProxyType({"zh": declared.zh, "en": declared.en}),
+        titles=MappingProxyType({"zh": declared.zh, "bo": declared.bo, "en": declared.en}),
         provider=declared.provider,
         frequency=declared.frequency,
         quality=declared.quality,
@@ -387,7 +399,7 @@ def _kind(
         legal_basis=declared.legal_basis,
         basis=BasisKind(declared.basis),
         purposes=frozenset(of.purposes if declared.purposes is None else declared.purposes),
-        titles=MappingProxyType({"zh": declared.zh, "en": declared.en}),
+        titles=MappingProxyType({"zh": declared.zh, "bo": declared.bo, "en": declared.en}),
     )
     for holds, fault in _contradictions(kind, of.sharing):
         if holds:
@@ -404,6 +416,7 @@ def _field(code: str, name: str, declared: _FieldDeclaration) -> FieldSpec:
         unit=declared.unit,
         zh=declared.zh,
         en=declared.en,
+        bo=declared.bo,
         w=declared.w,
         lender_visible=declared.lender_visible,
         values=tuple(declared.values),

@@ -4,17 +4,20 @@ The registry finds subjects by keyed hash and cannot tell who they are. An agenc
 only", must be told who. So the identifier of whoever consents is kept once, sealed under the subject's own data key
 and bound to the subject's id: without the key store the table says nothing, and erasing the key erases it.
 
+Of an identifier that is kept, `births` tells the day of birth and nothing else: ages follow the number that is current,
+whichever number somebody shows (`identities.renumber`).
+
 Not here: opening (`disclosure`), and who may be told to whom (`exchange.release.collecting`).
 """
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from registry.database import Transaction
-from registry.identifiers import Identifier, SubjectKind
+from registry.identifiers import Identifier, ResidentId, SubjectKind
 from registry.store import Sealing
-from registry.suites import seal
+from registry.suites import seal, unseal
 
 
 def remember(tx: Transaction, sealing: Sealing, subjects: Mapping[UUID, Identifier], *, now: datetime) -> int:
@@ -44,12 +47,18 @@ def remember(tx: Transaction, sealing: Sealing, subjects: Mapping[UUID, Identifi
 
 
 def replace(tx: Transaction, sealing: Sealing, subject_id: UUID, identifier: Identifier, *, now: datetime) -> None:
-    """Keep another identifier of a subject in the place of the one that is kept; nothing, if none is kept."""
+    """Keep a subject's identifier in the place of the one that is kept, if one is.
+
+    Also where none is: the number of before still finds the subject, and nobody could tell that it is not current.
+    """
     keys = sealing.keys.ensure_standing([subject_id], now=now)
     if subject_id in keys:
         sealed = seal(sealing.suite, keys[subject_id], written(identifier), binding(subject_id))
-        changed = "UPDATE subject_identifier SET sealed = %s, since = %s WHERE subject_id = %s"
-        tx.execute(changed, (sealed, now, subject_id))
+        tx.execute(
+            "INSERT INTO subject_identifier (subject_id, sealed, since) VALUES (%s, %s, %s)"
+            " ON CONFLICT (subject_id) DO UPDATE SET sealed = excluded.sealed, since = excluded.since",
+            (subject_id, sealed, now),
+        )
 
 
 def sealed_of(tx: Transaction, subjects: Collection[UUID], kind: SubjectKind) -> dict[UUID, bytes]:
@@ -60,6 +69,21 @@ def sealed_of(tx: Transaction, subjects: Collection[UUID], kind: SubjectKind) ->
         (list(subjects), kind.value),
     )
     return dict(rows.fetchall())
+
+
+def births(tx: Transaction, sealing: Sealing, subjects: Collection[UUID]) -> dict[UUID, date]:
+    """Tell people's days of birth, by the identifier that is current.
+
+    Absent are those of whom none is kept, or whose data key has been erased. Keys are asked for whether or not there is
+    something to open: whoever asks learns nothing by how long it takes.
+
+    Raises:
+        SealBroken: the stored bytes are not those that were sealed for that subject.
+    """
+    sealed = sealed_of(tx, subjects, SubjectKind.PERSON) if subjects else {}
+    keys = sealing.keys.standing(subjects) if subjects else {}
+    opened = {one: unseal(keys[one], sealed[one], binding(one)).decode() for one in sealed if one in keys}
+    return {one: ResidentId.parse(text).birth for one, text in opened.items()}
 
 
 def written(identifier: Identifier) -> bytes:

@@ -10,7 +10,7 @@ record carries: it works after the raw file's bytes are gone.
 One entry is written for each act, also where it finds nothing: otherwise the public log would tell whoever recalls a
 row whether anything was held of it, and with it whether that person has consented.
 
-Not here: who may recall (`connectors.mending`, `exchange.mending`), who is told of it (`exchange.notices`).
+Not here: who may recall (`connectors.mending`, `exchange.mending`), who is told of it (`exchange.recall_notices`).
 """
 
 from collections.abc import Collection, Sequence

@@ -1,6 +1,8 @@
 """A bank that asks people for consent, and people who answer on the page: as a browser and a system would."""
 
+import base64
 import re
+import struct
 import time
 from dataclasses import dataclass, field
 from html import unescape
@@ -9,14 +11,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import orjson
-import pyotp
 from joserfc.jwk import ECKey
 
 from exchange.home import Home
 from exchange.oauth import clients
 from registry.canonical import b64url
 from registry.identifiers import ResidentId
-from registry.suites import sha256
+from registry.suites import hmac_sha256, sha256
 from tests.attacks.bent_client import ISSUER, Caller, Door, registered
 from tests.people import BANK, ZHANG
 
@@ -102,6 +103,7 @@ class Browser:
     lang: str | None = None
     page: httpx.Response | None = None
     hidden: dict[str, str] = field(default_factory=dict)
+    numbers: dict[str, str] = field(default_factory=dict)
 
     def open(self, **parameters: str) -> httpx.Response:
         asked = {"client_id": self.client_id, "request_uri": self.request_uri} | parameters
@@ -112,6 +114,7 @@ class Browser:
             unescape(name): unescape(value)
             for name, value in re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', self.page.text)
         }
+        self.numbers |= re.findall(r'<b id="(number[a-z-]*)">([0-9]{8})</b>', self.page.text)
         self.hidden = found or self.hidden  # a page that is gone has no form; the one before is still at hand
         return self.page
 
@@ -120,14 +123,23 @@ class Browser:
         sent = {name: value for name, value in stated.items() if value is not None}
         return self.door.call("POST", PAGE_URL, data=sent, headers={"Sec-Fetch-Site": "same-origin"})
 
-    def agree(self, totp: str, who: ResidentId = ZHANG, **fields: str | None) -> httpx.Response:
-        """Agree with number and one-time code."""
-        return self.send("agree", identifier=who.text, code=code_of(totp), **fields)
+    def code(self, secret: str, *, later: int = 0, to_refuse: bool = False) -> str:
+        """Give what a phone makes of the number on the page, now or so many steps later."""
+        return code_over(self.numbers["number-to-refuse" if to_refuse else "number"], secret, later=later)
+
+    def agree(self, secret: str, who: ResidentId = ZHANG, **fields: str | None) -> httpx.Response:
+        """Agree with number and code."""
+        return self.send("agree", **({"identifier": who.text, "code": self.code(secret)} | fields))
 
 
-def code_of(totp: str, *, later: int = 0) -> str:
-    """Give the six digits that a phone shows now, or so many steps later."""
-    return pyotp.TOTP(totp).at(int(time.time()) + later * 30)
+def code_over(number: str, secret: str, *, later: int = 0) -> str:
+    """Compute a code as RFC 6287 has it (OCRA-1:HOTP-SHA256-8:QN08-T30S), by code that is not the product's."""
+    key = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    question = bytes.fromhex(format(int(number), "x").ljust(256, "0"))
+    moment = struct.pack(">Q", int(time.time()) // 30 + later)
+    made = hmac_sha256(key, b"OCRA-1:HOTP-SHA256-8:QN08-T30S\0" + question + moment)
+    (number_,) = struct.unpack_from(">I", made, made[-1] % 16)
+    return str(number_ % 2**31 % 10**8).zfill(8)
 
 
 def back(answer: httpx.Response) -> dict[str, str]:

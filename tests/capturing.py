@@ -11,6 +11,7 @@ from sandbox.device import Device, new_device
 from tests.people import BANK, ZHANG
 
 COLLECTOR = ResidentId.parse("632521198703120004")
+STAFF = ResidentId.parse("632521199011110002")
 SECOND = ResidentId.parse("63252119880423000X")
 WITNESS = ResidentId.parse("632521197905060009")
 
@@ -27,6 +28,16 @@ def collector(
     with home.database.transaction() as tx:
         collectors.add(tx, home, organisation, code, who, until=until, now=clock.now() - timedelta(days=10))
     return code
+
+
+def staffed(home: Home, organisation: str = BANK) -> None:
+    """Register whoever collects in `in_person`; further collectors of a test have codes of their own."""
+    collector(home, "c-0", STAFF, organisation=organisation)
+
+
+def in_person() -> dict[str, Any]:
+    """Say who took a consent at a village point, where and when: now."""
+    return {"collector": "c-0", "place": "632701", "captured_at": clock.now().isoformat()}
 
 
 def device(home: Home, organisation: str = BANK) -> Device:

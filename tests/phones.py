@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 from joserfc.jwk import ECKey
 
-from exchange import binding
+from exchange import binding_codes
+from exchange.binding_codes import Seen
 from exchange.home import Home
 from registry import clock
 from registry.identifiers import ResidentId
@@ -15,13 +16,20 @@ from tests.attacks.bent_client import ISSUER, Caller, Door
 from tests.people import ZHANG
 
 BINDINGS = f"{ISSUER}/subject/v1/bindings"
-SEEN = binding.Seen("bank", "沙箱农商银行", "resident_card_seen", "u-1027", "630222")
+SEEN = Seen("bank", "沙箱农商银行", "resident_card_seen", "u-1027", "630222")
+
+UNKNOWN = "0" * 16  # a code that nobody was handed
+
+
+def wrong(code: str) -> str:
+    """A code with the handle of another, and not its secret."""
+    return f"{code[:8]}{(int(code[8:]) + 1) % 10**8:08d}"
 
 
 def code_for(home: Home, who: ResidentId = ZHANG, *, now: datetime | None = None) -> str:
     """Hand out a code, as a counter does."""
     with home.database.transaction() as tx:
-        return binding.offer(tx, home, who, SEEN, now=now or clock.now())[0]
+        return binding_codes.offer(tx, home, who, SEEN, now=now or clock.now())[0]
 
 
 def shown(code: str, key: ECKey, who: ResidentId = ZHANG, **changes: Any) -> dict[str, Any]:
@@ -41,7 +49,7 @@ class Phone:
 
     door: Door
     client: Caller
-    totp: str
+    secret: str
     answer: dict[str, Any]
     token: str = ""
 
@@ -66,7 +74,7 @@ def bound(home: Home, door: Door, who: ResidentId = ZHANG, *, on_trial: bool = F
     answer = try_binding(door, shown(code_for(home, who), key, who), key)
     assert answer.status_code == 201, answer.text
     said = answer.json()
-    phone = Phone(door, Caller(said["client_id"], key=key, proof_key=key), said["totp"]["secret"], said)
+    phone = Phone(door, Caller(said["client_id"], key=key, proof_key=key), said["page_codes"]["secret"], said)
     if not on_trial:
         trial_over(home, phone)
     return phone.signed_in() if said["state"] == "active" else phone

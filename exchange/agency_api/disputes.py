@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from exchange import disputes, problems
 from exchange.home import Home
-from exchange.lender_api import refuse_personal
+from exchange.naming import refuse_personal
 from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope

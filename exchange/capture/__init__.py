@@ -9,6 +9,7 @@
   asking       a lender's request, as one thing to show: terms, text, what needs an act of its own
   requests     requests to a person's phone (decoupled), without telling who is known here
   confirming   the answer on the confirmation page
+  reconfirming a consent confirmed again, at a counter or by the phone
   taken        what an agreement in person states
   paper        consents on paper: entered by one, confirmed by another
   devices      devices that take consents without signal

@@ -8,7 +8,8 @@ the code that records consents. `agreed` makes the consent of it:
   * sensitive items are in it only with an act of their own (R-17)
   * what was not agreed to is left out; if nothing is left, there is no consent
 
-Both pages and phones go through here, so that the same acts make the same consent.
+Both pages and phones go through here, so that the same acts make the same consent. A page has neither of the two acts:
+`on_a_page` shows what it can ask for, and names what it cannot.
 """
 
 from collections.abc import Mapping
@@ -21,10 +22,11 @@ from uuid import UUID
 
 import yaml
 
-from consent import purposes, reviews
+from consent import notices, purposes, recipients, reviews, wordings
 from consent.errors import Fault, TermsRefused
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
-from consent.notices import Notice
+from consent.notices import Form, Notice
+from consent.parties import Parties, Party, reached
 from consent.record import NewConsent, Terms
 from exchange import credit_data
 from exchange.capture import evidence
@@ -34,7 +36,7 @@ from registry.canonical import JSON
 from registry.clock import beijing_day, rfc3339
 from registry.database import Transaction
 
-VERSION: Final = 1
+VERSION: Final = 2  # 1: of before the parties were told with their contacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Shown:
     separate_names: tuple[str, ...]
     data_life_days: int
     reviewed: bool = False
+    parties: Parties | None = None
 
     @property
     def recipient(self) -> str:
@@ -94,14 +97,45 @@ class Shown:
 
     @property
     def needs_review(self) -> bool:
-        """Whether a native reviewer still has to sign the text off."""
+        """Whether a native reviewer still has to sign the text, or the names of what it is about, off."""
         return self.notice.needs_review and not self.reviewed
+
+    @property
+    def recipient_reached(self) -> str:
+        """How the recipient is reached, on one line."""
+        if self.parties is None or self.parties.recipient is None:
+            return ""
+        return reached(self.parties.recipient.contact, self.notice.language)
+
+    @property
+    def operator_reached(self) -> str:
+        """How the operator is reached, on one line."""
+        return "" if self.parties is None else reached(self.parties.operator.contact, self.notice.language)
+
+    @property
+    def words(self) -> str:
+        """The whole text: who handles and who receives with their contacts, then the text of the purpose."""
+        return self._with_parties(self.notice.shown, Form.READ)
+
+    @property
+    def aloud(self) -> str | None:
+        """The same for the ear; None for a text of before there was one."""
+        spoken = notices.find(self.notice.purpose, self.notice.version, self.notice.language, Form.ALOUD)
+        return None if spoken is None else self._with_parties(spoken.shown, Form.ALOUD)
+
+    def _with_parties(self, text: str, form: Form) -> str:
+        if self.parties is None:
+            return text
+        language = self.notice.language
+        said = self.parties.read(language) if form is Form.READ else self.parties.aloud(language)
+        return f"{said}\n\n{text}"
 
     def as_json(self) -> dict[str, Any]:
         """Write it for a phone."""
         scope = self.terms.scope
         return {
             "recipient": self.recipient,
+            "parties": None if self.parties is None else self.parties.as_json(),
             "purpose": scope.purpose,
             "purpose_title": self.purpose_title,
             "items": sorted(scope.items),
@@ -118,7 +152,8 @@ class Shown:
                 "version": self.notice.version,
                 "language": self.notice.language.value,
                 "needs_review": self.needs_review,
-                "words": self.notice.shown,
+                "words": self.words,
+                "aloud": self.aloud,
             },
         }
 
@@ -162,20 +197,34 @@ def shown(wanted: CreditData, *, recipient: str, language: str, now: datetime) -
         terms=terms,
         notice=notice,
         purpose_title=purpose.titles.get(language, purpose.titles["zh"]),
-        groups=_groups(terms, notice, language),
+        groups=_groups(terms.scope.items, notice, language),
         w_items=w_items,
         separate_items=separate,
         w_names=tuple(_name(item, language) for item in sorted(w_items)),
         separate_names=tuple(_name(item, language) for item in sorted(separate)),
-        data_life_days=purpose.data_life_days,
+        data_life_days=purpose.life_days(terms.data_life_days),
     )
 
 
-def with_standing(tx: Transaction, seen: Shown) -> Shown:
-    """Say of a text whether a named reviewer has signed these very bytes off."""
+def told(tx: Transaction, seen: Shown, operator: Party) -> Shown:
+    """Say who handles, who receives, how both are reached, and whether reviewers have signed text and names off."""
+    recipient = Party(seen.recipient, recipients.contact(tx, seen.recipient))
+    full = replace(seen, parties=Parties(operator, recipient))
     if not seen.notice.needs_review:
-        return seen
-    return replace(seen, reviewed=reviews.standing(tx, seen.notice).state is reviews.State.REVIEWED)
+        return full
+    stand = reviews.standings(tx, [seen.notice, wordings.names()])
+    return replace(full, reviewed=all(one.state is reviews.State.REVIEWED for one in stand.values()))
+
+
+def on_a_page(seen: Shown) -> Shown:
+    """Give a request as a page shows it: what needs an act of its own is named, and is not among what is asked for.
+
+    A code over a number confirms that somebody was there; W-items want a reliable electronic signature (R-05) and
+    sensitive items an act of their own (R-17), which the phone's key gives and a page does not.
+    """
+    language = seen.notice.language.value
+    offered = left_of(seen, acknowledged=False, sensitive=False)
+    return replace(seen, groups=_groups(offered, seen.notice, language))
 
 
 def left_of(seen: Shown, *, acknowledged: bool, sensitive: bool) -> frozenset[str]:
@@ -197,6 +246,7 @@ def agreed(seen: Shown, act: Act, subject_id: UUID, *, now: datetime) -> Agreeme
         "client_id": act.client_id,
         "subject_id": str(subject_id),
         "recipient": scope.recipient,
+        "parties": None if seen.parties is None else seen.parties.as_json(),
         "purpose": scope.purpose,
         "items": sorted(items),
         "left_out": sorted(scope.items - items),
@@ -205,6 +255,7 @@ def agreed(seen: Shown, act: Act, subject_id: UUID, *, now: datetime) -> Agreeme
         "max_uses": scope.max_uses,
         "uses_per_month": scope.uses_per_month,
         "highest_mode": scope.mode.value,
+        "data_life_days": seen.data_life_days,
         "text": {
             "version": seen.notice.version,
             "language": seen.notice.language.value,
@@ -237,10 +288,10 @@ def agreed(seen: Shown, act: Act, subject_id: UUID, *, now: datetime) -> Agreeme
     return Agreement(new, text)
 
 
-def _groups(terms: Terms, notice: Notice, language: str) -> tuple[Group, ...]:
+def _groups(asked: frozenset[str], notice: Notice, language: str) -> tuple[Group, ...]:
     said = _named(notice.purpose, notice.version)
     kinds: dict[str, list[str]] = {}
-    for item in sorted(terms.scope.items):
+    for item in sorted(asked):
         kinds.setdefault(item.partition(".")[0], []).append(item)
     titles = {code: kind.titles for code, kind in catalogue.current().kinds.items()}
     return tuple(
@@ -255,12 +306,11 @@ def _groups(terms: Terms, notice: Notice, language: str) -> tuple[Group, ...]:
 
 def _field(item: str, language: str) -> str:
     spec = catalogue.current().field(item)
-    return spec.en if language == Language.ENGLISH else spec.zh  # the catalogue has no Tibetan names
+    return spec.titles[language]
 
 
 def _name(item: str, language: str) -> str:
-    titles = catalogue.current().kinds[item.partition(".")[0]].titles
-    title = titles["en"] if language == Language.ENGLISH else titles["zh"]
+    title = catalogue.current().kinds[item.partition(".")[0]].titles[language]
     return f"{title} · {_field(item, language)}"
 
 

@@ -4,10 +4,10 @@ Steps of `answer` (the numbers are used in the code and the tests):
   1. the request waits, is this client's, and the page was about the text that is current
   2. "no": the request ends with access_denied. Who gave number and code as well is remembered to have said no, and
      is not asked again for a while; who did not is believed without: nobody has to identify himself to refuse
-  3. "yes": number and one-time code prove that it is this person; unknown people, people without a phone and wrong
-     codes get one answer. After five wrong ones the request ends with access_denied
-  4. the acts make a consent (`asking.agreed`), if they leave anything of it; it is recorded with its evidence, and the
-     request ends with a code
+  3. "yes": number and a code over this very request and these very words prove that it is this person; unknown people,
+     people without a phone and wrong codes get one answer. After five wrong ones the request ends with access_denied
+  4. a consent is made of what a page can ask for (`asking.on_a_page`), if anything is left; it is recorded with its
+     evidence, and the request ends with a code
 What the ledger refuses (a child, a person who has said no lately) is told to the person, who has proven presence; the
 lender learns that there is no agreement, as from a "no".
 """
@@ -33,6 +33,7 @@ from registry.clock import beijing_day
 from registry.database import Transaction
 from registry.errors import MalformedIdentifier
 from registry.identifiers import ResidentId
+from registry.suites import OCRA_SUITE
 
 WRONG_PRESENCE: Final = "wrong_presence"
 NOTHING_LEFT: Final = "nothing_left"
@@ -42,11 +43,13 @@ _LAST_INSTANT: Final = timedelta(microseconds=1)  # before an end that is exclus
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A request that waits, as a person is shown it."""
+    """A request that waits, as a person is shown it. The numbers are what the phone computes its code over."""
 
     digest: bytes
     redirect_uri: str
     shown: Shown
+    number: str
+    number_to_refuse: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,6 @@ class Given:
     agrees: bool
     identifier: str
     code: str
-    acknowledged: bool
-    sensitive: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def opened(home: Home, client_id: str, request_uri: str, language: str, *, now: 
     """Show a request that waits; None if there is none of this client's under this request_uri."""
     with home.database.transaction() as tx:
         pending = codes.find(tx, request_uri, client_id, now=now)
-        return None if pending is None else _opened(tx, pending, language, now)
+        return None if pending is None else _opened(tx, home, pending, language, now)
 
 
 def answer(home: Home, client_id: str, request_uri: str, given: Given, *, now: datetime) -> Back | Again | None:
@@ -94,48 +95,59 @@ def answer(home: Home, client_id: str, request_uri: str, given: Given, *, now: d
         if not given.agrees:
             _refuse(tx, home, pending, given, now)  # 2
             return _denied(home, pending)
-        page = _opened(tx, pending, given.language, now)
+        page = _opened(tx, home, pending, given.language, now)  # 1
         return None if page is None else _asked(tx, home, pending, page, given, now)
 
 
 def _asked(tx: Transaction, home: Home, pending: Pending, page: Opened, given: Given, now: datetime) -> Back | Again:
     if page.shown.text_version != given.text_version:
         return Again(page, word=TEXT_CHANGED)
-    if not asking.left_of(page.shown, acknowledged=given.acknowledged, sensitive=given.sensitive):
-        return Again(page, word=NOTHING_LEFT)  # before the one-time password is used up
-    who, subject_id = _present(tx, home, given, now, to=pending.recipient)  # 3
+    if not asking.left_of(page.shown, acknowledged=False, sensitive=False):
+        return Again(page, word=NOTHING_LEFT)  # before a code is used up
+    who, subject_id = _present(tx, home, given, page.number, now, to=pending.recipient)  # 3
     if who is not None and subject_id is not None:
-        return _agree(tx, home, pending, page, given, who, subject_id, now)  # 4
+        return _agree(tx, home, pending, page, who, subject_id, now)  # 4
     if codes.count_try(tx, pending):
         return Again(page, word=WRONG_PRESENCE)
     codes.settle(tx, pending, codes.FAILED, now=now)
     return _denied(home, pending)
 
 
-def _opened(tx: Transaction, pending: Pending, language: str, now: datetime) -> Opened | None:
+def _opened(tx: Transaction, home: Home, pending: Pending, language: str, now: datetime) -> Opened | None:
     wanted = CreditData.model_validate(pending.wanted)
+    codes.note_language(tx, pending, language)
     try:
         shown = asking.shown(wanted, recipient=pending.recipient, language=language, now=now)
     except TermsRefused:  # since it was pushed, a cap was lowered or an end has passed
         return None
-    return Opened(pending.digest, pending.redirect_uri, asking.with_standing(tx, shown))
+    page = asking.on_a_page(asking.told(tx, shown, home.installation.party))
+    yes, no = (_number(home, pending, page, answer) for answer in ("agree", "refuse"))
+    return Opened(pending.digest, pending.redirect_uri, page, yes, no)
+
+
+def _number(home: Home, pending: Pending, page: Shown, answer: str) -> str:
+    """Make the number for one answer to one request as it is shown: change any word of it, and no code fits."""
+    return presence.challenge(home, {"request": b64url(pending.digest), "answer": answer, "shown": page.as_json()})
 
 
 def _present(
-    tx: Transaction, home: Home, given: Given, now: datetime, *, to: str | None = None
+    tx: Transaction, home: Home, given: Given, number: str, now: datetime, *, to: str | None = None
 ) -> tuple[ResidentId | None, UUID | None]:
     try:
         who = ResidentId.parse(given.identifier)
     except MalformedIdentifier:
         return None, None
-    return who, presence.proves(tx, home, who, given.code, now, to=to)
+    return who, presence.proves(tx, home, who, given.code, number, now, to=to)
 
 
 def _refuse(tx: Transaction, home: Home, pending: Pending, given: Given, now: datetime) -> None:
     codes.settle(tx, pending, codes.REFUSED, now=now)
     if not given.identifier or not given.code:
         return
-    _, subject_id = _present(tx, home, given, now)
+    page = _opened(tx, home, pending, given.language, now)
+    if page is None:
+        return
+    _, subject_id = _present(tx, home, given, page.number_to_refuse, now)
     if subject_id is not None:
         purpose = str(pending.wanted["purpose"])
         consents.refuse_in(tx, subject_id, pending.recipient, purpose, channel=Channel.H5, actor="subject", now=now)
@@ -146,22 +158,21 @@ def _agree(  # what a "yes" needs
     home: Home,
     pending: Pending,
     page: Opened,
-    given: Given,
     who: ResidentId,
     subject_id: UUID,
     now: datetime,
 ) -> Back | Again:
     act = Act(
         channel=Channel.H5,
-        presence="resident id and one-time password of the phone bound in person",
+        presence=f"resident id and code of the phone bound in person over {page.number} ({OCRA_SUITE})",
         reference=b64url(pending.digest),
         client_id=pending.client_id,
-        acknowledged=given.acknowledged,
-        sensitive=given.sensitive,
+        acknowledged=False,
+        sensitive=False,
     )
     agreement = asking.agreed(page.shown, act, subject_id, now=now)
     try:
-        with tx.transaction():  # the one-time password stays used, whatever becomes of the rest
+        with tx.transaction():  # the code stays used, whatever becomes of the rest
             made = consents.grant_in(tx, home, who, agreement.new, actor="subject", now=now)
             evidence.keep(tx, made.consent_id, agreement.document, now=now)
             code = codes.settle_granted(tx, pending, _granted(made), now=now)
@@ -184,6 +195,7 @@ def _granted(made: Consent) -> dict[str, object]:
         "max_uses": scope.max_uses,
         "uses_per_month": scope.uses_per_month,
         "mode": scope.mode.value,
+        "data_life_days": made.terms.data_life_days,
         "adverse_consequences_acknowledged": scope.w_acknowledged,
         "sensitive_agreed": scope.sensitive_agreed,
     }

@@ -27,6 +27,10 @@ def keep(tx: Transaction, consent_id: str, document: bytes, *, now: datetime) ->
 
 
 def of_consent(tx: Transaction, consent_id: str) -> bytes | None:
-    """Give the document that a consent rests on; None if it rests on something else."""
-    row = tx.execute("SELECT document FROM capture_evidence WHERE consent_id = %s", (consent_id,)).fetchone()
+    """Give the document that a consent rests on, not one that confirms it; None if it rests on something else."""
+    row = tx.execute(
+        "SELECT document FROM capture_evidence e JOIN consent c ON c.consent_id = e.consent_id"
+        " AND c.evidence_sha256 = e.sha256 WHERE e.consent_id = %s",
+        (consent_id,),
+    ).fetchone()
     return None if row is None else bytes(row[0])

@@ -20,26 +20,25 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from consent import faults, ledger, offline
+from consent import faults, offline, taking
 from consent.errors import Fault as Terms
 from consent.errors import TermsRefused
 from consent.evidence import Channel, Evidence, EvidenceKind
-from consent.grant import State as Ended
 from consent.offline import Checked, Fault, Signed, Taken
-from consent.record import NewConsent
-from exchange import consents
-from exchange.capture import collectors, devices, sealing, taken, witnesses
+from exchange import consents, terms
+from exchange.capture import collectors, devices, sealing, taken
 from exchange.capture.devices import Device, State
 from exchange.capture.events import Event
 from exchange.capture.taken import TakenModel
 from exchange.errors import RequestRefused
 from exchange.home import Home
+from exchange.oauth.clients import unreached
 from exchange.oauth.guard import Caller
 from exchange.problems import CATALOGUE
 from registry import log, store
 from registry.canonical import JSON, canonical
 from registry.database import Transaction
-from registry.identifiers import ResidentId
+from registry.identifiers import Identifier
 
 INVALID: Final = "content-invalid"
 _MALFORMED: Final = (
@@ -93,10 +92,13 @@ def upload(
     """Take a segment of a device's chain in.
 
     Raises:
-        RequestRefused: `device-unknown`: the organisation has no such device; `device-ended`, `device-blocked`.
+        RequestRefused: `device-unknown`: the organisation has no such device; `device-ended`, `device-blocked`;
+            `consent-terms`: it is not known how the organisation is reached. The chain has not moved then.
     """
     with home.database.transaction() as tx:
         device = _usable(tx, device_id, caller)
+        if unreached(tx, device.organisation):  # told before a record is used up: each is taken once
+            raise terms.refused(TermsRefused(Terms.RECIPIENT_WITHOUT_CONTACT, "not said how it is reached"))
         signed = [Signed(record, signature) for record, signature in records]
         numbers = _numbers(signed)
         known = _received(tx, device_id, numbers)
@@ -108,7 +110,7 @@ def upload(
             announced=devices.heads(tx, device_id, numbers),
             verifies=device.verifies,
             now=now,
-            given=offline.limits(),
+            given=taking.bounds(),
         )
         _hold_known(tx, home, checked.taken)
         outcomes = [_again(counter, known[counter]) for counter in checked.repeated]
@@ -130,7 +132,7 @@ def announce(home: Home, caller: Caller, device_id: str, head: object, signature
     with home.database.transaction() as tx:
         device = _usable(tx, device_id, caller)
         said = offline.announcement(
-            head, signature, device=device_id, verifies=device.verifies, now=now, given=offline.limits()
+            head, signature, device=device_id, verifies=device.verifies, now=now, given=taking.bounds()
         )
         if isinstance(said, Fault):
             raise RequestRefused("head-refused", f"{said.value}: {offline.MEANINGS[said].mend_en}")
@@ -186,7 +188,7 @@ def _hold_known(tx: Transaction, home: Home, records: Sequence[Taken]) -> None:
     Held one by one in the records' order, two uploads that name the same people the other way round would wait for each
     other without end.
     """
-    people: list[ResidentId] = []
+    people: list[Identifier] = []
     for one in records:
         if one.fault is None:
             with suppress(RequestRefused):  # what cannot be read has its reason where it is taken
@@ -223,15 +225,7 @@ def _consent(
     content = _content(one.content)
     who = content.subject.read()
     collectors.require(tx, device.organisation, content.collector, at=one.at)
-    witness = witnesses.witness_of(
-        tx,
-        home,
-        None if content.witness is None else content.witness.read(),
-        subject=who,
-        organisation=device.organisation,
-        read_aloud=content.read_aloud,
-        now=now,
-    )
+    witness = taken.witness_of(tx, home, content, who, organisation=device.organisation, now=now)
     new = taken.consent_of(
         content,
         replace(Evidence.of(content.evidence_kind, content.evidence_sha256), redacted=content.fingerprints_redacted),
@@ -241,7 +235,6 @@ def _consent(
         uploaded_at=now,
         device=device.device_id,
     )
-    _refuse_older(tx, home, who, new, one.at)
     made = consents.grant_in(
         tx,
         home,
@@ -249,8 +242,8 @@ def _consent(
         new,
         actor=caller.client_id,
         now=now,
-        beside=taken.beside(witness),
-        asked_by_subject=content.asked_by_subject,
+        beside=taken.beside(content, witness),
+        noes=content.asked_by.noes,
     )
     place = f"offline|{device.device_id}|{one.counter}".encode()
     subject_id = store.lookup(tx, home.keyring, [who])[who.text]
@@ -263,24 +256,6 @@ def _consent(
         (device.device_id, one.counter, one.link, one.at, now, made.consent_id, subject_id, sealed),
     )
     return Outcome(one.counter, made.consent_id)
-
-
-def _refuse_older(tx: Transaction, home: Home, who: ResidentId, new: NewConsent, at: datetime) -> None:
-    """Refuse what was signed before the same person withdrew the same, be it on the same day: an upload undoes nothing.
-
-    Raises:
-        TermsRefused: BEFORE_WITHDRAWAL.
-    """
-    known = store.lookup(tx, home.keyring, [who]).get(who.text)
-    if known is None:
-        return
-    store.hold_subjects(tx, [known])
-    later = any(
-        one.terms.holder == (known, new.recipient, new.purpose) and one.state is Ended.WITHDRAWN and one.state_at > at
-        for one in ledger.list_for_subject(tx, known)
-    )
-    if later:
-        raise TermsRefused(Terms.BEFORE_WITHDRAWAL, "it was signed before the person withdrew the same")
 
 
 def _content(content: Mapping[str, Any]) -> OfflineContent:

@@ -3,9 +3,9 @@
   enter    hash of the original, its terms, and the word that fingerprints were blacked out before any copy was made
   scan     the redacted scan, if the organisation wants it here: an image or PDF, sealed under the person's key; only
            the system that entered the paper puts one
-  confirm  by another person with another system's key: who has the paper in hand gives its hash once more, who signed
-           and who witnessed it, the digest of the terms that were looked at, and of the scan; then, and only then,
-           there is a consent
+  confirm  by another person with another system's key: who has the paper in hand gives its hash once more, whose
+           consent it is, who acted and who witnessed it, the digest of the terms that were looked at, and of the scan;
+           then, and only then, there is a consent
   refuse   with a reason that says how to mend it
   expire   what nobody decides within two weeks ends; identifier and scan are destroyed (a job)
 
@@ -16,36 +16,34 @@ print was really blacked out a person sees, not a program: the second person ans
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import orjson
 from psycopg.types.json import Jsonb
-from pydantic import BaseModel, ConfigDict, Field
 
-from consent.evidence import Channel, Evidence, EvidenceKind
-from consent.record import Consent, midnight
+from consent import taking
+from consent.errors import Fault, TermsRefused
+from consent.evidence import Evidence, EvidenceKind
+from consent.record import Consent
 from exchange import consents
-from exchange.capture import collectors, sealing, taken, witnesses
+from exchange.capture import collectors, sealing, taken
 from exchange.capture.events import Event
+from exchange.capture.paper_models import ConfirmModel, PaperModel
 from exchange.capture.paper_reasons import Reason
-from exchange.capture.taken import REFERENCE, Person, TakenModel
 from exchange.credit_data import refuse_unsettled
 from exchange.errors import RequestRefused
 from exchange.home import Home
+from exchange.oauth.clients import refuse_unreached
 from exchange.oauth.guard import Caller
 from registry import log, store
 from registry.canonical import JSON, canonical
-from registry.clock import beijing_day
 from registry.database import Transaction
-from registry.identifiers import ResidentId
 from registry.suites import constant_time_equal, sha256, sha256_hex
 
-OPEN_FOR: Final = timedelta(days=14)
-OLDEST: Final = timedelta(days=60)  # paper that lay longer is asked for anew
 MOST_SCAN_BYTES: Final = 2 << 20
 _MAGIC: Final[Mapping[str, tuple[bytes, ...]]] = MappingProxyType(
     {
@@ -54,7 +52,6 @@ _MAGIC: Final[Mapping[str, tuple[bytes, ...]]] = MappingProxyType(
         "application/pdf": (b"%PDF-",),
     }
 )
-_HASH: Final = r"^[0-9a-fA-F]{64}$"
 _COLUMNS: Final = (
     "paper_id, organisation, client_id, subject_id, sealed, original_sha256, terms, state, entered_by, entered_at,"
     " open_until, decided_by, reason, consent_id, scan_sha256, scan IS NOT NULL, scan_type"
@@ -68,30 +65,6 @@ class State(StrEnum):
     CONFIRMED = "confirmed"
     REFUSED = "refused"
     EXPIRED = "expired"
-
-
-class PaperModel(TakenModel):
-    """A consent on paper as it is entered."""
-
-    original_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    signed_on: date
-    channel: Literal[Channel.COUNTER, Channel.VILLAGE]
-    fingerprints_redacted: bool
-
-
-class ConfirmModel(BaseModel):
-    """What a second person reads from the paper in hand, and looked at: all of it as it was entered."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    collector: str = Field(pattern=REFERENCE, description="who looked at the paper")
-    subject: Person
-    witness: Person | None = Field(default=None, description="where the paper has one")
-    original_sha256: str = Field(pattern=_HASH, description="taken again from the paper in hand")
-    terms_sha256: str = Field(pattern=_HASH, description="of the terms that were shown")
-    scan_sha256: str | None = Field(
-        default=None, pattern=_HASH, description="of the scan that was looked at; null if there is none"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +98,20 @@ def enter(home: Home, caller: Caller, given: PaperModel, *, now: datetime) -> Pa
 
     Raises:
         RequestRefused: `fingerprints-not-redacted`, `paper-too-old`, `paper-known`, `collector-unknown`,
-            `witness-missing`, `witness-unfit`, `subject-erased`.
-        TermsRefused: terms or a hash that no consent may have.
+            `witness-missing`, `witness-unfit`, `identifier-malformed`.
+        TermsRefused: terms or a hash that no consent may have, or it is not known how the organisation is reached;
+            REPRESENTATIVE_UNFIT; SUBJECT_UNAVAILABLE.
     """
     if not given.fingerprints_redacted:
         raise RequestRefused("fingerprints-not-redacted")
-    today = beijing_day(now)
-    if given.signed_on > today or given.signed_on < today - OLDEST:
-        raise RequestRefused("paper-too-old")
+    given.refuse_date(now)
     evidence = Evidence.of(EvidenceKind.PAPER_SCAN, given.original_sha256)
-    refuse_unsettled(given.terms, recipient=caller.org_code, now=now)
+    refuse_unsettled(given.terms, recipient=caller.org_code, now=now, subject_type=given.subject.kind)
     who, paper_id = given.subject.read(), uuid4()
     with home.database.transaction() as tx:
+        refuse_unreached(tx, caller.org_code)
         collectors.require(tx, caller.org_code, given.collector, at=now)
-        witness = _witness(tx, home, caller, given, who, now)
+        witness = taken.witness_of(tx, home, given, who, organisation=caller.org_code, now=now)
         original = evidence.sha256 or b""
         tx.execute("SELECT pg_advisory_xact_lock(%s)", (int.from_bytes(original[:8], "big", signed=True),))
         standing = tx.execute(
@@ -148,10 +121,16 @@ def enter(home: Home, caller: Caller, given: PaperModel, *, now: datetime) -> Pa
         if standing is not None:
             raise RequestRefused("paper-known")
         subject_id = store.ensure_subjects(tx, home.keyring, [who], now=now)[who.text]
-        people = {"identifier": who.text, "witness": witness}
+        acted = given.representative
+        people = {
+            "type": given.subject.type,
+            "identifier": who.text,
+            "witness": witness,
+            "representative": None if acted is None else acted.text,
+        }
         sealed = sealing.keep(home, subject_id, b"paper|" + paper_id.bytes, canonical(people), now=now)
         if sealed is None:
-            raise RequestRefused("subject-erased")
+            raise TermsRefused(Fault.SUBJECT_UNAVAILABLE, "the key of this person has been erased")
         tx.execute(
             "INSERT INTO paper_consent (paper_id, organisation, client_id, subject_id, sealed, original_sha256, terms,"
             " state, entered_by, entered_at, open_until) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -162,11 +141,11 @@ def enter(home: Home, caller: Caller, given: PaperModel, *, now: datetime) -> Pa
                 subject_id,
                 sealed,
                 original,
-                Jsonb(_terms(given)),
+                Jsonb(given.without_people()),
                 State.REQUESTED.value,
                 given.collector,
                 now,
-                now + OPEN_FOR,
+                now + taking.bounds().paper_open,
             ),
         )
         _say(tx, Event.PAPER_ENTERED, paper_id, caller, given.collector, now)
@@ -243,10 +222,10 @@ def confirm(home: Home, caller: Caller, paper_id: UUID, said: ConfirmModel, *, n
             raise RequestRefused("paper-differs")
         new = taken.consent_of(
             given,
-            Evidence(EvidenceKind.PAPER_SCAN, paper.original_sha256, redacted=True),
+            Evidence(given.kind, paper.original_sha256, redacted=True),
             organisation=caller.org_code,
             channel=given.channel,
-            captured_at=midnight(given.signed_on),
+            captured_at=given.agreed_at,
             uploaded_at=paper.entered_at,
         )
         made = consents.grant_in(
@@ -256,8 +235,8 @@ def confirm(home: Home, caller: Caller, paper_id: UUID, said: ConfirmModel, *, n
             new,
             actor=caller.client_id,
             now=now,
-            beside=taken.beside(witness),
-            asked_by_subject=given.asked_by_subject,
+            beside=taken.beside(given, witness),
+            noes=given.asked_by.noes,
         )
         _decide(tx, paper, State.CONFIRMED, caller, said.collector, now, consent_id=made.consent_id)
         return made
@@ -299,20 +278,18 @@ def expire(tx: Transaction, *, now: datetime) -> int:
 # ---- inside ---------------------------------------------------------------------------------------------------------
 
 
-def _terms(given: PaperModel) -> dict[str, Any]:
-    """Write what was entered, without people."""
-    return given.model_dump(mode="json", exclude={"subject", "witness", "original_sha256"}, exclude_none=True)
-
-
 def _given(home: Home, paper: Paper) -> tuple[PaperModel, str | None]:
     if paper.sealed is None:
         raise RequestRefused("paper-settled")
     people = orjson.loads(sealing.opened(home, paper.subject_id, b"paper|" + paper.paper_id.bytes, paper.sealed))
     stated = {
         **paper.terms,
-        "subject": {"identifier": people["identifier"]},
+        "subject": {"type": people.get("type", "resident_id"), "identifier": people["identifier"]},
         "original_sha256": paper.original_sha256.hex(),
     }
+    if people.get("representative") is not None:
+        who = {"type": "resident_id", "identifier": people["representative"]}
+        stated["representation"] = {**paper.terms["representation"], "representative": who}
     return PaperModel.model_validate(stated), people["witness"]
 
 
@@ -320,6 +297,7 @@ def _looked_at(said: ConfirmModel) -> bytes:
     """Write what the second person says that the paper holds, as one digest."""
     return _digest(
         said.subject.read().text,
+        None if said.representative is None else said.representative.read().text,
         None if said.witness is None else said.witness.read().text,
         said.original_sha256.lower(),
         said.terms_sha256.lower(),
@@ -330,25 +308,12 @@ def _looked_at(said: ConfirmModel) -> bytes:
 def _entered(paper: Paper, given: PaperModel, witness: str | None) -> bytes:
     """Write what the first person entered, likewise."""
     scan_sha256 = None if paper.scan_sha256 is None else paper.scan_sha256.hex()
-    return _digest(given.subject.read().text, witness, given.original_sha256, paper.terms_sha256, scan_sha256)
+    acted = None if given.representative is None else given.representative.text
+    return _digest(given.subject.read().text, acted, witness, given.original_sha256, paper.terms_sha256, scan_sha256)
 
 
 def _digest(*parts: str | None) -> bytes:
     return sha256(canonical(list(parts)))
-
-
-def _witness(
-    tx: Transaction, home: Home, caller: Caller, given: PaperModel, who: ResidentId, now: datetime
-) -> str | None:
-    return witnesses.witness_of(
-        tx,
-        home,
-        None if given.witness is None else given.witness.read(),
-        subject=who,
-        organisation=caller.org_code,
-        read_aloud=given.read_aloud,
-        now=now,
-    )
 
 
 def _open(tx: Transaction, paper_id: UUID, caller: Caller, now: datetime) -> Paper:

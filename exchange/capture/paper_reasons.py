@@ -16,6 +16,7 @@ class Reason(StrEnum):
     FINGERPRINT_VISIBLE = "fingerprint-visible"
     NO_WITNESS = "no-witness"
     NOT_TOLD = "consequences-not-told"
+    NOT_ENTITLED = "not-entitled"
 
 
 class Meaning(NamedTuple):
@@ -61,6 +62,12 @@ MEANINGS: Final[Mapping[Reason, Meaning]] = MappingProxyType(
             "adverse consequences were not told",
             "告知后由本人另行签字",
             "tell them, and have that signed too",
+        ),
+        Reason.NOT_ENTITLED: Meaning(
+            "代办人无权代办，或没有证明",
+            "whoever acted may not, or it is not proven",
+            "由本人或有证明的监护人、受托人重新签署",
+            "have the person sign, or a guardian or proxy with proof",
         ),
     }
 )

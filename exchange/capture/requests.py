@@ -20,7 +20,7 @@ The identifier is kept, sealed, only where a person is shown the request, and on
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -30,6 +30,7 @@ from psycopg.types.json import Jsonb
 from consent import purposes, refusals
 from consent.errors import TermsRefused
 from consent.evidence import Channel
+from consent.parties import Party
 from consent.record import Consent
 from exchange import binding, consents
 from exchange.capture import asking, evidence, sealing
@@ -38,9 +39,9 @@ from exchange.capture.events import Event
 from exchange.credit_data import CreditData, refuse_unsettled
 from exchange.errors import RequestRefused
 from exchange.home import Home
-from exchange.oauth.clients import ACTIVE
+from exchange.oauth.clients import ACTIVE, refuse_unreached
 from exchange.oauth.guard import Caller
-from registry import log, store
+from registry import identifying, log, store
 from registry.clock import beijing_day
 from registry.database import Transaction
 from registry.identifiers import Identifier, ResidentId, years_between
@@ -116,17 +117,20 @@ def offer(home: Home, caller: Caller, who: Identifier, wanted: CreditData, messa
     """Take a lender's request; the same steps and the same answer whoever is asked.
 
     Raises:
-        TermsRefused: terms that no consent may have. They are judged before anybody is looked up.
+        TermsRefused: terms that no consent may have, or a lender of which it is not known how it is reached. They are
+            judged before anybody is looked up.
         RequestRefused: `requests-too-many`, with how many seconds to wait; nothing is kept then.
     """
     refuse_unsettled(wanted, recipient=caller.org_code, now=now)
     request_id, expires = uuid4(), now + LIFETIME
     user_code = f"{int.from_bytes(random_bytes(8)) % _USER_CODES:04d}"
     with home.database.transaction() as tx:
+        refuse_unreached(tx, caller.org_code)
         _refuse_flood(tx, caller.org_code, now)
         known = store.lookup(tx, home.keyring, [who]).get(who.text, NOBODY)
         store.hold_subjects(tx, [known])
-        reached = _may_be_shown(tx, who, known, caller.org_code, wanted.purpose, now)
+        born = identifying.births(tx, home.sealing, [known]).get(known)
+        reached = _may_be_shown(tx, who, born, known, caller.org_code, wanted.purpose, now)
         owner = known if reached else _nobody(home)
         sealed = sealing.keep_identifier(home, owner, request_id.bytes, who, now=now)
         shown = reached and sealed is not None
@@ -174,15 +178,17 @@ def seen_by_lender(
 # ---- the person's side ----------------------------------------------------------------------------------------------
 
 
-def of_subject(tx: Transaction, subject_id: UUID, language: str, *, now: datetime) -> list[Asked]:
+def of_subject(tx: Transaction, subject_id: UUID, language: str, operator: Party, *, now: datetime) -> list[Asked]:
     """Give a person's open requests, the latest first; one whose terms no consent may have any more is left out."""
     rows = tx.execute(_OPEN + " ORDER BY r.created_at DESC", (subject_id, now, ACTIVE)).fetchall()
     found = []
     for request_id, recipient, terms, message, user_code, created, expires, _, _ in rows:
         shown = _shown(terms, recipient, language, now)
         if shown is not None:
-            told = asking.with_standing(tx, shown)
+            told = asking.told(tx, shown, operator)
             found.append(Asked(request_id, message, user_code, created, expires, told))
+    seen = [one.request_id for one in found]
+    tx.execute("UPDATE consent_request SET language = %s WHERE request_id = ANY(%s)", (language, seen))  # for figures
     return found
 
 
@@ -222,7 +228,7 @@ def agree(home: Home, subject_id: UUID, request_id: UUID, given: Given, *, phone
             sensitive=given.sensitive,
             device=phone,
         )
-        agreement = asking.agreed(shown, act, subject_id, now=now)
+        agreement = asking.agreed(asking.told(tx, shown, home.installation.party), act, subject_id, now=now)
         who = sealing.identifier(home, subject_id, request_id.bytes, sealed)
         made = consents.grant_in(tx, home, who, agreement.new, actor=phone, now=now)
         evidence.keep(tx, made.consent_id, agreement.document, now=now)
@@ -275,8 +281,11 @@ def expire(tx: Transaction, *, now: datetime) -> int:
         "UPDATE consent_request SET state = %s, sealed = NULL, settled_at = %s WHERE state = %s AND expires_at <= %s",
         (State.EXPIRED.value, now, State.OFFERED.value, now),
     ).rowcount
-    tx.execute(
-        "DELETE FROM consent_request WHERE expires_at < %s AND state <> %s", (now - KEPT_AFTER_END, State.AGREED)
+    cooling = {code: purpose.cool_down_days for code, purpose in purposes.current().by_code.items()}
+    tx.execute(  # one that the lender was told of counts against it for so long (consents._lender_knows)
+        "DELETE FROM consent_request WHERE expires_at < %s AND state <> %s AND NOT (state = %s AND told"
+        " AND settled_at > %s - make_interval(days => (%s ->> (terms->>'purpose'))::int))",
+        (now - KEPT_AFTER_END, State.AGREED, State.REFUSED, now, Jsonb(cooling)),
     )
     return ended
 
@@ -300,12 +309,21 @@ def _refuse_flood(tx: Transaction, organisation: str, now: datetime) -> None:
         raise RequestRefused("requests-too-many", retry_after_seconds=math.ceil((row[1] - now).total_seconds()))
 
 
-def _may_be_shown(
-    tx: Transaction, who: Identifier, subject_id: UUID, organisation: str, purpose: str, now: datetime
+def _may_be_shown(  # what is asked of everybody
+    tx: Transaction,
+    who: Identifier,
+    born: date | None,
+    subject_id: UUID,
+    organisation: str,
+    purpose: str,
+    now: datetime,
 ) -> bool:
-    """Ask everything, whatever the first answer was: the steps are the same for everybody."""
+    """Ask everything, whatever the first answer was: the steps are the same for everybody.
+
+    `born` is the day of birth by the identifier that is current, where one is kept.
+    """
     grown = purposes.current().by_code[purpose].guardian_until_age
-    of_age = isinstance(who, ResidentId) and years_between(who.birth, beijing_day(now)) >= grown
+    of_age = isinstance(who, ResidentId) and years_between(born or who.birth, beijing_day(now)) >= grown
     reachable = binding.has_phone(tx, subject_id)
     cooling = refusals.refused_until(tx, subject_id, organisation, purpose, now) is not None
     asked = tx.execute(

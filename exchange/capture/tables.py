@@ -45,6 +45,7 @@ class AuthorizationRequest(SQLModel, table=True):
     created_at: datetime = moment()
     expires_at: datetime = moment()
     tries: int = 0
+    language: str | None = None  # in which the page was opened last
     settled_at: datetime | None = moment(nullable=True)
     outcome: str | None = None
     granted: dict[str, Any] | None = Field(sa_column=Column(JSONB(none_as_null=True), nullable=True), default=None)

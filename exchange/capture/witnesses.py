@@ -3,11 +3,13 @@
 A witness counts (R-72, R-75 and legal practice for people who cannot read) if he or she is a grown-up, and neither the
 person who agrees, nor the one who collects, nor anybody else who collects for the organisation that will see the data:
 those have an interest in a "yes". A witness is needed where the person did not read the text but had it read out.
+Whoever acts for the subject is none of the recipient's own either, and no witness of what he or she says.
 """
 
 from datetime import datetime
-from typing import Final
 
+from consent.ages import OF_AGE
+from consent.errors import Fault, TermsRefused
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from registry.clock import beijing_day
@@ -15,8 +17,6 @@ from registry.database import Transaction
 from registry.identifiers import Identifier, ResidentId, years_between
 from registry.keyring import Keyring, Purpose
 from registry.suites import hmac_sha256
-
-ADULT_YEARS: Final = 18
 
 
 def person_of(keyring: Keyring, who: Identifier) -> bytes:
@@ -43,10 +43,29 @@ def witness_of(  # everybody who is in the room
         if read_aloud:
             raise RequestRefused("witness-missing")
         return None
-    young = years_between(witness.birth, beijing_day(now)) < ADULT_YEARS
+    young = years_between(witness.birth, beijing_day(now)) < OF_AGE
     if witness.text == subject.text or collects(tx, home, witness, organisation) or young:
         raise RequestRefused("witness-unfit")
     return witness.text
+
+
+def refuse_acting(
+    tx: Transaction, home: Home, by: Identifier | None, *, witness: ResidentId | None, organisation: str
+) -> None:
+    """Refuse whoever acts for the subject and may not: one of the recipient's own, or its own witness.
+
+    Nobody deals with himself in another's name (民法典 §168).
+
+    Raises:
+        TermsRefused: REPRESENTATIVE_UNFIT.
+        RequestRefused: `witness-unfit`.
+    """
+    if by is None:
+        return
+    if collects(tx, home, by, organisation):
+        raise TermsRefused(Fault.REPRESENTATIVE_UNFIT, "somebody who collects for the recipient acts for nobody")
+    if witness is not None and witness.text == by.text:
+        raise RequestRefused("witness-unfit", "whoever acts for the person is no witness of it")
 
 
 def collects(tx: Transaction, home: Home, who: Identifier, organisation: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from consent import offline as declared
+from consent import taking
 from exchange import problems
 from exchange.capture import devices, offline
 from exchange.capture.devices import Device
@@ -22,7 +22,7 @@ from registry.canonical import unb64url
 UPLOAD_PATH: Final = "/v1/consents/offline"
 DEVICES_PATH: Final = "/v1/capture-devices"
 _DEVICE: Final = r"^dev-[0-9a-f]{16}$"
-_MOST_RECORDS: Final = declared.limits().records_at_once
+_MOST_RECORDS: Final = taking.bounds().records_at_once
 
 
 class _Model(BaseModel):
@@ -163,5 +163,5 @@ def _shown(device: Device) -> DeviceModel:
         announced=None if said is None else said.counter,
         offline_pending=device.pending,
         announced_at=None if said is None else said.at,
-        upload_within_days=declared.limits().upload_within.days,
+        upload_within_days=taking.bounds().upload_within.days,
     )

@@ -11,12 +11,13 @@ from starlette.concurrency import run_in_threadpool
 from consent.errors import TermsRefused
 from exchange import problems, terms
 from exchange.capture import paper
-from exchange.capture.paper import ConfirmModel, Paper, PaperModel, State
+from exchange.capture.paper import Paper, State
+from exchange.capture.paper_models import ConfirmModel, PaperModel
 from exchange.capture.paper_reasons import MEANINGS, Reason
 from exchange.capture.taken import REFERENCE
 from exchange.credit_data import own
 from exchange.home import Home
-from exchange.lender_api import refuse_personal
+from exchange.naming import refuse_personal
 from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
 from exchange.oauth.profile import Profile
@@ -74,7 +75,7 @@ def build_router(home: Home) -> APIRouter:
     def enter(given: PaperModel, caller: calling) -> PaperShown:
         """Enter a consent on paper. Nothing rests on it until another person has confirmed it."""
         own(given.terms, organisation=caller.org_code, resource=resource)
-        refuse_personal(given.collector)
+        refuse_personal(*given.codes)
         try:
             return _shown(paper.enter(home, caller, given, now=clock.now()))
         except TermsRefused as refused:

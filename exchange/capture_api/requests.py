@@ -18,7 +18,7 @@ from exchange.capture.taken import Person
 from exchange.credit_data import CreditData, own
 from exchange.errors import RequestRefused
 from exchange.home import Home
-from exchange.lender_api import refuse_personal
+from exchange.naming import refuse_personal
 from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
 from exchange.oauth.profile import Profile

@@ -3,26 +3,23 @@
 The operator enters what a named reviewer said after reading; `--sha256` holds it to the bytes that were read.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from consent import notices, readability, reviews
+from consent import notices, readability, reviews, wordings
 from consent.evidence import Language
 from consent.notices import Form, Notice
-from consent.reviews import Decision, State
+from consent.reviews import Decision, Review
+from exchange import texts_page
 from exchange.cli.context import console, opened
 from registry import clock
 
 _NOTICES = typer.Typer(help="同意书文本 / texts that people agree to.", no_args_is_help=True)
-_STATES: Final = {
-    State.UNMARKED: "无需母语审校 / unmarked",
-    State.NEEDED: "待母语审校 / needs native review",
-    State.REVIEWED: "已审校 / reviewed",
-    State.REFUSED: "未通过 / refused",
-}
 _SHOWN_DIGITS: Final = 16
 
 _Purpose = Annotated[str, typer.Argument(help="目的代码 / purpose, as RATING")]
@@ -43,7 +40,7 @@ def list_texts(
 ) -> None:
     """列出文本和审校情况 / list the texts and how each stands."""
     with opened() as home, home.database.transaction() as tx:
-        standings = reviews.standings(tx, notices.every())
+        standings = reviews.standings(tx, wordings.reviewable())
     table = Table("purpose", "version", "language", "form", "standing", "reviewer", "sha256")
     for notice, stands in standings.items():
         if waiting and stands.label is None:
@@ -54,7 +51,7 @@ def list_texts(
             notice.version,
             notice.language.value,
             notice.form.value,
-            _STATES[stands.state],
+            texts_page.STATES[stands.state],
             "" if review is None else escape(f"{review.reviewer}，{review.reviewed_at:%Y-%m-%d}"),
             notice.sha256.hex()[:_SHOWN_DIGITS],
         )
@@ -68,9 +65,13 @@ def show(purpose: _Purpose, version: _Version, language: _Language, *, aloud: _A
     with opened() as home, home.database.transaction() as tx:
         stands, readings = reviews.standing(tx, notice), reviews.readings(tx, [notice])[notice]
     console.print(escape(notice.shown))
+    if notice.purpose == wordings.ITEM_NAMES:  # names are no sentences
+        console.print(f"{texts_page.STATES[stands.state]}\nsha256 {notice.sha256.hex()}")
+        _say(readings)
+        return
     measured = readability.measure(notice.text, language)
     console.print(
-        f"{_STATES[stands.state]}\nsha256 {notice.sha256.hex()}\n"
+        f"{texts_page.STATES[stands.state]}\nsha256 {notice.sha256.hex()}\n"
         f"句数 / sentences {measured.sentences}, 平均 / mean {measured.mean_length:.1f},"
         f" 最长 / longest {measured.longest}"
     )
@@ -80,9 +81,21 @@ def show(purpose: _Purpose, version: _Version, language: _Language, *, aloud: _A
         console.print(f"Flesch-Kincaid {measured.grade:.1f}")
     for fault in readability.faults(measured, readability.bounds(language, aloud=aloud)):
         console.print(f"[yellow]![/yellow] {fault}")
+    _say(readings)
+
+
+def _say(readings: Sequence[Review]) -> None:
     for one in readings:
         said = f"{one.reviewed_at:%Y-%m-%d} {one.decision.value}: {one.reviewer}, {one.role}. {one.remark}"
         console.print(escape(said))
+
+
+@_NOTICES.command()
+def page(out: Annotated[Path, typer.Argument(help="写入的 HTML 文件 / file to write, as texts.html")]) -> None:
+    """写出审校页面，用浏览器打开 / write the page of all texts and reviews, to be opened in a browser."""
+    with opened() as home, home.database.transaction() as tx:
+        out.write_bytes(texts_page.page(tx, home.installation.operator, now=clock.now()))
+    console.print(f"[green]✓[/green] {escape(str(out))}")
 
 
 @_NOTICES.command()
@@ -108,10 +121,14 @@ def review(
             tx, notice, sha256=sha256, reviewer=reviewer, role=role, decision=decision, remark=remark, now=clock.now()
         )
         stands = reviews.standing(tx, notice)
-    console.print(f"[green]✓[/green] {_STATES[stands.state]}: {purpose} {version} {language.value} {notice.form.value}")
+    said = f"{purpose} {version} {language.value} {notice.form.value}"
+    console.print(f"[green]✓[/green] {texts_page.STATES[stands.state]}: {said}")
 
 
 def _notice(purpose: str, version: str, language: Language, *, aloud: bool) -> Notice:
+    names = wordings.names()
+    if (purpose, version, language, aloud) == (names.purpose, names.version, names.language, False):
+        return names
     notice = notices.find(purpose, version, language, Form.ALOUD if aloud else Form.READ)
     if notice is None:
         raise typer.BadParameter("没有这份文本 / there is no such text (see: notices list)")

@@ -2,8 +2,8 @@
 
 Its form is published as a JSON Schema (draft 2020-12) at `/schemas/subject-export-v1.json`; a test holds every document
 to it. A value is as its `type` holds it: `fen` whole fen (1/100 元), `mu4` whole 1/10000 亩; instants are in UTC,
-days as they stand in the records. Keys are English codes; titles of kinds and fields go along in Chinese and English,
-so that the file explains itself.
+days as they stand in the records. Keys are English codes; titles of kinds and fields go along in Chinese, Tibetan and
+English, so that the file explains itself; so do the operator and every recipient, with how they are reached.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import orjson
 
+from consent.parties import Contact, Party
 from consent.record import Consent
 from exchange.accesses import Access, Recipient
 from exchange.binding import Phone
@@ -46,6 +47,7 @@ class Held:
     disputes: Sequence[Dispute]
     complaints: Sequence[Complaint]
     phones: Sequence[Phone]
+    contacts: Mapping[str, Contact]
 
 
 @lru_cache(maxsize=1)
@@ -54,14 +56,19 @@ def schema() -> bytes:
     return _SCHEMA.read_bytes()
 
 
-def build(held: Held, catalogue: Catalogue, installation: Mapping[str, str | None]) -> dict[str, Any]:
+def build(held: Held, catalogue: Catalogue, installation: Mapping[str, str | None], operator: Party) -> dict[str, Any]:
     """Write the document."""
+    recipients = {one.terms.scope.recipient for one in held.consents} | {one.organisation for one in held.recipients}
     return {
         "format": FORMAT,
         "schema": SCHEMA_PATH,
         "made_at": rfc3339(held.made_at),
         "notice": NOTICE,
         "installation": dict(installation),
+        "parties": [
+            party_shown("operator", operator),
+            *(party_shown("recipient", Party(name, held.contacts.get(name))) for name in sorted(recipients)),
+        ],
         "records": [record_shown(record, catalogue, held.disputes) for record in held.records],
         "consents": [consent_shown(one) for one in held.consents],
         "accesses": [access_shown(one) for one in held.accesses],
@@ -71,6 +78,11 @@ def build(held: Held, catalogue: Catalogue, installation: Mapping[str, str | Non
         "complaints": [complaint_shown(one) for one in held.complaints],
         "phones": [phone_shown(one) for one in held.phones],
     }
+
+
+def party_shown(role: str, party: Party) -> dict[str, Any]:
+    """Show who handles or receives, and how it is reached (个人信息保护法 §17, §23)."""
+    return {"role": role, **party.as_json()}
 
 
 def written(document: Mapping[str, Any]) -> bytes:
@@ -103,6 +115,7 @@ def record_shown(record: OpenedRecord, catalogue: Catalogue, disputes: Sequence[
             {
                 "item": f"{seen.kind}.{name}",
                 "zh": kind.fields[name].zh,
+                "bo": kind.fields[name].bo,
                 "en": kind.fields[name].en,
                 "type": kind.fields[name].type,
                 "unit": kind.fields[name].unit,

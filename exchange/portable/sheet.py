@@ -21,12 +21,18 @@ from registry.clock import BEIJING, beijing_day
 
 _FONTS: Final = Path(__file__).with_name("fonts")
 _TIBETAN: Final = re.compile(r"([\u0f00-\u0fff]+)")
-_HAN, _BO = "noto-sc", "noto-bo"
+HAN, _BO = "noto-sc", "noto-bo"
 _MARGIN_MM: Final = 18.0
 _LINE_MM: Final = 5.4
 MEDIA_TYPE: Final = "application/pdf"
 
-_OUTCOMES: Final = {"permitted": "准许", "reopened": "再次出示", "refused": "拒绝", "own": "本人查阅"}
+_OUTCOMES: Final = {
+    "permitted": "准许",
+    "reopened": "再次出示",
+    "refused": "拒绝",
+    "own": "本人查阅",
+    "evidence": "调阅凭证",
+}
 _PARTS: Final = {"fen": (100, 2), "mu4": (10_000, 4)}  # of a 元, of a 亩; and the decimals that write them exactly
 _STATES: Final = {
     "requested": "待同意",
@@ -42,32 +48,37 @@ class _Sheet(FPDF):
     def footer(self) -> None:
         """Number the pages."""
         self.set_y(-14)
-        self.set_font(_HAN, size=8)
+        self.set_font(HAN, size=8)
         self.cell(0, 5, f"{self.page_no()} / {{nb}}", align="C")
 
 
 def render(document: Mapping[str, Any]) -> bytes:
     """Set a portable document as a PDF."""
     sheet = _Sheet(format="A4")
-    sheet.set_margins(_MARGIN_MM, _MARGIN_MM)
-    sheet.set_auto_page_break(auto=True, margin=_MARGIN_MM)
-    sheet.set_title("本人信息副本")
-    sheet.set_lang("zh")
-    sheet.add_font(_HAN, fname=_FONTS / "NotoSansSC-Regular.ttf")
-    sheet.add_font(_BO, fname=_FONTS / "NotoSerifTibetan-Regular.ttf")
-    sheet.set_text_shaping(use_shaping_engine=True)
+    prepare(sheet, "本人信息副本")
     sheet.add_page()
     for size, text in lines(document):
-        _write(sheet, text, size)
+        write_line(sheet, text, size)
     return bytes(sheet.output())
 
 
-def _write(sheet: FPDF, text: str, size: float) -> None:
+def prepare(sheet: FPDF, title: str) -> None:
+    """Give a sheet its margins, title, language and fonts."""
+    sheet.set_margins(_MARGIN_MM, _MARGIN_MM)
+    sheet.set_auto_page_break(auto=True, margin=_MARGIN_MM)
+    sheet.set_title(title)
+    sheet.set_lang("zh")
+    sheet.add_font(HAN, fname=_FONTS / "NotoSansSC-Regular.ttf")
+    sheet.add_font(_BO, fname=_FONTS / "NotoSerifTibetan-Regular.ttf")
+    sheet.set_text_shaping(use_shaping_engine=True)
+
+
+def write_line(sheet: FPDF, text: str, size: float) -> None:
     """Write one paragraph, each run in the font of its script."""
     if size > 10:  # noqa: PLR2004  # a heading: air above it
         sheet.ln(2)
     for run in filter(None, _TIBETAN.split(text)):
-        sheet.set_font(_BO if _TIBETAN.match(run) else _HAN, size=size)
+        sheet.set_font(_BO if _TIBETAN.match(run) else HAN, size=size)
         sheet.write(_LINE_MM * size / 9, run)
     sheet.ln(_LINE_MM * size / 9)
 
@@ -78,6 +89,9 @@ def lines(document: Mapping[str, Any]) -> Iterator[tuple[float, str]]:
     yield 16, "本人信息副本  Copy of your information"
     yield 9, document["notice"]
     yield 9, f"生成时间 made at {document['made_at']} · 运营单位 operator {operator}"
+    yield 13, f"怎样联系  Whom to reach ({len(document['parties'])})"
+    for one in document["parties"]:
+        yield 9, _dotted(one["name"], *_reached(one["contact"]))
     yield from _records(document)
     yield 13, f"授权  Consents ({len(document['consents'])})"
     for one in document["consents"]:
@@ -97,6 +111,10 @@ def lines(document: Mapping[str, Any]) -> Iterator[tuple[float, str]]:
     yield from _voice(document)
 
 
+def _reached(contact: Mapping[str, str | None] | None) -> tuple[str | None, ...]:
+    return ("联系方式未登记 no contact is registered",) if contact is None else tuple(contact.values())
+
+
 def _records(document: Mapping[str, Any]) -> Iterator[tuple[float, str]]:
     yield 13, f"持有的信息  Records ({len(document['records'])})"
     for record in document["records"]:
@@ -104,7 +122,7 @@ def _records(document: Mapping[str, Any]) -> Iterator[tuple[float, str]]:
         yield 10, f"{title} · {record['publisher']} · 截至 {record['as_of']} · 质量 {record['quality']}"
         for field in record["fields"]:
             unit = f" {field['unit']}" if field["unit"] else ""
-            value = _read(field["value"], field["type"])
+            value = readable(field["value"], field["type"])
             mark = "  【异议处理中 disputed】" if field["disputed"] else ""
             yield 9, f"    {field['zh']}（{field['item']}）：{value}{unit}{mark}"
 
@@ -130,7 +148,7 @@ def _quoted(one: Mapping[str, Any]) -> Iterator[tuple[float, str]]:
         yield 8, f"    {text}"
 
 
-def _read(value: object, held_as: str) -> str:
+def readable(value: object, held_as: str) -> str:
     """Write a value in the unit in which people read it; exactly, never rounded."""
     if isinstance(value, bool):
         return "是 yes" if value else "否 no"

@@ -6,47 +6,27 @@ consent it is: another person's is what does not exist.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from consent import ledger
 from consent.errors import TermsRefused, TransitionRefused
 from consent.evidence import Channel, Language
 from consent.faults import MEANINGS
-from consent.narrowing import Narrower
-from consent.record import Consent, midnight
-from consent.scope import Mode
+from consent.record import Consent
 from exchange import binding, consents, problems, receipts_api
+from exchange.capture import reconfirming
+from exchange.consent_models import EdgesModel
 from exchange.consents import Whose
-from exchange.consents_api import Day
 from exchange.errors import RequestRefused
 from exchange.home import Home
-from exchange.lender_api import ItemCode
 from exchange.portable.document import consent_shown
 from exchange.subject_api.asking import Person, asking
 from registry import clock
 from registry.database import Transaction
 
-_A_DAY: Final = timedelta(days=1)
 JWT: Final = "application/jwt"
-_MOST: Final = 10_000  # uses or months: far beyond any ceiling, and within what the database holds
-Count = Annotated[int, Field(ge=1, le=_MOST)]
-
-
-class NarrowModel(BaseModel):
-    """What becomes less; what is not stated stays as it is."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    items: list[ItemCode] | None = Field(default=None, min_length=1, max_length=400)
-    valid_to: Day | None = Field(default=None, description="last day, that day included")
-    history_months: Annotated[int, Field(ge=0, le=_MOST)] | None = None
-    max_uses: Count | None = None
-    uses_per_month: Count | None = None
-    mode: Literal["verify", "tags", "score", "summary", "report", "monitor"] | None = None
 
 
 def build_router(home: Home) -> APIRouter:
@@ -120,20 +100,17 @@ def _add_changing(router: APIRouter, home: Home, guard: asking) -> None:
 
     @router.post("/{consent_id}/reconfirm", summary="Confirm again", responses=told)
     def reconfirm(consent_id: str, who: person) -> dict[str, Any]:
-        """Confirm a consent again, where its purpose asks for that once a year."""
-        return _changed(home, consent_id, who, consents.reconfirm_in, lets_in=True)
+        """Confirm a consent again, where its purpose asks for that once a year; the phone's key signs the act."""
+
+        def confirmed(tx: Transaction, consent_id: str, _: Channel, **more: Any) -> Consent:  # noqa: ANN401  # as the others take it
+            return reconfirming.by_phone(tx, consent_id, phone=more["actor"], whose=more["whose"], now=more["now"])
+
+        return _changed(home, consent_id, who, confirmed, lets_in=True)
 
     @router.post("/{consent_id}/narrow", summary="Narrow", responses={**told, **problems.responses(422)})
-    def narrow(consent_id: str, given: NarrowModel, who: person) -> dict[str, Any]:
+    def narrow(consent_id: str, given: EdgesModel, who: person) -> dict[str, Any]:
         """Put a smaller consent in the place of this one; the answer is the new one, with its own receipt."""
-        asked = Narrower(
-            items=given.items,
-            history_months=given.history_months,
-            valid_until=midnight(given.valid_to + _A_DAY) if given.valid_to else None,
-            max_uses=given.max_uses,
-            uses_per_month=given.uses_per_month,
-            mode=Mode(given.mode) if given.mode else None,
-        )
+        asked = given.read()
 
         def narrowed(tx: Transaction, consent_id: str, channel: Channel, **more: Any) -> Consent:  # noqa: ANN401  # as the others take it
             return consents.narrow_in(tx, home, consent_id, asked, channel, **more)

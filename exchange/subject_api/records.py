@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
 from consent import ledger
+from consent.recipients import contacts
 from exchange import accesses, binding, complaints, disputes, problems, statements
 from exchange.home import Home
 from exchange.portable import document, sheet
@@ -59,7 +60,7 @@ def build_router(home: Home) -> APIRouter:
         """Show every record that is held about the person, with every field. It is logged that they were opened."""
         owned = open_own(home, who.client_id, purpose="reading")
         held = _held(home, who, owned)
-        shown = document.build(held, catalogue.current(), home.installation_label)
+        shown = document.build(held, catalogue.current(), home.installation_label, home.installation.party)
         return RecordsModel(
             records=shown["records"], opened_at=shown["made_at"], opened_this_year=owned.opened_this_year
         )
@@ -98,22 +99,27 @@ def build_router(home: Home) -> APIRouter:
 
 def _document(home: Home, who: Person) -> dict[str, Any]:
     owned = open_own(home, who.client_id, purpose="export")
-    return document.build(_held(home, who, owned, whole=True), catalogue.current(), home.installation_label)
+    held, operator = _held(home, who, owned, whole=True), home.installation.party
+    return document.build(held, catalogue.current(), home.installation_label, operator)
 
 
 def _held(home: Home, who: Person, owned: Owned, *, whole: bool = False) -> document.Held:
     """Read what goes with the records; of it all only for the export."""
     with home.database.transaction() as tx:
+        consents = ledger.list_for_subject(tx, who.subject_id) if whole else []
+        shown_to = accesses.recipients(tx, who.subject_id) if whole else []
+        named = {one.terms.scope.recipient for one in consents} | {one.organisation for one in shown_to}
         return document.Held(
             made_at=owned.opened_at,
             records=owned.records,
-            consents=ledger.list_for_subject(tx, who.subject_id) if whole else [],
+            consents=consents,
             accesses=accesses.every(tx, who.subject_id) if whole else [],
-            recipients=accesses.recipients(tx, who.subject_id) if whole else [],
+            recipients=shown_to,
             statement=statements.standing(tx, home, who.subject_id) if whole else None,
             disputes=disputes.of_subject(tx, home, who.subject_id),
             complaints=complaints.of_subject(tx, home, who.subject_id) if whole else [],
             phones=binding.phones(tx, who.subject_id) if whole else [],
+            contacts=contacts(tx, named),
         )
 
 

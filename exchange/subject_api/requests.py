@@ -54,7 +54,7 @@ def build_router(home: Home) -> APIRouter:
     def waiting(who: person, language: Annotated[Tongue, Query()] = "zh") -> dict[Literal["requests"], list[Any]]:
         """List what lenders ask for, the latest first, in the language wanted."""
         with home.database.transaction() as tx:
-            found = requests.of_subject(tx, who.subject_id, language, now=clock.now())
+            found = requests.of_subject(tx, who.subject_id, language, home.installation.party, now=clock.now())
         return {"requests": [_shown(one) for one in found]}
 
     @router.post("/{request_id}/agree", summary="Agree", responses=problems.responses(401, 403, 404, 409, 422))

@@ -15,7 +15,7 @@ from consent.evidence import Evidence, EvidenceKind
 from exchange import accesses, binding, complaints, disputes, messages, problems, statements
 from exchange.errors import RequestRefused
 from exchange.home import Home
-from exchange.lender_api import refuse_personal
+from exchange.naming import refuse_personal
 from exchange.portable.document import complaint_shown, dispute_shown, statement_shown
 from exchange.subject_api.asking import Person, asking
 from registry import clock

@@ -24,15 +24,19 @@ from registry.suites.digests import (
     sm3,
     streaming_digests,
 )
+from registry.suites.ocra import CHALLENGE_DIGITS as OCRA_CHALLENGE_DIGITS
+from registry.suites.ocra import SECRET_BYTES as OCRA_SECRET_BYTES
+from registry.suites.ocra import SUITE as OCRA_SUITE
+from registry.suites.ocra import ocra_at, ocra_step, ocra_text
 from registry.suites.sealing import Suite, gm, intl, seal, seal_each, suite_named, unseal, unseal_each
 from registry.suites.signing import Ed25519Key, Es256Key, SigningKey, verify_ed25519, verify_es256, verify_ps256
 from registry.suites.sm2 import Sm2Key, sm2_available, verify_sm2
-from registry.suites.totp import SECRET_BYTES as TOTP_SECRET_BYTES
-from registry.suites.totp import totp_at, totp_step, totp_text, totp_uri
 
 __all__ = [
     "CHECKSUMS",
-    "TOTP_SECRET_BYTES",
+    "OCRA_CHALLENGE_DIGITS",
+    "OCRA_SECRET_BYTES",
+    "OCRA_SUITE",
     "Digests",
     "Ed25519Key",
     "Es256Key",
@@ -46,6 +50,9 @@ __all__ = [
     "hmac_sha256_each",
     "hmac_sm3",
     "intl",
+    "ocra_at",
+    "ocra_step",
+    "ocra_text",
     "random_bytes",
     "seal",
     "seal_each",
@@ -58,10 +65,6 @@ __all__ = [
     "sm3",
     "streaming_digests",
     "suite_named",
-    "totp_at",
-    "totp_step",
-    "totp_text",
-    "totp_uri",
     "unseal",
     "unseal_each",
     "verify_ed25519",

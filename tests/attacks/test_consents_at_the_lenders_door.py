@@ -3,22 +3,26 @@
 import re
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from consent import ledger, printing, receipt
+from consent.evidence import Channel
 from consent.grant import State
-from exchange import subjects
+from exchange import consents, subjects
 from exchange.capture import collectors
 from exchange.home import Home
 from exchange.release import Permitted, Refused, release
-from registry import clock
+from registry import clock, store
+from registry.clock import rfc3339
 from registry.errors import IdentifierTaken, SubjectUnknown
 from registry.identifiers import ResidentId, resident_check
 from tests.attacks.bent_client import ISSUER, Caller, Door, registered
 from tests.attacks.test_doors_poisoned import CONSENTS, bank, given, post
-from tests.attacks.test_queries import Bank, code
+from tests.attacks.test_queries import BANK_ONE, Bank, code
+from tests.capturing import staffed
 from tests.people import LI, NOBODY, ZHANG, consented, held, question
 
 __all__ = ["bank"]
@@ -31,6 +35,7 @@ DOCUMENT = b"\x05" * 32
 @pytest.fixture
 def stranger(exchange_home: Home, door: Door) -> Bank:
     """Another lender."""
+    staffed(exchange_home, OTHER)
     return Bank(door, registered(exchange_home, Caller("lender-of-another-bank"), organisation=OTHER))
 
 
@@ -55,8 +60,8 @@ def proxy(**changes: object) -> dict[str, Any]:
     return stated | {"until": until} | changes
 
 
-def paper(number: int) -> dict[str, object]:
-    return {"kind": "paper_scan", "sha256": f"{number:064x}", "fingerprints_redacted": True}
+def signed(number: int) -> dict[str, object]:
+    return {"kind": "reliable_esign", "sha256": f"{number:064x}"}
 
 
 def fault(response: httpx.Response) -> str:
@@ -83,7 +88,7 @@ def test_all_that_a_record_holds_comes_in_at_the_door(exchange_home: Home, bank:
     with exchange_home.database.transaction() as tx:
         collectors.add(tx, exchange_home, "91630000MA0000000X", "c-1", NOBODY, until=None, now=now - timedelta(days=1))
     sent = given(
-        evidence={"kind": "paper_scan", "sha256": "0a" * 32, "sm3": "0b" * 32, "fingerprints_redacted": True},
+        evidence={"kind": "reliable_esign", "sha256": "0a" * 32, "sm3": "0b" * 32},
         witness="卓玛措",
         collector="c-1",
         device="d-1",
@@ -100,7 +105,7 @@ def test_all_that_a_record_holds_comes_in_at_the_door(exchange_home: Home, bank:
         (kept,) = ledger.get(tx, [made.json()["consent_id"]]).values()
     capture, acted = kept.terms.capture, kept.terms.representation
     assert (capture.collector, capture.device, capture.place) == ("c-1", "d-1", "630222101201")
-    assert (capture.evidence.sm3, capture.evidence.redacted) == (b"\x0b" * 32, True)
+    assert capture.evidence.sm3 == b"\x0b" * 32
     assert kept.terms.captured_at == now - timedelta(hours=1)
     assert kept.terms.uploaded_at is not None
     assert (kept.terms.scope.uses_per_month, kept.terms.data_life_days) == (2, 30)
@@ -133,7 +138,7 @@ def test_all_that_a_record_holds_comes_in_at_the_door(exchange_home: Home, bank:
         ({"representation": proxy(until=None)}, "POWER_OF_ATTORNEY_MISSING"),
         ({"representation": proxy(representative=None)}, "REPRESENTATION_INVALID"),
         ({"representation": proxy(representative=subject(ZHANG))}, "REPRESENTATIVE_UNFIT"),
-        ({"captured_at": "2099-01-01T00:00:00+08:00"}, "DATE_UNREADABLE"),
+        ({"captured_at": "2099-01-01T00:00:00+08:00"}, "TAKEN_OUT_OF_TIME"),
     ],
 )
 def test_nobody_consents_who_may_not(exchange_home: Home, bank: Bank, changes: dict[str, Any], expected: str) -> None:
@@ -160,7 +165,7 @@ def test_a_person_who_said_no_is_not_asked_again_at_the_counter(
 def test_a_person_who_comes_of_its_own_will_is_not_held_to_a_no(exchange_home: Home, bank: Bank) -> None:
     no = {"subject": subject(ZHANG), "purpose": "LOAN_APPROVAL", "channel": "counter"}
     assert post(bank, f"{CONSENTS}/refusals", no).status_code == 201
-    assert post(bank, CONSENTS, given(asked_by="subject")).status_code == 422  # received by nobody
+    assert post(bank, CONSENTS, given(asked_by="subject", collector=None)).status_code == 422  # received by nobody
     assert code(post(bank, CONSENTS, given(asked_by="subject", collector="made-up"))) == (422, "collector-unknown")
     with exchange_home.database.transaction() as tx:
         since = clock.now() - timedelta(days=1)
@@ -169,13 +174,52 @@ def test_a_person_who_comes_of_its_own_will_is_not_held_to_a_no(exchange_home: H
     assert post(bank, CONSENTS, given(asked_by="subject", collector="C-1")).status_code == 201
 
 
-def test_no_paper_is_taken_without_the_word_that_fingerprints_were_redacted(exchange_home: Home, bank: Bank) -> None:
+def test_paper_is_sent_to_the_door_where_two_people_look_at_it(exchange_home: Home, bank: Bank) -> None:
+    for redacted in (False, True):
+        paper = {"kind": "paper_scan", "sha256": "0c" * 32, "fingerprints_redacted": redacted}
+        told = post(bank, CONSENTS, given(evidence=paper))
+        assert fault(told) == "PAPER_NEEDS_FOUR_EYES"
+        (place,) = told.json()["errors"]
+        assert place["at"] == "/evidence/kind"
+        assert all("/v1/paper-consents" in place[mend] for mend in ("mend", "mend_zh"))
+    assert post(bank, CONSENTS, given()).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("ago", "expected"),
+    [
+        (timedelta(minutes=-14), 201),
+        (timedelta(minutes=-16), 422),
+        (timedelta(days=6, hours=23), 201),
+        (timedelta(days=7, minutes=1), 422),
+    ],
+    ids=["fast-clock", "future", "a-week", "over-a-week"],
+)
+def test_a_consent_comes_in_within_seven_days_and_not_from_the_future(
+    exchange_home: Home, bank: Bank, ago: timedelta, expected: int
+) -> None:
+    with exchange_home.database.transaction() as tx:  # whoever collected it did so then
+        tx.execute("UPDATE collector SET valid_from = %s", (clock.now() - timedelta(days=30),))
+    at = clock.now() - ago
+    told = post(bank, CONSENTS, given(captured_at=at.isoformat(), valid_from=in_days(1)))
+    assert told.status_code == expected, told.text
+    assert expected == 201 or fault(told) == "TAKEN_OUT_OF_TIME"
+
+
+@pytest.mark.parametrize("part", ["collector", "place", "captured_at"])
+def test_who_took_it_where_and_when_is_said_of_every_consent(exchange_home: Home, bank: Bank, part: str) -> None:
+    told = post(bank, CONSENTS, {name: value for name, value in given().items() if name != part})
+    assert code(told) == (422, "request-invalid")
+    assert post(bank, CONSENTS, given()).status_code == 201
+
+
+def test_a_confirmation_on_paper_says_that_fingerprints_were_redacted(exchange_home: Home, bank: Bank) -> None:
     bare = {"kind": "paper_scan", "sha256": "0c" * 32}
-    assert fault(post(bank, CONSENTS, given(evidence=bare))) == "FINGERPRINTS_NOT_REDACTED"
     made = post(bank, CONSENTS, given())
     assert made.status_code == 201
     there = f"{CONSENTS}/{made.json()['consent_id']}/reconfirm"
-    assert fault(post(bank, there, {"channel": "counter", "evidence": bare})) == "FINGERPRINTS_NOT_REDACTED"
+    confirms = {"channel": "counter", "collector": "u-1027", "captured_at": rfc3339(clock.now())}
+    assert fault(post(bank, there, confirms | {"evidence": bare})) == "FINGERPRINTS_NOT_REDACTED"
 
 
 def test_a_lender_narrows_and_pauses_what_names_it_and_resumes_nothing(
@@ -200,15 +244,113 @@ def test_a_new_act_takes_the_place_of_a_consent_of_the_same_person_and_lender_on
     exchange_home: Home, bank: Bank
 ) -> None:
     first = post(bank, CONSENTS, given()).json()["consent_id"]
-    other = given(subject=subject(LI), previous=first, evidence=paper(2))
+    other = given(subject=subject(LI), previous=first, evidence=signed(2))
     assert code(post(bank, CONSENTS, other)) == (409, "consent-ended")
-    wider = post(bank, CONSENTS, given(previous=first, max_uses=6, evidence=paper(3)))
+    wider = post(bank, CONSENTS, given(previous=first, max_uses=6, evidence=signed(3)))
     assert wider.status_code == 201, wider.text
     with exchange_home.database.transaction() as tx:
         assert ledger.get(tx, [first])[first].state is State.SUPERSEDED
     elsewhere = consented(exchange_home, NOBODY, recipient=OTHER).consent_id
-    strange = given(subject=subject(NOBODY), previous=elsewhere, evidence=paper(4))
+    strange = given(subject=subject(NOBODY), previous=elsewhere, evidence=signed(4))
     assert code(post(bank, CONSENTS, strange)) == (404, "consent-unknown")
+
+
+# ---- a "no" that the lender was not told of, and a death -------------------------------------------------------------
+
+
+def said_no(home: Home, who: ResidentId = ZHANG, **where: Any) -> None:
+    """Let a person refuse what the lender asked for, in silence unless `where` says otherwise."""
+    channel = where.pop("channel", Channel.APP)
+    now = clock.now() - timedelta(minutes=5)
+    with home.database.transaction() as tx:
+        subject_id = store.ensure_subjects(tx, home.keyring, [who], now=now)[who.text]
+        consents.refuse_in(
+            tx, subject_id, BANK_ONE, "LOAN_APPROVAL", channel=channel, actor="subject", now=now, **where
+        )
+
+
+def shape(told: httpx.Response) -> tuple[int, object]:
+    """All of an answer that does not differ from one consent to the next."""
+    body = dict(told.json())
+    differs = {"consent_id", "receipt", "receipt_sm2", "receipt_sha256", "instance", "request_id"}
+    return told.status_code, {name: value for name, value in body.items() if name not in differs}
+
+
+@pytest.mark.parametrize("channel", [Channel.APP, Channel.H5])
+def test_a_no_said_in_silence_changes_no_answer_at_the_counter(
+    exchange_home: Home, bank: Bank, channel: Channel
+) -> None:
+    """Of two people one said no on the phone or the page and did not let the lender know."""
+    said_no(exchange_home, LI, channel=channel)
+    used = post(bank, CONSENTS, given(subject=subject(NOBODY), evidence=signed(1)))
+    assert used.status_code == 201
+    tries: list[dict[str, Any]] = [
+        {"evidence": signed(1)},  # somebody else's
+        {"max_uses": 99},
+        {"items": ["HOUSE_FUND.fund_status"]},
+        {"representation": guardian(representative=subject(NOBODY))},
+        {"captured_at": (clock.now() - timedelta(days=8)).isoformat()},
+        {"captured_at": (clock.now() - timedelta(minutes=10)).isoformat(), "valid_to": in_days(9)},  # before the no
+        {"captured_at": (clock.now() - timedelta(minutes=1)).isoformat(), "asked_by": "subject"},
+    ]
+    for place, one in enumerate(tries):
+        sent = [
+            given(subject=subject(who), evidence=signed(10 * place + turn + 20)) | one
+            for turn, who in enumerate((ZHANG, LI))
+        ]
+        answers = [shape(post(bank, CONSENTS, each)) for each in sent]
+        assert answers[0] == answers[1], one
+
+
+def in_days(days: int) -> str:
+    return (clock.beijing_day(clock.now()) + timedelta(days=days)).isoformat()
+
+
+def test_a_no_that_the_person_let_the_lender_know_of_counts_at_the_counter(exchange_home: Home, bank: Bank) -> None:
+    for told, expected in ((False, 201), (True, 422)):
+        request_id, who = uuid4(), LI if told else ZHANG
+        with exchange_home.database.transaction() as tx:
+            tx.execute(
+                "INSERT INTO consent_request (request_id, client_id, recipient, terms, message, user_code, state, told,"
+                " created_at, expires_at) VALUES (%s, 'lender-one', %s, '{}', '', '0000', 'refused', %s, now(),"
+                " now() + interval '1 day')",
+                (request_id, BANK_ONE, told),
+            )
+        said_no(exchange_home, who, request_id=str(request_id))
+        answer = post(bank, CONSENTS, given(subject=subject(who), evidence=signed(told + 70)))
+        assert answer.status_code == expected, answer.text
+        assert not told or fault(answer) == "REFUSED_LATELY"
+
+
+def test_a_death_is_told_to_nobody_whose_consent_would_be_refused_anyway(exchange_home: Home, bank: Bank) -> None:
+    """Whoever hands in what cannot be recorded learns the same of the dead as of the living."""
+    used = post(bank, CONSENTS, given(subject=subject(NOBODY), evidence=signed(1)))
+    assert used.status_code == 201
+    held(exchange_home, LI)
+    subjects.note_death(exchange_home, LI, document_sha256=DOCUMENT, actor="operator")
+    tries: list[dict[str, Any]] = [
+        {"evidence": signed(1)},
+        {"max_uses": 99},
+        {"items": ["NOTHING"]},
+        {"items": ["HOUSE_FUND.fund_status"]},
+        {"text_version": "2031-12"},
+        {"previous": str(uuid4())},
+        {"representation": guardian(representative=subject(NOBODY))},
+        {"collector": "made-up"},
+        {"evidence": {"kind": "paper_scan", "sha256": "0c" * 32, "fingerprints_redacted": True}},
+    ]
+    for one in tries:
+        living, dead = (shape(post(bank, CONSENTS, given(subject=subject(who)) | one)) for who in (ZHANG, LI))
+        assert living == dead, one
+        assert living[0] in {404, 422}
+    with exchange_home.database.transaction() as tx:
+        assert tx.execute("SELECT count(*) FROM consent").fetchone() == (1,)
+    whole = given(subject=subject(LI), evidence=signed(2))
+    assert fault(post(bank, CONSENTS, whole)) == "SUBJECT_UNAVAILABLE"
+    with exchange_home.database.transaction() as tx:  # what was as good as recorded left nothing
+        assert tx.execute("SELECT count(*) FROM consent").fetchone() == (1,)
+        given_entries = "SELECT count(*) FROM log_entry WHERE event = 'consent:grant:recorded'"
+        assert tx.execute(given_entries).fetchone() == (1,)
 
 
 # ---- the dead, and those who go by another number --------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-import pyotp
 import pytest
 from joserfc.jwk import ECKey
 
@@ -15,6 +14,7 @@ from exchange.oauth import clients
 from registry import clock
 from registry.identifiers import ResidentId, resident_check
 from tests.agencies import events
+from tests.asking import code_over
 from tests.attacks.bent_client import ISSUER, Caller, Door, registered
 from tests.capturing import collector
 from tests.commanding import InProcess
@@ -84,8 +84,8 @@ def test_a_code_is_not_kept_in_clear(exchange_home: Home) -> None:
     with exchange_home.database.transaction() as tx:
         rows = tx.execute("SELECT b::text FROM binding_code b").fetchall()
         entries = tx.execute("SELECT fields::text FROM log_entry").fetchall()
-    assert len(code) == 8
-    assert all(code not in row[0] for row in rows + entries)
+    assert len(code) == 16
+    assert all(code[8:] not in row[0] for row in rows + entries)
 
 
 def test_a_code_binds_one_phone_only(exchange_home: Home, door: Door) -> None:
@@ -185,10 +185,10 @@ def test_a_key_is_bound_to_one_person_once_and_for_ever(exchange_home: Home, doo
 
 
 def test_the_jobs_make_phones_active_and_tell_of_guessed_codes_once(exchange_home: Home, door: Door) -> None:
-    code_for(exchange_home)
+    code = code_for(exchange_home)
     key = ECKey.generate_key("P-256")
     for _ in range(6):
-        assert try_binding(door, shown("00000000", key), key).status_code == 403
+        assert try_binding(door, shown(f"{code[:8]}{int(not int(code[8:])):08d}", key), key).status_code == 403
     jobs.look_after_phones(exchange_home)
     jobs.look_after_phones(exchange_home)
     assert events(exchange_home).count("exchange:binding:exhausted") == 1
@@ -239,18 +239,21 @@ def test_a_phone_whose_client_is_suspended_speaks_for_nobody(exchange_home: Home
 # ---- presence -------------------------------------------------------------------------------------------------------
 
 
+NUMBER = "20260302"
+
+
 def present(
     home: Home, code: str, who: ResidentId = ZHANG, *, after: timedelta = timedelta(), to: str | None = None
 ) -> object:
     with home.database.transaction() as tx:
-        return presence.proves(tx, home, who, code, clock.now() + after, to=to)
+        return presence.proves(tx, home, who, code, NUMBER, clock.now() + after, to=to)
 
 
 def password(phone: Phone, *, after: timedelta = timedelta()) -> str:
-    return str(pyotp.TOTP(phone.totp).at(clock.now() + after))
+    return code_over(NUMBER, phone.secret, later=round(after / timedelta(seconds=30)))
 
 
-def test_a_password_by_the_clock_proves_presence_once(exchange_home: Home, door: Door) -> None:
+def test_a_code_over_a_number_proves_presence_once(exchange_home: Home, door: Door) -> None:
     phone = bound(exchange_home, door)
     code = password(phone)
     assert present(exchange_home, code) == subject_of(exchange_home, phone)
@@ -284,7 +287,7 @@ def test_a_phone_on_trial_proves_nothing_to_whoever_handed_out_its_code(exchange
 def test_five_wrong_passwords_lock_and_the_right_one_waits(exchange_home: Home, door: Door) -> None:
     phone = bound(exchange_home, door)
     for _ in range(5):
-        assert present(exchange_home, "000000") is None
+        assert present(exchange_home, "00000000") is None
     assert present(exchange_home, password(phone)) is None
     unlocked = timedelta(minutes=16)
     assert present(exchange_home, password(phone, after=unlocked), after=unlocked) is not None

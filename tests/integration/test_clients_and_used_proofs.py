@@ -13,6 +13,7 @@ from exchange.oauth.spending import Issue, Outcome, Spend
 from registry.canonical import b64url
 from registry.database import Database
 from registry.suites import Es256Key
+from tests.reachable import CONTACT
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = Es256Key(b"\x02" * 32)
@@ -21,7 +22,13 @@ JWKS = {"keys": [JWK]}
 
 
 def register(database: Database, client_id: str = "lender-one", **more: Any) -> frozenset[str]:
-    stated: dict[str, Any] = {"role": Role.LENDER, "organisation": "o", "jwks": JWKS, "now": NOON} | more
+    stated: dict[str, Any] = {
+        "role": Role.LENDER,
+        "organisation": "o",
+        "jwks": JWKS,
+        "now": NOON,
+        "contact": CONTACT,
+    } | more
     with database.transaction() as tx:
         return clients.register(tx, client_id, **stated)
 
@@ -63,6 +70,14 @@ def test_a_client_id_is_taken_once(database: Database) -> None:
         register(database, same_organisation=True)
     with pytest.raises(RequestRefused, match="has a client already"):
         register(database)
+
+
+def test_a_lender_is_not_registered_until_it_is_said_how_it_is_reached(database: Database) -> None:
+    with pytest.raises(RequestRefused, match="office, phone and address"):
+        register(database, contact=None)
+    assert register(database, "office", role=Role.REGULATOR, organisation="office", contact=None)
+    assert register(database)
+    assert register(database, "lender-two", contact=None, same_organisation=True), "its organisation's stands"
 
 
 def test_private_keys_are_not_registered(database: Database) -> None:

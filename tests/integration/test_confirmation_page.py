@@ -10,6 +10,8 @@ import pytest
 from consent import ledger
 from consent.evidence import Channel, Language
 from exchange.capture import evidence
+from exchange.client import Lender as KitLender
+from exchange.client import new_client
 from exchange.home import Home
 from exchange.jobs import end_captures
 from exchange.oauth import clients, codes
@@ -17,13 +19,13 @@ from exchange.oauth.scopes import Role
 from registry import catalogue, clock, store
 from registry.identifiers import ResidentId
 from registry.suites import sha256
-from sandbox.asking import Asker
-from sandbox.caller import new_client
 from sandbox.numbers import resident_id
-from tests.asking import PAGE_URL, W_WANTED, WANTED, Bank, Browser, back, bank, code_of
+from tests.asking import PAGE_URL, W_WANTED, WANTED, Bank, Browser, back, bank
 from tests.attacks.bent_client import ISSUER, Door
 from tests.people import BANK, LI, ZHANG, held
 from tests.phones import Phone, bound
+from tests.reachable import CONTACT
+from tests.through import through
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def test_what_a_person_agrees_to_on_the_page_is_a_consent_that_the_bank_fetches_
 ) -> None:
     held(exchange_home)
     page = opened(door, lender, W_WANTED | {"max_uses": 2, "uses_per_month": 1, "valid_to": None}, nonce="n-1")
-    sent = back(page.agree(phone.totp, w="yes"))
+    sent = back(page.agree(phone.secret))
     assert (sent["iss"], sent["state"], sent["branch"]) == (ISSUER, "st-4711", "7")
     answer = lender.redeem(sent["code"])
     assert answer.status_code == 200, answer.text
@@ -69,11 +71,10 @@ def test_what_a_person_agrees_to_on_the_page_is_a_consent_that_the_bank_fetches_
     assert (body["token_type"], body["nonce"], granted["type"]) == ("DPoP", "n-1", "credit_data")
     assert granted["recipient"] == BANK
     assert (granted["max_uses"], granted["uses_per_month"]) == (2, 1)
-    assert granted["adverse_consequences_acknowledged"] is True
-    assert set(granted["items"]) == catalogue.current().expand(["SUBSIDY", "RATING"])
     query = {
         "subject": {"type": "resident_id", "identifier": ZHANG.text},
         "purpose": "LOAN_APPROVAL",
+        "items": granted["items"],
         "business_no": "LA-1",
     }
     url = f"{ISSUER}/v1/queries"
@@ -88,7 +89,7 @@ def test_device_place_time_text_and_language_of_the_act_are_kept_with_its_eviden
 ) -> None:
     page = Browser(door, lender.caller.client_id, lender.pushed(), lang="en")
     assert 'lang="en"' in page.open().text
-    back(page.agree(phone.totp))
+    back(page.agree(phone.secret))
     (made,) = consents_of(exchange_home)
     capture = made.terms.capture
     assert (capture.channel, capture.text_language) == (Channel.H5, Language.ENGLISH)
@@ -105,10 +106,12 @@ def test_device_place_time_text_and_language_of_the_act_are_kept_with_its_eviden
     assert ZHANG.text not in document.decode()
 
 
-def test_without_its_own_tick_what_needs_one_is_left_out_and_the_rest_agreed_to(
-    door: Door, exchange_home: Home, phone: Phone, lender: Bank
+@pytest.mark.parametrize("by_hand", [{}, {"w": "yes", "s": "yes"}])
+def test_what_needs_an_act_of_its_own_is_left_out_on_a_page_and_the_rest_agreed_to(
+    door: Door, phone: Phone, lender: Bank, by_hand: dict[str, str]
 ) -> None:
-    sent = back(opened(door, lender, W_WANTED).agree(phone.totp))
+    """A code is no reliable signature: what the form says beside it changes nothing."""
+    sent = back(opened(door, lender, W_WANTED).agree(phone.secret, **by_hand))
     (granted,) = lender.redeem(sent["code"]).json()["authorization_details"]
     known = catalogue.current()
     assert known.w_items.isdisjoint(granted["items"])
@@ -116,14 +119,53 @@ def test_without_its_own_tick_what_needs_one_is_left_out_and_the_rest_agreed_to(
     assert granted["adverse_consequences_acknowledged"] is False
 
 
-def test_where_all_needs_a_tick_none_is_said_before_the_code_is_used_up(
+def test_where_nothing_can_be_agreed_to_on_a_page_it_says_where_and_asks_for_no_code(
     door: Door, exchange_home: Home, phone: Phone, lender: Bank
 ) -> None:
     page = opened(door, lender, WANTED | {"items": ["SUBSIDY.amount_paid"]})
-    again = page.agree(phone.totp)
+    assert page.page is not None
+    for said in ("不能在网页上同意", "绑定的手机", "柜面"):
+        assert said in page.page.text
+    assert 'value="agree"' not in page.page.text
+    assert page.numbers == {}
+    again = page.send("agree", identifier=ZHANG.text, code="12345678", w="yes")
     assert again.status_code == 422
     assert consents_of(exchange_home) == []
-    assert "code" in back(page.agree(phone.totp, w="yes"))
+    assert back(page.send("refuse"))["error"] == "access_denied"
+
+
+def test_a_code_confirms_one_answer_to_one_request_in_one_language_and_once(
+    door: Door, exchange_home: Home, phone: Phone, lender: Bank
+) -> None:
+    """Overheard, or asked for by a page in between: for anything but what the number stood for it is worth nothing."""
+    mine, other = opened(door, lender), opened(door, lender)
+    english = Browser(door, lender.caller.client_id, mine.request_uri, lang="en")
+    english.open()
+    numbers = [page.numbers[name] for page in (mine, other, english) for name in ("number", "number-to-refuse")]
+    assert len(set(numbers)) == 6
+    for overheard in (mine.code(phone.secret, to_refuse=True), other.code(phone.secret), english.code(phone.secret)):
+        assert mine.send("agree", identifier=ZHANG.text, code=overheard).status_code == 422
+    assert consents_of(exchange_home) == []
+    assert "code" in back(mine.agree(phone.secret))
+    assert other.agree(phone.secret).status_code == 422  # the person's code of this half minute is spent
+
+
+def test_a_code_to_agree_with_records_no_refusal(door: Door, exchange_home: Home, phone: Phone, lender: Bank) -> None:
+    page = opened(door, lender)
+    back(page.send("refuse", identifier=ZHANG.text, code=page.code(phone.secret)))
+    with exchange_home.database.transaction() as tx:
+        assert tx.execute("SELECT count(*) FROM consent_refusal").fetchone() == (0,)
+
+
+def test_terms_that_changed_since_they_were_shown_need_a_new_number(
+    door: Door, exchange_home: Home, phone: Phone, lender: Bank
+) -> None:
+    page = opened(door, lender)
+    with exchange_home.database.transaction() as tx:
+        tx.execute("""UPDATE authorization_request SET wanted = wanted || '{"max_uses": 2}'""")
+    assert page.agree(phone.secret).status_code == 422
+    page.open()
+    assert "code" in back(page.agree(phone.secret))
 
 
 def test_the_page_names_recipient_purpose_items_period_uses_and_the_whole_text(
@@ -132,8 +174,8 @@ def test_the_page_names_recipient_purpose_items_period_uses_and_the_whole_text(
     text = opened(door, lender, W_WANTED | {"max_uses": 3, "uses_per_month": 2}).page.text  # type: ignore[union-attr]
     for said in (BANK, "贷款审批", "信用户评定", "项目", "3 次", "2 次", "可能的不良后果", "怎么撤回"):
         assert said in text, said
-    assert 'type="checkbox" name="w"' in text
-    assert "checked" not in text
+    assert "checkbox" not in text
+    assert "这些信息不能在网页上同意" in text
     assert "<script" not in text
     assert "needs native review" not in text
 
@@ -159,12 +201,13 @@ def test_refusing_needs_nothing_and_leads_back_with_access_denied(
 def test_who_says_no_and_who_it_is_is_not_asked_again_for_a_while(
     door: Door, exchange_home: Home, phone: Phone, lender: Bank
 ) -> None:
-    sent = back(opened(door, lender).send("refuse", identifier=ZHANG.text, code=code_of(phone.totp)))
+    page = opened(door, lender)
+    sent = back(page.send("refuse", identifier=ZHANG.text, code=page.code(phone.secret, to_refuse=True)))
     assert sent["error"] == "access_denied"
     with exchange_home.database.transaction() as tx:
         assert tx.execute("SELECT channel, purpose FROM consent_refusal").fetchall() == [("h5", "LOAN_APPROVAL")]
     page = opened(door, lender)
-    again = page.send("agree", identifier=ZHANG.text, code=code_of(phone.totp, later=1))
+    again = page.send("agree", identifier=ZHANG.text, code=page.code(phone.secret, later=1))
     assert again.status_code == 422
     assert "text" in again.headers["content-type"]
     assert consents_of(exchange_home) == []
@@ -184,7 +227,7 @@ def test_a_request_lives_less_than_ten_minutes_and_a_code_one(
         tx.execute("UPDATE authorization_request SET expires_at = now() - interval '1 second'")
     assert page.open().status_code == 400
     page = opened(door, lender)
-    code = back(page.agree(phone.totp))["code"]
+    code = back(page.agree(phone.secret))["code"]
     with exchange_home.database.transaction() as tx:
         (until, settled) = tx.execute(
             "SELECT code_until, settled_at FROM authorization_request WHERE code_until IS NOT NULL"
@@ -200,7 +243,7 @@ def test_a_child_is_told_that_a_guardian_is_needed_and_the_bank_learns_nothing(
     child = ResidentId.parse(_born(16))
     young = bound(exchange_home, door, child)
     page = opened(door, lender)
-    again = page.agree(young.totp, child)
+    again = page.agree(young.secret, child)
     assert again.status_code == 422
     assert "监护人" in again.text
     assert consents_of(exchange_home, child) == []
@@ -239,16 +282,7 @@ def test_metadata_tell_of_pushed_requests_and_the_page(door: Door) -> None:
     assert set(told["grant_types_supported"]) == {"client_credentials", "authorization_code"}
 
 
-def test_the_sandbox_s_bank_goes_the_whole_way(door: Door, exchange_home: Home, phone: Phone, lender: Bank) -> None:
-    class Through:
-        """An httpx client that is the door."""
-
-        def get(self, path: str) -> Any:
-            return door.call("GET", ISSUER + path)
-
-        def post(self, path: str, **more: Any) -> Any:
-            return door.call("POST", ISSUER + path, **more)
-
+def test_a_bank_with_the_kit_goes_the_whole_way(door: Door, exchange_home: Home, phone: Phone, lender: Bank) -> None:
     client = new_client("sandbox-bank")
     with exchange_home.database.transaction() as tx:
         clients.register(
@@ -259,20 +293,21 @@ def test_the_sandbox_s_bank_goes_the_whole_way(door: Door, exchange_home: Home, 
             jwks=client.jwks,
             now=clock.now(),
             same_organisation=True,
+            contact=CONTACT,
         )
         clients.set_redirects(tx, client.client_id, [lender.redirect])
-    asker = Asker(ISSUER, client, http=Through())  # type: ignore[arg-type]
+    asker = KitLender(ISSUER, client, http=through(door))
     asked = asker.push({"purpose": "LOAN_APPROVAL", "items": ["RATING"]}, redirect_uri=lender.redirect)
     page = Browser(door, client.client_id, asked.request_uri)
     page.open()
-    granted = asker.redeem(asked, back(page.agree(phone.totp)))
-    assert granted["consent_id"] == consents_of(exchange_home)[0].consent_id
+    granted = asker.redeem(asked, back(page.agree(phone.secret)))
+    assert granted.consent_id == consents_of(exchange_home)[0].consent_id
 
 
 def test_what_ended_is_forgotten_and_the_consent_stands(
     door: Door, exchange_home: Home, phone: Phone, lender: Bank
 ) -> None:
-    back(opened(door, lender).agree(phone.totp))
+    back(opened(door, lender).agree(phone.secret))
     with exchange_home.database.transaction() as tx:
         assert codes.forget_expired(tx, now=clock.now() + timedelta(days=2)) == 1
     end_captures(exchange_home)
@@ -283,5 +318,5 @@ def test_another_person_s_code_is_not_this_person_s(
     door: Door, exchange_home: Home, phone: Phone, lender: Bank
 ) -> None:
     held(exchange_home, LI)
-    assert opened(door, lender).agree(phone.totp, LI).status_code == 422
+    assert opened(door, lender).agree(phone.secret, LI).status_code == 422
     assert consents_of(exchange_home, LI) == []

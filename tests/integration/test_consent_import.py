@@ -94,10 +94,12 @@ def entries(database: Database) -> int:
     return int(found[0])
 
 
-def outcome_for(database: Database, people: People, identifier: str = ROW["身份证号"]) -> Permit | Refusal:
+def outcome_for(
+    database: Database, people: People, identifier: str = ROW["身份证号"], *, now: datetime = NOW
+) -> Permit | Refusal:
     with database.transaction() as tx:
         stored = uses.lock(tx, [people.ids[identifier]], [BANK])
-        return decide(ASK, [each.grant for each in stored], now=NOW)
+        return decide(ASK, [each.grant for each in stored], now=now)
 
 
 def sample() -> list[dict[str, str]]:
@@ -205,9 +207,11 @@ def test_a_new_number_revives_nothing_that_was_withdrawn(database: Database, peo
     older = row(授权编号="SQ4", 证据文件哈希="ef" * 32, 生效日期="2026-06-14", 失效日期="2026-12-31")
     assert only(send(older)) == (Outcome.REFUSED, Fault.BEFORE_WITHDRAWAL)
     assert outcome_for(database, people) == Refusal(Reason.WITHDRAWN)
-    anew = older | {"授权编号": "SQ5", "生效日期": "2026-06-15"}
+    same_day = older | {"授权编号": "SQ5", "生效日期": "2026-06-15"}  # a register does not say whether before or after
+    assert only(send(same_day)) == (Outcome.REFUSED, Fault.BEFORE_WITHDRAWAL)
+    anew = older | {"授权编号": "SQ6", "生效日期": "2026-06-16"}
     assert only(send(anew)) == (Outcome.IMPORTED, Remark.RECORDED)
-    assert isinstance(outcome_for(database, people), Permit)
+    assert isinstance(outcome_for(database, people, now=NOW + timedelta(days=1)), Permit)
 
 
 def test_one_paper_is_one_consent_within_a_register_too(send: Send) -> None:
@@ -232,7 +236,7 @@ def test_a_register_asks_nobody_who_has_lately_said_no(database: Database, peopl
     who = people.ids[ROW["身份证号"]]
     with database.transaction() as tx:
         refusals.record_refusal(tx, who, BANK, "LOAN_APPROVAL", Channel.COUNTER, NOW, actor="test")
-    anew = row(授权编号="SQ2", 证据文件哈希="cd" * 32, 生效日期="2026-06-15")
+    anew = row(授权编号="SQ2", 证据文件哈希="cd" * 32, 生效日期="2026-06-16")
     assert only(send(anew)) == (Outcome.REFUSED, Fault.REFUSED_LATELY)
 
 
@@ -390,3 +394,30 @@ def test_a_register_has_no_place_for_a_guardian(send: Send) -> None:
     assert ResidentId.parse(young).birth == date(2009, 5, 12)
     assert only(send(row(身份证号=young))) == (Outcome.REFUSED, Fault.GUARDIAN_NEEDED)
     assert only(send(row(身份证号=young, 用途="SELF_QUERY"))) == (Outcome.IMPORTED, Remark.RECORDED)
+
+
+def test_a_register_asks_the_number_that_is_current_how_old_somebody_is(
+    database: Database, keyring: Keyring, people: People
+) -> None:
+    """A row that names a corrected number, of an adult, is of the child that the current one is of."""
+
+    def sent(birth: date) -> ImportReport:
+        with database.transaction() as tx:
+            return import_register(
+                tx, [ROW], keyring=keyring, subjects=people, now=NOW, born=lambda ids: dict.fromkeys(ids, birth)
+            )
+
+    assert only(sent(date(2009, 5, 12))) == (Outcome.REFUSED, Fault.GUARDIAN_NEEDED)
+    assert only(sent(date(1999, 1, 1))) == (Outcome.IMPORTED, Remark.RECORDED)
+
+
+def test_a_paper_that_has_confirmed_a_consent_is_no_paper_of_a_register(database: Database, send: Send) -> None:
+    used = "cd" * 32
+    with database.transaction() as tx:
+        tx.execute(
+            "INSERT INTO consent_confirmation (confirmation_id, consent_id, recipient, channel, evidence_kind,"
+            " evidence_sha256, captured_at, confirmed_at) VALUES (%s, 'c-1', %s, 'counter', 'paper_scan', %s, %s, %s)",
+            (uuid4(), BANK, bytes.fromhex(used), NOW, NOW),
+        )
+    assert only(send(row(证据文件哈希=used))) == (Outcome.REFUSED, Fault.EVIDENCE_REUSED)
+    assert only(send(ROW)) == (Outcome.IMPORTED, Remark.RECORDED)

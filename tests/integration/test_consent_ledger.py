@@ -168,8 +168,8 @@ def test_a_pause_stops_answers_until_it_is_lifted(database: Database, make: Make
         assert isinstance(decided(database, consent.terms.subject_id), outcome)
 
 
-def test_a_request_permits_nothing_until_it_is_agreed_to_with_evidence(
-    database: Database, keyring: Keyring, make: Make
+def test_a_request_permits_nothing_and_no_step_makes_a_consent_of_it_without_evidence(
+    database: Database, make: Make
 ) -> None:
     wanted = new()
     bare = replace(wanted.capture, evidence=Evidence(EvidenceKind.PAPER_SCAN, None))
@@ -177,18 +177,8 @@ def test_a_request_permits_nothing_until_it_is_agreed_to_with_evidence(
     assert decided(database, wanted.subject_id) == Refusal(Reason.NOT_YET_GIVEN)
     with pytest.raises(TransitionRefused), database.transaction() as tx:
         ledger.transition(tx, request_.consent_id, State.ACTIVE, channel=Channel.H5, now=NOW)
-    with database.transaction() as tx:
-        agreed = ledger.agree(tx, request_.consent_id, wanted, keyring, NOW)
-    assert agreed.receipt != request_.receipt
-    assert isinstance(decided(database, wanted.subject_id), Permit)
-    assert events(database, request_.consent_id) == ["consent:grant:recorded", "consent:request:recorded"]
-
-
-def test_a_consent_that_was_given_is_not_agreed_to_again(database: Database, keyring: Keyring, make: Make) -> None:
-    wanted = new()
-    consent = make(wanted)
-    with pytest.raises(TransitionRefused), database.transaction() as tx:
-        ledger.agree(tx, consent.consent_id, wanted, keyring, NOW)
+    assert decided(database, wanted.subject_id) == Refusal(Reason.NOT_YET_GIVEN)
+    assert events(database, request_.consent_id) == ["consent:request:recorded"]
 
 
 def test_a_later_consent_takes_the_place_of_an_earlier_one(database: Database, make: Make) -> None:

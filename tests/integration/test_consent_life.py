@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from consent import ledger, refusals, uses
 from consent.decision import Permit, Reason, Refusal, Request, decide
 from consent.errors import Fault, TermsRefused, TransitionRefused, UsesExhausted
-from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
+from consent.evidence import Capture, Channel, Confirmation, Evidence, EvidenceKind, Language
 from consent.grant import ENDED, State
 from consent.narrowing import Narrower
 from consent.receipt import Issuer
@@ -187,19 +187,24 @@ def test_widening_has_no_way_in(database: Database, keyring: Keyring, make: Make
     assert read(database, consent.consent_id) == consent
 
 
+def confirmation(at: datetime) -> Confirmation:
+    """One signed at a moment, with evidence of its own."""
+    return Confirmation(Channel.APP, Evidence(EvidenceKind.RELIABLE_ESIGN, uuid4().bytes * 2), at)
+
+
 def test_a_consent_is_confirmed_once_a_year_or_permits_nothing(database: Database, make: Make) -> None:
     consent = make()
     due = midnight(date(2027, 1, 11))
     assert consent.reconfirm_by == due
     assert ask(database, consent.terms.subject_id, now=due) == Refusal(Reason.RECONFIRMATION_DUE)
     with database.transaction() as tx:
-        confirmed = ledger.reconfirm(tx, consent.consent_id, Channel.APP, due)
+        confirmed = ledger.reconfirm(tx, consent.consent_id, confirmation(due), due)
         events = tx.execute("SELECT event FROM log_entry WHERE consent_id = %s ORDER BY at", (consent.consent_id,))
         assert [row[0] for row in events] == ["consent:grant:recorded", "consent:grant:reconfirmed"]
     assert confirmed.reconfirm_by is None  # the next year would end after the consent does
     assert isinstance(ask(database, consent.terms.subject_id, now=due), Permit)
     with pytest.raises(TransitionRefused), database.transaction() as tx:
-        ledger.reconfirm(tx, consent.consent_id, Channel.APP, due)
+        ledger.reconfirm(tx, consent.consent_id, confirmation(due), due)
 
 
 def test_what_has_ended_is_not_confirmed_again(database: Database, make: Make) -> None:
@@ -207,7 +212,7 @@ def test_what_has_ended_is_not_confirmed_again(database: Database, make: Make) -
     with database.transaction() as tx:
         ledger.withdraw(tx, consent.consent_id, Channel.APP, NOW)
     with pytest.raises(TransitionRefused), database.transaction() as tx:
-        ledger.reconfirm(tx, consent.consent_id, Channel.APP, NOW)
+        ledger.reconfirm(tx, consent.consent_id, confirmation(NOW), NOW)
 
 
 def test_after_a_no_the_same_is_not_asked_again_for_a_while_and_anything_else_may_be(database: Database) -> None:
@@ -311,7 +316,7 @@ class Life(RuleBasedStateMachine):
     def confirmed(self, which: str) -> None:
         try:
             with self.database.transaction() as tx:
-                ledger.reconfirm(tx, which, Channel.APP, self.now)
+                ledger.reconfirm(tx, which, confirmation(self.now), self.now)
         except TransitionRefused:
             return
 

@@ -1,18 +1,22 @@
 """The texts over HTTP: the very bytes for everybody, how they stand, and names of reviewers for regulators only."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
 
-from consent import notices, purposes, reviews
+from consent import notices, purposes, reviews, wordings
 from consent.evidence import Language
 from consent.notices import Form, Notice
 from consent.reviews import Decision
-from exchange.home import Home
+from exchange import texts_page
+from exchange.home import SANDBOX, Home
 from exchange.oauth.scopes import Role
 from registry import clock
+from registry.canonical import b64
 from registry.suites import sha256
 from tests.attacks.bent_client import ISSUER, Caller, Door, registered
+from tests.reachable import CONTACT
 
 TEXTS = f"{ISSUER}/consent-texts"
 AUDIT = f"{ISSUER}/audit/v1/notices"
@@ -112,7 +116,7 @@ def test_regulators_see_who_signed_off_and_nobody_else_does(exchange_home: Home,
     sign_off(exchange_home, text())
     regulator = registered(exchange_home, Caller("regulator-one"), role=Role.REGULATOR)
     shown = regulator.get(door, regulator.token(door), AUDIT).json()["texts"]
-    assert len(shown) == len(notices.every())
+    assert len(shown) == len(wordings.reviewable())
     (found,) = [one for one in shown if one["reviews"]]
     assert (found["purpose"], found["language"], found["standing"]) == ("RATING", "bo", "reviewed")
     assert [(one["reviewer"], one["role"], one["decision"], one["remark"]) for one in found["reviews"]] == [
@@ -125,3 +129,54 @@ def test_regulators_see_who_signed_off_and_nobody_else_does(exchange_home: Home,
     lender = registered(exchange_home, Caller("lender-one"))
     assert lender.get(door, lender.token(door), AUDIT).status_code == 403
     assert door.call("GET", AUDIT).status_code == 401
+
+
+def test_regulators_read_the_texts_as_a_page_that_says_which_wait_and_how_to_sign_off(
+    exchange_home: Home, door: Door
+) -> None:
+    sign_off(exchange_home, text())
+    regulator = registered(exchange_home, Caller("regulator-one"), role=Role.REGULATOR)
+    headers = regulator.headers("GET", AUDIT, regulator.token(door)) | {"Accept": "text/html,*/*;q=0.8"}
+    answer = door.call("GET", AUDIT, headers=headers)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["vary"] == "Accept"
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    (style,) = re.findall(r"<style>(.*?)</style>", answer.text, re.DOTALL)
+    assert f"'sha256-{b64(sha256(style.encode()))}'" in policy, "the page's own stylesheet is let in"
+    waiting = [one for one in wordings.reviewable() if one.needs_review]
+    assert answer.text.count('class="mark"') == 2 * (len(waiting) - 1), "in the list and at the text; one was signed"
+    for one in wordings.reviewable():
+        assert answer.text.count(one.sha256.hex()) == 2  # beside the text, and in its command
+    assert f"{NAME}, {ROLE}" in answer.text
+    assert "--aloud" in answer.text
+    lender = registered(exchange_home, Caller("lender-one"))
+    refused = lender.headers("GET", AUDIT, lender.token(door)) | {"Accept": "text/html"}
+    assert door.call("GET", AUDIT, headers=refused).status_code == 403
+
+
+def test_a_reviewers_words_are_no_part_of_the_page_itself(exchange_home: Home, door: Door) -> None:
+    sign_off(exchange_home, text(), Decision.REFUSED, "<script>alert(1)</script>")
+    with exchange_home.database.transaction() as tx:
+        shown = texts_page.page(tx, "<b>operator</b>", now=clock.now()).decode()
+    assert "<script" not in shown
+    assert "&lt;script&gt;alert(1)" in shown
+    assert "<b>operator" not in shown
+
+
+def test_whoever_takes_a_consent_in_person_reads_out_who_handles_and_who_receives(
+    exchange_home: Home, door: Door
+) -> None:
+    registered(exchange_home, Caller("bank-one"), organisation="甲银行")
+    told = door.call("GET", f"{TEXTS}/parties?recipient=甲银行&language=bo").json()
+    assert told["recipient"] == {"name": "甲银行", "contact": CONTACT.as_json()}
+    assert told["operator"]["contact"] == SANDBOX.contact.as_json()
+    for contact in (CONTACT, SANDBOX.contact):
+        assert contact.phone in told["read"]
+        assert contact.address in told["read"]
+    assert not any(digit in told["aloud"] for digit in "0123456789")
+    nobody = door.call("GET", f"{TEXTS}/parties?recipient=乙银行").json()
+    assert nobody["recipient"]["contact"] is None
+    assert "联系方式未登记" in nobody["read"]
+    assert door.call("GET", f"{TEXTS}/parties").json()["recipient"] is None

@@ -285,9 +285,9 @@ def test_requests_are_added_up_once_by_stage_before_they_are_forgotten(exchange_
             for _ in range(times):
                 tx.execute(
                     "INSERT INTO consent_request (request_id, client_id, recipient, subject_id, terms, message,"
-                    " user_code, state, told, created_at, expires_at) VALUES (%s, 'b', %s, %s, '{}', '', '0', %s,"
-                    " false, %s, %s)",
-                    (uuid4(), BANK, subject, state, at, at + timedelta(days=3)),
+                    " user_code, state, told, language, created_at, expires_at) VALUES (%s, 'b', %s, %s, '{}', '', '0',"
+                    " %s, false, %s, %s, %s)",
+                    (uuid4(), BANK, subject, state, subject and "bo", at, at + timedelta(days=3)),
                 )
     for later in (timedelta(), timedelta(minutes=1), timedelta(hours=1)):
         with exchange_home.database.transaction() as tx:
@@ -296,3 +296,8 @@ def test_requests_are_added_up_once_by_stage_before_they_are_forgotten(exchange_
         tx.execute("DELETE FROM consent_request")
         figures = consent_figures.of_month(tx, "2026-06", now=datetime(2026, 7, 1, 4, tzinfo=UTC))
     assert figures.requests == {"phone": {"agreed": 12, "refused": 11, "unanswered": 13, "unreached": 14}}
+    assert figures.requests_by_language == {
+        "phone": {
+            "agreed": {"bo": 12}, "refused": {"bo": 11}, "unanswered": {"bo": 13}, "unreached": {"unknown": 14},
+        }
+    }  # fmt: skip

@@ -15,7 +15,7 @@ from connectors.delivery import Channel, Delivery
 from connectors.errors import BytesDestroyed
 from connectors.mending import State, Verb, What
 from consent.decision import Reason
-from exchange import mending, notices
+from exchange import mending, recall_notices
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.release import AskAgain, Permitted, Refused, release
@@ -272,18 +272,18 @@ def test_a_recall_reaches_each_lender_once_and_no_other(exchange_home: Home) -> 
     mending.decide(exchange_home, staff(), batch_id, wanted(What.WITHDRAW, ("", 2)))
     with exchange_home.database.transaction() as tx:
         told = {
-            name: notices.of_lender(tx, name, after=0, limit=10, unacknowledged=True)
+            name: recall_notices.of_lender(tx, name, after=0, limit=10, unacknowledged=True)
             for name in (BANK, "别的银行", "没有问过的银行")
         }
-        assert notices.complete(tx, now=clock.now()) == 0
+        assert recall_notices.complete(tx, now=clock.now()) == 0
     assert [len(found) for found in told.values()] == [1, 1, 0]
     asked = {str(one.query_id) for one in first if isinstance(one, Permitted)}
     assert set(told[BANK][0].queries) == asked
     with exchange_home.database.transaction() as tx:
         notice_id = told[BANK][0].notice_id
-        assert not notices.acknowledge(tx, "别的银行", notice_id, by="other", now=clock.now())
-        assert notices.acknowledge(tx, BANK, notice_id, by="bank", now=clock.now())
-        assert notices.of_lender(tx, BANK, after=0, limit=10, unacknowledged=True) == []
+        assert not recall_notices.acknowledge(tx, "别的银行", notice_id, by="other", now=clock.now())
+        assert recall_notices.acknowledge(tx, BANK, notice_id, by="bank", now=clock.now())
+        assert recall_notices.of_lender(tx, BANK, after=0, limit=10, unacknowledged=True) == []
 
 
 def test_what_was_answered_before_stays_provable_but_is_not_given_again(exchange_home: Home) -> None:
@@ -495,7 +495,7 @@ def test_a_heading_explained_later_leaves_the_other_tables_of_its_file_where_the
 
 def told(home: Home, organisation: str = BANK) -> list[str]:
     with home.database.transaction() as tx:
-        return [one.event for one in notices.of_lender(tx, organisation, after=0, limit=10, unacknowledged=True)]
+        return [one.event for one in recall_notices.of_lender(tx, organisation, after=0, limit=10, unacknowledged=True)]
 
 
 def test_a_lender_that_received_a_value_is_told_that_it_was_corrected(exchange_home: Home) -> None:
@@ -508,7 +508,7 @@ def test_a_lender_that_received_a_value_is_told_that_it_was_corrected(exchange_h
     assert told(exchange_home) == ["corrected"]
     mending.decide(exchange_home, staff(), batch_id, wanted(What.CORRECT, ("", 3), **{"补贴金额(元)": "1"}))
     with exchange_home.database.transaction() as tx:
-        assert notices.complete(tx, now=clock.now()) == 0
+        assert recall_notices.complete(tx, now=clock.now()) == 0
     assert told(exchange_home) == ["corrected"]
     mending.decide(exchange_home, staff(), batch_id, wanted(What.WITHDRAW, ("", 2)))
     assert sorted(told(exchange_home)) == ["corrected", "recalled"]
@@ -521,7 +521,7 @@ def test_a_question_that_was_under_way_during_a_correction_is_found_by_the_job(e
     mending.decide(exchange_home, staff(), batch_id, wanted(What.CORRECT, ("", 2), **{"补贴金额(元)": "1"}))
     with exchange_home.database.transaction() as tx:
         tx.execute("DELETE FROM lender_notice")
-        assert notices.complete(tx, now=clock.now()) == 1
+        assert recall_notices.complete(tx, now=clock.now()) == 1
     assert told(exchange_home) == ["corrected"]
 
 
@@ -575,5 +575,5 @@ def test_a_decided_heading_counts_until_another_one_is_approved(exchange_home: H
 
 def test_that_notices_were_completed_is_logged_whether_any_were_made(exchange_home: Home) -> None:
     with exchange_home.database.transaction() as tx:
-        assert notices.complete(tx, now=clock.now()) == 0
+        assert recall_notices.complete(tx, now=clock.now()) == 0
     assert events(exchange_home).count("exchange:lenders:notified") == 1

@@ -1,12 +1,14 @@
 """`qingqiao notices` as the operator's staff call it."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from consent import notices
+from consent import notices, wordings
 from consent.evidence import Language
 from consent.notices import Form
+from registry import catalogue
 from tests.commanding import InProcess
 from tests.databases import Addresses
 
@@ -27,7 +29,7 @@ def digits(form: Form = Form.READ) -> str:
 def test_a_text_is_listed_shown_read_and_signed_off(qingqiao: InProcess) -> None:
     waiting = qingqiao("notices", "list", "--waiting").stdout
     assert digits()[:16] in waiting
-    assert waiting.count("待母语审校 / needs native review") == sum(one.needs_review for one in notices.every())
+    assert waiting.count("待母语审校 / needs native review") == sum(one.needs_review for one in wordings.reviewable())
 
     shown = qingqiao("notices", "show", "RATING", "2026-03", "bo")
     assert digits() in shown.stdout
@@ -60,3 +62,23 @@ def test_a_text_is_shown_with_how_hard_it_is_to_read(qingqiao: InProcess, langua
     shown = qingqiao("notices", "show", "LOAN_APPROVAL", "2026-03", language, "--aloud")
     assert shown.returncode == 0, shown.stderr
     assert words in shown.stdout
+
+
+def test_the_page_of_texts_is_written_to_a_file_that_a_browser_opens(qingqiao: InProcess, short_path: Path) -> None:
+    out = short_path / "texts.html"
+    made = qingqiao("notices", "page", str(out))
+    assert made.returncode == 0, made.stderr
+    text = out.read_text("utf-8")
+    assert text.startswith("<!doctype html>")
+    assert not re.search(r"<(script|link|img|iframe)|url\(|@import", text), "it needs nothing from elsewhere"
+    assert text.count("待母语审校 / needs native review") >= sum(one.needs_review for one in wordings.reviewable())
+
+
+def test_the_tibetan_names_of_items_are_read_and_signed_off_like_a_text(qingqiao: InProcess) -> None:
+    names = wordings.names()
+    shown = qingqiao("notices", "show", names.purpose, names.version, "bo").stdout
+    assert catalogue.current().kinds["RATING"].fields["grade"].bo in shown
+    said = ("--sha256", names.sha256.hex(), "--reviewer", NAME, "--role", ROLE, "--decision", "approved")
+    signed = qingqiao("notices", "review", names.purpose, names.version, "bo", *said)
+    assert (signed.returncode, "已审校 / reviewed" in signed.stdout) == (0, True), signed.stdout + signed.stderr
+    assert names.sha256.hex()[:16] not in qingqiao("notices", "list", "--waiting").stdout

@@ -7,17 +7,21 @@ from typing import Any
 import pytest
 
 from consent import ledger
-from consent.evidence import EvidenceKind
+from consent.evidence import Channel, EvidenceKind
+from consent.record import SubjectType
+from consent.representation import Kind, Relation
+from exchange import consents
 from exchange.capture import collectors, paper
 from exchange.home import Home
 from exchange.jobs import end_captures
 from registry import clock, store
-from registry.identifiers import ResidentId
+from registry.identifiers import CreditCode, ResidentId
 from registry.suites import sha256_hex
 from tests.asking import Bank, bank
 from tests.attacks.bent_client import Door
 from tests.capturing import COLLECTOR, SECOND, WITNESS, collector, taken
-from tests.people import BANK, LI, ZHANG, held
+from tests.people import BANK, LI, ZHANG, consented, held
+from tests.scenarios.stage import collective
 
 ORIGINAL = sha256_hex(b"the paper")
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 100_000
@@ -296,6 +300,208 @@ def test_two_confirmations_at_once_make_one_consent(exchange_home: Home, door: D
     assert len(consents_of(exchange_home)) == 1
 
 
+# ---- somebody who acts for the subject ------------------------------------------------------------------------------
+
+WARD = ResidentId.parse("632521201506010003")  # eleven
+PARENT = ResidentId.parse("632521198506010009")
+
+
+def guardian(**changes: Any) -> dict[str, Any]:
+    by = {"type": "resident_id", "identifier": PARENT.text}
+    return {"kind": "guardian", "relation": "parent", "representative": by, "document_sha256": "01" * 32} | changes
+
+
+def for_ward(**changes: Any) -> dict[str, Any]:
+    return {"subject": {"identifier": WARD.text}, "representation": guardian(), "sensitive_agreed": True} | changes
+
+
+def seen_of_ward(**changes: Any) -> dict[str, Any]:
+    people = {"subject": {"identifier": WARD.text}, "representative": {"identifier": PARENT.text}}
+    return people | changes
+
+
+def test_a_guardians_paper_is_a_consent_of_the_child_with_a_token_of_the_guardian(
+    exchange_home: Home, clerk: Bank, second: Bank
+) -> None:
+    one = enter(clerk, **for_ward())
+    assert one["terms"]["representation"] == {
+        "kind": "guardian", "relation": "parent", "document_sha256": "01" * 32
+    }  # fmt: skip
+    shown = second.api("GET", f"{PATH}/{one['paper_id']}").text
+    with exchange_home.database.transaction() as tx:
+        kept = str(tx.execute("SELECT paper_consent::text FROM paper_consent").fetchall())
+    for text in (str(one), shown, kept):
+        assert WARD.text not in text
+        assert PARENT.text not in text
+    assert confirm(second, one, **seen_of_ward()).status_code == 200
+    (made,) = consents_of(exchange_home, WARD)
+    acted = made.terms.representation
+    assert (acted.kind, acted.relation) == (Kind.GUARDIAN, Relation.PARENT)
+    assert acted.by is not None
+    assert PARENT.text not in f"{acted.by} {made.receipt}"
+
+
+@pytest.mark.parametrize("seen", [None, {"identifier": LI.text}], ids=["overlooked", "another"])
+def test_whoever_acted_is_the_one_who_stands_on_the_paper(
+    exchange_home: Home, clerk: Bank, second: Bank, seen: dict[str, str] | None
+) -> None:
+    one = enter(clerk, **for_ward())
+    assert confirm(second, one, **seen_of_ward(representative=seen)).json()["code"] == "paper-differs"
+    assert consents_of(exchange_home, WARD) == []
+    assert confirm(second, one, **seen_of_ward()).status_code == 200
+
+
+def test_nobody_acted_on_a_paper_that_names_nobody(exchange_home: Home, clerk: Bank, second: Bank) -> None:
+    one = enter(clerk)
+    assert confirm(second, one, representative={"identifier": PARENT.text}).json()["code"] == "paper-differs"
+    assert confirm(second, one).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"representation": None}, "GUARDIAN_NEEDED"),
+        ({"representation": guardian(document_sha256=None)}, "GUARDIANSHIP_UNPROVEN"),
+        ({"representation": guardian(relation="agent")}, "GUARDIANSHIP_UNPROVEN"),
+        ({"sensitive_agreed": False}, "SENSITIVE_NOT_AGREED"),
+        ({"subject": {"identifier": ZHANG.text}}, "GUARDIAN_NOT_NEEDED"),
+    ],
+)
+def test_a_guardians_paper_is_held_to_what_holds_at_the_counter(
+    exchange_home: Home, clerk: Bank, second: Bank, changes: dict[str, Any], expected: str
+) -> None:
+    entered = for_ward() | changes
+    one = enter(clerk, **entered)
+    seen = {"subject": entered["subject"]}
+    if entered["representation"] is not None:
+        seen["representative"] = {"identifier": PARENT.text}
+    told = confirm(second, one, **seen).json()
+    assert (told["code"], told["errors"][0]["code"]) == ("consent-terms", expected)
+    assert consents_of(exchange_home, WARD) == consents_of(exchange_home) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"representation": guardian(representative={"type": "resident_id", "identifier": COLLECTOR.text})},
+         "consent-terms"),
+        ({"read_aloud": True, "witness": {"identifier": PARENT.text}}, "witness-unfit"),
+        ({"representation": guardian(representative={"type": "resident_id", "identifier": "1" * 18})},
+         "identifier-malformed"),
+    ],
+    ids=["collector", "own-witness", "made-up"],
+)  # fmt: skip
+def test_whoever_acts_is_none_of_the_lenders_own_and_no_witness(
+    exchange_home: Home, clerk: Bank, changes: dict[str, Any], expected: str
+) -> None:
+    told = clerk.api("POST", PATH, json=entry(**for_ward(**changes)))
+    assert (told.status_code, told.json()["code"]) == (422, expected)
+
+
+def resolved(minutes: str = ORIGINAL, **changes: Any) -> dict[str, Any]:
+    """A meeting of all members that was made public for a week and is over."""
+    day = clock.beijing_day(clock.now())
+    ago = {days: (day - timedelta(days=days)).isoformat() for days in (20, 15, 9)}
+    votes = {"members": 90, "present": 66, "votes_for": 60, "votes_against": 4, "votes_abstained": 2}
+    meeting = {"meeting": "members", "number": "2026-7", "held_on": ago[20], "publicity_from": ago[15]}
+    end = {"publicity_to": ago[9], "term_until": (day + timedelta(days=300)).isoformat(), "minutes_sha256": minutes}
+    return {"kind": "resolution", "relation": "board", "resolution": votes | meeting | end | changes}
+
+
+def for_village(who: CreditCode, **changes: Any) -> dict[str, Any]:
+    terms = {"type": "credit_data", "purpose": "LOAN_APPROVAL", "items": ["SANZI_FUND"]}
+    named = {"subject": {"type": "uscc", "identifier": who.text}, "representation": resolved()}
+    return named | {"terms": terms} | changes
+
+
+def test_a_villages_resolution_on_paper_is_its_consent_under_four_eyes(
+    exchange_home: Home, clerk: Bank, second: Bank
+) -> None:
+    village = collective()
+    one = enter(clerk, **for_village(village))
+    assert village.text not in str(one)
+    of_village = {"subject": {"type": "uscc", "identifier": village.text}}
+    assert confirm(second, one, subject={"type": "uscc", "identifier": collective().text}).json()["code"] == (
+        "paper-differs"
+    )
+    answer = confirm(second, one, **of_village)
+    assert answer.status_code == 200, answer.text
+    with exchange_home.database.transaction() as tx:
+        (made,) = ledger.get(tx, [answer.json()["consent_id"]]).values()
+    assert made.terms.subject_type is SubjectType.ORGANISATION
+    assert made.terms.capture.evidence.kind is EvidenceKind.RESOLUTION
+    assert made.terms.capture.evidence.sha256 == bytes.fromhex(ORIGINAL)
+    acted = made.terms.representation
+    assert acted is not None
+    assert acted.resolution is not None
+    assert acted.resolution.number == "2026-7"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"representation": None}, "RESOLUTION_MISSING"),
+        ({"representation": resolved("ef" * 32)}, "RESOLUTION_INVALID"),
+        ({"representation": resolved(votes_for=40, votes_against=24)}, "VOTES_MISSED"),
+        ({"terms": {"type": "credit_data", "purpose": "LOAN_APPROVAL", "items": ["RATING"]}}, "COLLECTIVE_FOR_MEMBER"),
+        ({"subject": {"identifier": ZHANG.text}, "terms": taken()["terms"]}, "COLLECTIVE_FOR_MEMBER"),
+    ],
+)
+def test_minutes_on_paper_are_held_to_what_holds_at_the_counter(
+    exchange_home: Home, clerk: Bank, second: Bank, changes: dict[str, Any], expected: str
+) -> None:
+    entered = for_village(collective()) | changes
+    told = confirm(second, enter(clerk, **entered), subject=entered["subject"]).json()
+    assert (told["code"], told["errors"][0]["code"]) == ("consent-terms", expected)
+    with exchange_home.database.transaction() as tx:
+        assert tx.execute("SELECT count(*) FROM consent").fetchone() == (0,)
+
+
+def test_no_identifier_stands_where_a_resolutions_number_should(clerk: Bank) -> None:
+    told = clerk.api("POST", PATH, json=entry(**for_village(collective(), representation=resolved(number=ZHANG.text))))
+    assert (told.status_code, told.json()["code"]) == (400, "request-malformed")
+
+
+# ---- a "no" ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("channel", "status"), [(Channel.VILLAGE, 422), (Channel.APP, 200), (Channel.H5, 200)])
+def test_a_paper_is_held_to_the_no_that_the_lender_recorded_and_shows_none_that_was_silent(
+    exchange_home: Home, clerk: Bank, second: Bank, channel: Channel, status: int
+) -> None:
+    consents.refuse(exchange_home, ZHANG, BANK, "LOAN_APPROVAL", channel=channel, actor="test")
+    told = confirm(second, enter(clerk))
+    assert told.status_code == status, told.text
+    assert status == 200 or told.json()["errors"][0]["code"] == "REFUSED_LATELY"
+
+
+# ---- after a withdrawal ---------------------------------------------------------------------------------------------
+
+
+def test_a_paper_signed_before_a_withdrawal_does_not_undo_it_and_one_signed_after_does(
+    exchange_home: Home, clerk: Bank, second: Bank
+) -> None:
+    withdrawn = consented(exchange_home)
+    consents.withdraw(exchange_home, withdrawn.consent_id, Channel.COUNTER, actor="test")
+    evening = clock.now()
+    morning = evening - timedelta(minutes=10)
+    for number, when in enumerate(({}, {"signed_at": morning.isoformat()}, {"signed_at": evening.isoformat()})):
+        original = f"{number + 1:064x}"
+        day = {} if not when else {"signed_on": clock.beijing_day(evening if number > 1 else morning).isoformat()}
+        one = enter(clerk, original_sha256=original, **when, **day)
+        told = confirm(second, one, original_sha256=original)
+        if number > 1:
+            assert told.status_code == 200, told.text
+        else:
+            assert told.json()["errors"][0]["code"] == "BEFORE_WITHDRAWAL"
+
+
+def test_the_moment_of_signing_is_one_of_the_day_of_signing(clerk: Bank) -> None:
+    for moment in (clock.now() - timedelta(days=2), clock.now() + timedelta(minutes=16)):
+        told = clerk.api("POST", PATH, json=entry(signed_at=moment.isoformat()))
+        assert (told.status_code, told.json()["code"]) == (422, "paper-too-old")
+
+
 # ---- the counter ----------------------------------------------------------------------------------------------------
 
 
@@ -309,7 +515,9 @@ def at_counter(**changes: Any) -> dict[str, Any]:
         "text_language": "bo",
         "channel": "counter",
         "collector": "c-1",
-        "evidence": {"kind": "paper_scan", "sha256": "ab" * 32, "fingerprints_redacted": True},
+        "place": "632701",
+        "captured_at": clock.now().isoformat(),
+        "evidence": {"kind": "reliable_esign", "sha256": "ab" * 32},
     }
     return stated | changes
 
@@ -324,7 +532,10 @@ def at_counter(**changes: Any) -> dict[str, Any]:
         ({"read_aloud": True, "witness": COLLECTOR.text}, "witness-unfit"),
         ({"read_aloud": True, "witness": SECOND.text}, "witness-unfit"),
         ({"read_aloud": True, "witness": "632521201906010002"}, "witness-unfit"),
-        ({"read_aloud": True, "witness": WITNESS.text, "collector": None}, "collector-unknown"),
+        ({"read_aloud": True, "witness": WITNESS.text, "collector": None}, "request-invalid"),
+        ({"collector": None}, "request-invalid"),
+        ({"place": None}, "request-invalid"),
+        ({"captured_at": None}, "request-invalid"),
     ],
 )
 def test_at_the_counter_a_witness_is_somebody_else_and_a_collector_is_registered(

@@ -267,3 +267,21 @@ def test_what_ended_long_ago_is_forgotten(exchange_home: Home, phone: Phone, len
 def _born(years: int) -> str:
     day = clock.beijing_day(clock.now()) - timedelta(days=365 * years + 40)
     return str(resident_id("630222", day))
+
+
+def test_a_no_that_the_lender_was_told_of_counts_for_as_long_as_the_purpose_says(
+    exchange_home: Home, phone: Phone, lender: Bank
+) -> None:
+    """The lender knows of it from the request alone: what is forgotten too early would count no more."""
+    for purpose, kept in (("GUARANTEE", "refused"), ("LOAN_APPROVAL", None)):
+        no = ask(lender, wanted=WANTED | {"purpose": purpose})
+        assert refuse(phone, no, tell_lender=True).status_code == 204
+        with exchange_home.database.transaction() as tx:
+            tx.execute(
+                "UPDATE consent_request SET expires_at = expires_at - interval '40 days',"
+                " settled_at = settled_at - interval '40 days' WHERE request_id = %s",
+                (no["request_id"],),
+            )
+        end_captures(exchange_home)
+        there = lender.api("GET", f"/v1/consent-requests/{no['request_id']}")
+        assert there.json().get("state") == kept, purpose

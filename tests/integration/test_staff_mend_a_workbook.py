@@ -25,6 +25,7 @@ from exchange.agency_api import pace, quarantine
 from exchange.cli import build
 from exchange.cli.lender import save_key
 from exchange.cli.running import server
+from exchange.client import new_client
 from exchange.home import SANDBOX, Home
 from exchange.jobs import intake_of
 from exchange.oauth import clients
@@ -37,7 +38,6 @@ from registry.keyring import Keyring
 from sandbox.agencies.faults import Faults
 from sandbox.agencies.line import line
 from sandbox.agency import Agency, Content
-from sandbox.caller import new_client
 from tests.agencies import delivered, permitted
 from tests.corpus import workbooks
 from tests.corpus.workbooks import HEADER, one, row, rows, total

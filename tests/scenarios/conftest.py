@@ -12,6 +12,7 @@ from registry.datakeys import DataKeys
 from registry.keyring import Keyring
 from tests.asking import bank
 from tests.attacks.bent_client import Door
+from tests.capturing import staffed
 from tests.databases import Server, fresh
 from tests.people import BANK
 from tests.scenarios.stage import OTHER, OTHER_REDIRECT, PERMITTED, Lender, Scene, World
@@ -29,6 +30,8 @@ def world(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         with Door(home) as door:
             first = bank(home, door, "bank-one", BANK)
             second = bank(home, door, "bank-two", OTHER, OTHER_REDIRECT)
+            for organisation in (BANK, OTHER):
+                staffed(home, organisation)
             yield World(home, door, Lender(first, first.caller.token(door)), Lender(second, second.caller.token(door)))
         database.close()
         keystore.close()

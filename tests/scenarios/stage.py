@@ -36,7 +36,7 @@ from registry.identifiers import (
 )
 from tests.asking import Bank
 from tests.attacks.bent_client import ISSUER, Caller, Door
-from tests.capturing import content
+from tests.capturing import content, in_person
 from tests.people import question
 
 refuses = pytest.mark.refuses
@@ -217,8 +217,8 @@ def subject(who: "ResidentId | CreditCode") -> dict[str, str]:
 
 
 def evidence(**changes: Any) -> dict[str, Any]:
-    """A paper of its own."""
-    return {"kind": "paper_scan", "sha256": uuid4().hex * 2, "fingerprints_redacted": True} | changes
+    """An electronic signature of its own."""
+    return {"kind": "reliable_esign", "sha256": uuid4().hex * 2} | changes
 
 
 def today(days: int = 0) -> str:
@@ -238,7 +238,7 @@ def given(who: "ResidentId | CreditCode", **changes: Any) -> dict[str, Any]:
         "channel": "village",
         "evidence": evidence(),
     }
-    return stated | changes
+    return stated | in_person() | changes
 
 
 def on_device(collected_by: str, who: ResidentId, **changes: Any) -> dict[str, Any]:

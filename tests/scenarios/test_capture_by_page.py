@@ -1,11 +1,11 @@
-"""On the confirmation page: requests, codes, one-time passwords and forms that come a second time or from elsewhere."""
+"""On the confirmation page: requests, codes and forms that come a second time or from elsewhere."""
 
 from typing import Any
 
 from consent.evidence import Channel
 from exchange import consents
 from registry.identifiers import ResidentId
-from tests.asking import CHALLENGE, PAGE_URL, W_WANTED, WANTED, Browser, back, code_of
+from tests.asking import CHALLENGE, PAGE_URL, W_WANTED, WANTED, Browser, back
 from tests.people import BANK, ZHANG
 from tests.phones import Phone, bound
 from tests.scenarios.stage import Lender, Scene, refuses
@@ -27,7 +27,7 @@ def opened(scene: Scene, wanted: Any = None, lender: Lender | None = None) -> Br
 
 def agreed(scene: Scene, who: ResidentId, phone: Phone) -> str:
     """Agree on the page; give the code that the lender gets."""
-    return back(opened(scene).agree(phone.totp, who))["code"]
+    return back(opened(scene).agree(phone.secret, who))["code"]
 
 
 # ---- requests -------------------------------------------------------------------------------------------------------
@@ -37,9 +37,9 @@ def agreed(scene: Scene, who: ResidentId, phone: Phone) -> str:
 def test_a_request_that_was_answered_is_not_answered_again(scene: Scene) -> None:
     who, phone = somebody(scene)
     page = opened(scene)
-    scene.permitted(page.agree(phone.totp, who))
+    scene.permitted(page.agree(phone.secret, who))
     scene.refused(page.open())
-    scene.refused(page.send("agree", identifier=who.text, code=code_of(phone.totp, later=1)))
+    scene.refused(page.send("agree", identifier=who.text, code=page.code(phone.secret, later=1)))
     assert len(scene.consents(who)) == 1
 
 
@@ -56,8 +56,8 @@ def test_a_request_that_waited_ten_minutes_is_over(scene: Scene) -> None:
     page = opened(scene)
     with scene.home.database.transaction() as tx:
         tx.execute("UPDATE authorization_request SET expires_at = now() - interval '1 second' WHERE expires_at > now()")
-    scene.refused(page.agree(phone.totp, who))
-    scene.permitted(opened(scene).agree(phone.totp, who))
+    scene.refused(page.agree(phone.secret, who))
+    scene.permitted(opened(scene).agree(phone.secret, who))
 
 
 @refuses("page-400")
@@ -91,48 +91,50 @@ def test_a_request_without_a_challenge_for_its_code_is_not_kept(scene: Scene) ->
 def test_a_form_without_the_pages_own_mark_is_not_taken(scene: Scene) -> None:
     who, phone = somebody(scene)
     page = opened(scene)
-    scene.refused(page.send("agree", identifier=who.text, code=code_of(phone.totp), csrf=None))
-    scene.permitted(page.agree(phone.totp, who))
+    scene.refused(page.send("agree", identifier=who.text, code=page.code(phone.secret), csrf=None))
+    scene.permitted(page.agree(phone.secret, who))
 
 
 @refuses("page-403")
 def test_the_mark_of_one_request_does_not_serve_another(scene: Scene) -> None:
     who, phone = somebody(scene)
     page, other = opened(scene), scene.bank.pages.pushed(W_WANTED)
-    scene.refused(page.send("agree", request_uri=other, identifier=who.text, code=code_of(phone.totp)))
-    scene.permitted(page.agree(phone.totp, who))
+    scene.refused(page.send("agree", request_uri=other, identifier=who.text, code=page.code(phone.secret)))
+    scene.permitted(page.agree(phone.secret, who))
 
 
 @refuses("page-403")
 def test_a_form_that_another_site_sends_is_not_taken(scene: Scene) -> None:
     who, phone = somebody(scene)
     page = opened(scene)
-    sent = {**page.hidden, "answer": "agree", "identifier": who.text, "code": code_of(phone.totp)}
+    sent = {**page.hidden, "answer": "agree", "identifier": who.text, "code": page.code(phone.secret)}
     elsewhere = {"Sec-Fetch-Site": "cross-site"}
     scene.refused(scene.door.call("POST", PAGE_URL, data=sent, headers=elsewhere))
-    scene.permitted(page.agree(phone.totp, who))
+    scene.permitted(page.agree(phone.secret, who))
 
 
 @refuses("page-422")
 def test_nobody_agrees_to_a_text_that_was_not_on_the_page(scene: Scene) -> None:
     who, phone = somebody(scene)
     page = opened(scene)
-    scene.refused(page.agree(phone.totp, who, text_version="2026-01"))
-    scene.permitted(page.agree(phone.totp, who))
+    scene.refused(page.agree(phone.secret, who, text_version="2026-01"))
+    scene.permitted(page.agree(phone.secret, who))
 
 
 @refuses("page-422")
-def test_whoever_ticks_nothing_of_what_needs_a_tick_has_agreed_to_nothing(scene: Scene) -> None:
+def test_what_wants_a_signature_cannot_be_agreed_to_with_a_code(scene: Scene) -> None:
     who, phone = somebody(scene)
-    page = opened(scene, WANTED | {"items": ["SUBSIDY.amount_paid"]})
-    scene.refused(page.agree(phone.totp, who))
-    scene.permitted(page.agree(phone.totp, who, w="yes"))
+    page, other = opened(scene, WANTED | {"items": ["SUBSIDY.amount_paid"]}), opened(scene)
+    for ticks in ({}, {"w": "yes"}, {"w": "yes", "s": "yes"}):
+        scene.refused(page.send("agree", identifier=who.text, code=other.code(phone.secret), **ticks))
+    assert scene.consents(who) == []
+    scene.permitted(other.agree(phone.secret, who))
 
 
 @refuses("items-not-covered")
-def test_what_was_not_ticked_is_not_in_the_consent(scene: Scene) -> None:
+def test_what_wants_a_signature_is_not_in_a_consent_from_the_page_whatever_the_form_says(scene: Scene) -> None:
     who, phone = somebody(scene)
-    scene.permitted(opened(scene, W_WANTED).agree(phone.totp, who))
+    scene.permitted(opened(scene, W_WANTED).agree(phone.secret, who, w="yes", s="yes"))
     scene.refused(scene.asks(who, items=["SUBSIDY.amount_paid"]))
     scene.permitted(scene.asks(who, items=["SUBSIDY.project"]))
 
@@ -141,78 +143,97 @@ def test_what_was_not_ticked_is_not_in_the_consent(scene: Scene) -> None:
 
 
 @refuses("page-422")
-def test_a_one_time_password_counts_once(scene: Scene) -> None:
+def test_a_code_counts_once_and_for_the_request_it_was_made_over(scene: Scene) -> None:
     who, phone = somebody(scene)
-    password = code_of(phone.totp)
-    scene.permitted(opened(scene).send("agree", identifier=who.text, code=password))
-    scene.refused(opened(scene, W_WANTED).send("agree", identifier=who.text, code=password))
-    scene.permitted(opened(scene, W_WANTED).send("agree", identifier=who.text, code=code_of(phone.totp, later=1)))
+    page, other = opened(scene), opened(scene, W_WANTED)
+    overheard = page.code(phone.secret)
+    scene.refused(other.send("agree", identifier=who.text, code=overheard))
+    scene.permitted(page.send("agree", identifier=who.text, code=overheard))
+    scene.refused(other.send("agree", identifier=who.text, code=overheard))
+    scene.permitted(other.send("agree", identifier=who.text, code=other.code(phone.secret, later=1)))
+
+
+@refuses("page-422")
+def test_a_code_for_no_is_none_for_yes(scene: Scene) -> None:
+    who, phone = somebody(scene)
+    page = opened(scene)
+    scene.refused(page.send("agree", identifier=who.text, code=page.code(phone.secret, to_refuse=True)))
+    scene.permitted(page.agree(phone.secret, who))
+
+
+@refuses("page-422")
+def test_a_code_for_one_lenders_page_confirms_nothing_for_another(scene: Scene) -> None:
+    who, phone = somebody(scene)
+    shown, behind = opened(scene), opened(scene, lender=scene.other)
+    scene.refused(behind.send("agree", identifier=who.text, code=shown.code(phone.secret)))
+    scene.permitted(shown.agree(phone.secret, who))
 
 
 @refuses("access_denied", "page-422")
 def test_guessing_passwords_ends_the_request(scene: Scene) -> None:
     who, phone = somebody(scene)
     page = opened(scene)
-    real = {code_of(phone.totp, later=step) for step in (-2, -1, 0, 1, 2)}
-    wrong = [guess for guess in (f"{number:06d}" for number in range(20)) if guess not in real][:5]
+    real = {page.code(phone.secret, later=step) for step in (-2, -1, 0, 1, 2)}
+    wrong = [guess for guess in (f"{number:08d}" for number in range(20)) if guess not in real][:5]
     ends = [page.send("agree", identifier=who.text, code=guess) for guess in wrong]
     for answer in ends:
         scene.refused(answer)
     assert back(ends[-1])["error"] == "access_denied"
-    assert page.agree(phone.totp, who).status_code == 400
+    assert page.agree(phone.secret, who).status_code == 400
     other, another = somebody(scene)
-    scene.permitted(opened(scene).agree(another.totp, other))
+    scene.permitted(opened(scene).agree(another.secret, other))
 
 
 @refuses("page-422")
 def test_guessing_over_several_requests_locks_the_person_and_not_the_request(scene: Scene) -> None:
     who, phone = somebody(scene)
-    real = {code_of(phone.totp, later=step) for step in (-2, -1, 0, 1, 2)}
-    for guess in [one for one in (f"{number:06d}" for number in range(20)) if one not in real][:5]:
-        scene.refused(opened(scene).send("agree", identifier=who.text, code=guess))
-    scene.refused(opened(scene).agree(phone.totp, who))
+    for guess in range(5):
+        page = opened(scene)
+        wrong = int(page.code(phone.secret)) + 50_000_000 + guess  # a neighbour's code once in ten million times
+        scene.refused(page.send("agree", identifier=who.text, code=f"{wrong % 10**8:08d}"))
+    scene.refused(opened(scene).agree(phone.secret, who))
     other, another = somebody(scene)
-    scene.permitted(opened(scene).agree(another.totp, other))
+    scene.permitted(opened(scene).agree(another.secret, other))
 
 
 @refuses("page-422")
 def test_one_persons_password_does_not_agree_for_another(scene: Scene) -> None:
     (who, phone), (other, _) = somebody(scene), somebody(scene)
-    scene.refused(opened(scene).agree(phone.totp, other))
-    scene.permitted(opened(scene).agree(phone.totp, who))
+    scene.refused(opened(scene).agree(phone.secret, other))
+    scene.permitted(opened(scene).agree(phone.secret, who))
 
 
 @refuses("page-422")
 def test_a_person_without_a_phone_agrees_to_nothing_on_the_page(scene: Scene) -> None:
     who, phone = somebody(scene)
-    scene.refused(opened(scene).agree(phone.totp, ZHANG))
-    scene.permitted(opened(scene).agree(phone.totp, who))
+    scene.refused(opened(scene).agree(phone.secret, ZHANG))
+    scene.permitted(opened(scene).agree(phone.secret, who))
 
 
 @refuses("page-422")
 def test_at_sixteen_nobody_agrees_alone_on_the_page(scene: Scene) -> None:
     ward, phone = somebody(scene, age=16)
     grown, other = somebody(scene, age=18)
-    answer = opened(scene).agree(phone.totp, ward)
+    answer = opened(scene).agree(phone.secret, ward)
     scene.refused(answer)
     assert scene.consents(ward) == []
-    scene.permitted(opened(scene).agree(other.totp, grown))
+    scene.permitted(opened(scene).agree(other.secret, grown))
 
 
 @refuses("page-422")
 def test_whoever_said_no_lately_is_not_talked_into_it_on_the_page(scene: Scene) -> None:
     (who, phone), (other, another) = somebody(scene), somebody(scene)
     consents.refuse(scene.home, who, BANK, "LOAN_APPROVAL", channel=Channel.COUNTER, actor="test")
-    scene.refused(opened(scene).agree(phone.totp, who))
+    scene.refused(opened(scene).agree(phone.secret, who))
     assert scene.consents(who) == []
-    scene.permitted(opened(scene).agree(another.totp, other))
+    scene.permitted(opened(scene).agree(another.secret, other))
 
 
 @refuses("access_denied")
 def test_a_no_is_a_no_without_any_password(scene: Scene) -> None:
     who, phone = somebody(scene)
     scene.refused(opened(scene).send("refuse"))
-    scene.permitted(opened(scene).agree(phone.totp, who))
+    scene.permitted(opened(scene).agree(phone.secret, who))
 
 
 # ---- codes ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import httpx
 
 from registry.identifiers import ResidentId
 from tests.asking import WANTED
-from tests.phones import Phone, bound
+from tests.phones import Phone, bound, trial_over
 from tests.scenarios.stage import Lender, Scene, refuses
 
 
@@ -125,3 +125,37 @@ def test_a_lender_is_not_told_whether_somebody_has_a_phone(scene: Scene) -> None
     answers(phone, here)
     state = scene.bank.call("GET", f"/v1/consent-requests/{here}").json()["state"]
     scene.permitted("permitted" if state == "agreed" else state)
+
+
+@refuses("REFUSED_LATELY")
+def test_a_no_that_a_person_let_the_lender_know_of_counts_at_its_counter_and_one_in_silence_shows_nowhere(
+    scene: Scene,
+) -> None:
+    """The lender cannot tell whoever refused in silence from whoever never answered: what is signed is taken."""
+    for tells, expected in ((True, scene.refused), (False, scene.permitted)):
+        who, phone = somebody(scene)
+        scene.permitted(answers(phone, asked(scene, who), "refuse", tell_lender=tells))
+        expected(scene.records(who))
+
+
+@refuses("phone-on-trial")
+def test_a_phone_that_staff_have_just_bound_agrees_to_nothing_of_their_own_bank(scene: Scene) -> None:
+    who = scene.person()
+    phone = bound(scene.home, scene.door, who, on_trial=True)
+    scene.refused(answers(phone, asked(scene, who)))
+    scene.permitted(answers(phone, asked(scene, who, scene.other)))
+    trial_over(scene.home, phone)
+    scene.permitted(answers(phone, asked(scene, who, purpose="GUARANTEE")))
+
+
+@refuses("DATA_LIFE_TOO_LONG")
+def test_no_request_asks_to_keep_an_answer_longer_than_its_purpose_does(scene: Scene) -> None:
+    who, phone = somebody(scene)
+    body = {"subject": {"identifier": who.text}, "message": "柜台 3 号"}
+    scene.refused(scene.bank.call("POST", "/v1/consent-requests", body | {"terms": WANTED | {"data_life_days": 181}}))
+    request_id = asked(scene, who, data_life_days=30)
+    (shown_there,) = phone.get("/subject/v1/requests")["requests"]
+    assert shown_there["data_life_days"] == 30
+    scene.permitted(answers(phone, request_id))
+    (made,) = scene.consents(who)
+    assert made.terms.data_life_days == 30

@@ -14,7 +14,8 @@ from registry.identifiers import ResidentId
 from tests.asking import Bank, bank
 from tests.capturing import COLLECTOR, SECOND, collector, taken
 from tests.people import BANK
-from tests.scenarios.stage import OTHER, Lender, Scene, World, evidence, refuses, subject, today
+from tests.scenarios.stage import OTHER, Lender, Scene, World, collective, evidence, refuses, subject, today
+from tests.scenarios.test_collectives import resolved
 
 PAPERS = "/v1/paper-consents"
 
@@ -110,10 +111,41 @@ def test_a_collector_whose_time_is_over_collects_nothing(scene: Scene) -> None:
     scene.refused(scene.records(scene.person(), collector=code))
 
 
+@refuses("request-invalid")
+def test_nobody_knows_who_took_a_consent_that_no_collector_stands_behind(scene: Scene) -> None:
+    who = scene.person()
+    scene.refused(scene.records(who, collector=None))
+    scene.permitted(scene.records(who))
+
+
+@refuses("request-invalid")
+def test_a_consent_that_was_taken_nowhere_was_not_taken(scene: Scene) -> None:
+    who = scene.person()
+    scene.refused(scene.records(who, place=None))
+    scene.permitted(scene.records(who))
+
+
+@refuses("request-invalid")
+def test_a_consent_that_was_taken_at_no_time_was_not_taken(scene: Scene) -> None:
+    who = scene.person()
+    scene.refused(scene.records(who, captured_at=None))
+    scene.permitted(scene.records(who))
+
+
 @refuses("collector-unknown")
+def test_a_collector_took_nothing_before_he_was_registered(scene: Scene) -> None:
+    who, code = scene.person(), collector(scene.home, f"c-{uuid4()}")
+    with scene.home.database.transaction() as tx:
+        tx.execute("UPDATE collector SET valid_from = %s WHERE code = %s", (clock.now() - timedelta(hours=2), code))
+    for hours, expected in ((3, scene.refused), (1, scene.permitted)):
+        at = clock.now() - timedelta(hours=hours)
+        expected(scene.records(who, collector=code, captured_at=at.isoformat()))
+
+
+@refuses("request-invalid")
 def test_a_text_is_not_read_out_by_nobody(scene: Scene) -> None:
     who, witness = scene.person(), scene.person(30)
-    scene.refused(scene.records(who, read_aloud=True, witness=witness.text))
+    scene.refused(scene.records(who, read_aloud=True, witness=witness.text, collector=None))
     scene.permitted(scene.records(who, read_aloud=True, witness=witness.text, collector="c-1"))
 
 
@@ -201,6 +233,11 @@ def test_a_lenders_collector_does_not_agree_in_a_persons_name(scene: Scene) -> N
     scene.permitted(scene.records(who, collector="c-1", representation=proxy(scene.person(45))))
 
 
+def guardian(by: ResidentId, **changes: Any) -> dict[str, Any]:
+    stated = {"kind": "guardian", "relation": "parent", "representative": subject(by), "document_sha256": "01" * 32}
+    return stated | changes
+
+
 def proxy(by: ResidentId) -> dict[str, Any]:
     stated = {"kind": "proxy", "relation": "relative", "representative": subject(by), "document_sha256": "02" * 32}
     return stated | {"until": today(days=20)}
@@ -221,6 +258,14 @@ def confirmed(by: Lender, paper: dict[str, Any], who: ResidentId, original: str,
     said = {"collector": "c-2", "subject": {"identifier": who.text}, "original_sha256": original}
     said |= {"terms_sha256": paper["terms_sha256"]}
     return by.call("POST", f"{PAPERS}/{paper['paper_id']}/confirm", said | changes)
+
+
+@refuses("PAPER_NEEDS_FOUR_EYES")
+def test_a_paper_that_one_pair_of_eyes_has_seen_is_not_recorded_at_the_counter(scene: Scene, second: Lender) -> None:
+    who, original = scene.person(), uuid4().hex * 2
+    paper = {"kind": "paper_scan", "sha256": original, "fingerprints_redacted": True}
+    scene.refused(scene.records(who, evidence=paper))
+    scene.permitted(confirmed(second, entered(scene, who, original_sha256=original).json(), who, original))
 
 
 @refuses("fingerprints-not-redacted")
@@ -333,6 +378,44 @@ def test_a_childs_own_paper_is_none(scene: Scene, second: Lender) -> None:
         who, original = scene.person(age), uuid4().hex * 2
         answer = entered(scene, who, original_sha256=original)
         expected(answer if answer.status_code != 201 else confirmed(second, answer.json(), who, original))
+
+
+@refuses("paper-differs")
+def test_a_childs_paper_is_not_confirmed_as_another_guardians(scene: Scene, second: Lender) -> None:
+    ward, parent, original = scene.person(11), scene.person(38), uuid4().hex * 2
+    paper = entered(scene, ward, original_sha256=original, representation=guardian(parent), sensitive_agreed=True)
+    stranger, by = ({"representative": {"identifier": who.text}} for who in (scene.person(38), parent))
+    scene.refused(confirmed(second, paper.json(), ward, original, **stranger))
+    scene.refused(confirmed(second, paper.json(), ward, original))
+    scene.permitted(confirmed(second, paper.json(), ward, original, **by))
+
+
+@refuses("GUARDIANSHIP_UNPROVEN")
+def test_a_guardian_without_a_document_is_none_on_paper_either(scene: Scene, second: Lender) -> None:
+    ward, parent = scene.person(11), scene.person(38)
+    for changes, expected in (({"document_sha256": None}, scene.refused), ({}, scene.permitted)):
+        original, acted = uuid4().hex * 2, guardian(parent, **changes)
+        paper = entered(scene, ward, original_sha256=original, representation=acted, sensitive_agreed=True)
+        by = {"representative": {"identifier": parent.text}}
+        expected(confirmed(second, paper.json(), ward, original, **by))
+
+
+@refuses("REPRESENTATIVE_UNFIT")
+def test_a_lenders_collector_does_not_sign_a_paper_in_a_persons_name(scene: Scene) -> None:
+    who = scene.person(70)
+    scene.refused(entered(scene, who, representation=proxy(SECOND)))
+    scene.permitted(entered(scene, who, representation=proxy(scene.person(45))))
+
+
+@refuses("VOTES_MISSED")
+def test_a_meeting_that_did_not_agree_decides_nothing_on_paper_either(scene: Scene, second: Lender) -> None:
+    for votes, expected in ((59, scene.refused), (60, scene.permitted)):
+        who, minutes = collective(), uuid4().hex * 2
+        terms = {"type": "credit_data", "purpose": "LOAN_APPROVAL", "items": ["SANZI_FUND"]}
+        acted = resolved(minutes, present=60, votes_for=votes, votes_against=60 - votes, votes_abstained=0)
+        named: dict[str, Any] = {"subject": subject(who), "terms": terms, "representation": acted}
+        paper = entered(scene, scene.person(), original_sha256=minutes, **named)
+        expected(confirmed(second, paper.json(), scene.person(), minutes, subject=subject(who)))
 
 
 @refuses("binding-child", "binding-refused")

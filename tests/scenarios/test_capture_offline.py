@@ -305,3 +305,37 @@ def test_a_device_with_a_text_that_nobody_published_takes_no_consents(scene: Sce
     unknown, known = became(here.upload())
     scene.refused(unknown)
     scene.permitted(known)
+
+
+@refuses("REFUSED_LATELY")
+def test_a_no_said_in_silence_shows_in_no_chain(scene: Scene) -> None:
+    here, loud, silent = field(scene), scene.person(), scene.person()
+    for who, channel in ((loud, Channel.VILLAGE), (silent, Channel.APP)):
+        consents.refuse(scene.home, who, BANK, "LOAN_APPROVAL", channel=channel, actor="test")
+        here.take(who)
+    known, unknown = became(here.upload())
+    scene.refused(known)
+    scene.permitted(unknown)
+
+
+@refuses("GUARDIAN_NEEDED")
+def test_far_from_any_signal_a_guardian_agrees_for_a_child(scene: Scene) -> None:
+    here, ward, parent = field(scene), scene.person(11), scene.person(38)
+    acted = {"kind": "guardian", "relation": "parent", "document_sha256": "01" * 32}
+    by = {"representative": {"type": "resident_id", "identifier": parent.text}}
+    here.take(ward, sensitive_agreed=True)
+    here.take(ward, sensitive_agreed=True, representation=acted | by)
+    alone, guarded = became(here.upload())
+    scene.refused(alone)
+    scene.permitted(guarded)
+
+
+@refuses("BEFORE_WITHDRAWAL")
+def test_of_one_person_the_record_before_a_withdrawal_is_none_and_the_one_after_is(scene: Scene) -> None:
+    here, who = field(scene), scene.person()
+    here.take(who)
+    consents.withdraw(scene.home, consented(scene.home, who).consent_id, Channel.COUNTER, actor="test")
+    here.device.take(on_device(here.code, who), at=clock.now() + timedelta(seconds=2))  # its clock tells whole seconds
+    before, after = became(here.upload())
+    scene.refused(before)
+    scene.permitted(after)

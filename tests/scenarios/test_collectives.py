@@ -73,11 +73,7 @@ def test_a_chairman_with_a_power_of_attorney_does_not_stand_for_the_meeting(scen
 @refuses("RESOLUTION_MISSING")
 def test_a_signed_form_with_a_seal_is_no_resolution(scene: Scene) -> None:
     who, paper = collective(), uuid4().hex * 2
-    scene.refused(
-        sent(
-            scene, consent(who, paper, evidence={"kind": "paper_scan", "sha256": paper, "fingerprints_redacted": True})
-        )
-    )
+    scene.refused(sent(scene, consent(who, paper, evidence={"kind": "reliable_esign", "sha256": paper})))
     scene.permitted(sent(scene, consent(who, paper)))
 
 

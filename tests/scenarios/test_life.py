@@ -5,19 +5,18 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-import pytest
-
 from consent import ledger
-from consent.errors import TransitionRefused
 from consent.evidence import Channel
 from consent.grant import STEPS, State
 from consent.record import NewConsent, SubjectType
 from exchange import consents
 from exchange.errors import RequestRefused
-from exchange.lender_api import refuse_personal
+from exchange.naming import refuse_personal
 from registry import clock
+from registry.clock import rfc3339
 from registry.identifiers import ResidentId
 from registry.records import NOBODY
+from tests.capturing import collector
 from tests.people import BANK, capture, consented
 from tests.phones import Phone, bound
 from tests.scenarios.stage import GRADE, Lender, Scene, code, evidence, refuses, today
@@ -178,18 +177,13 @@ def test_a_request_does_not_become_a_consent_without_its_evidence(scene: Scene) 
     who = scene.person()
     made = consents.grant(scene.home, who, new(state=State.REQUESTED), actor="test")
 
-    def agrees(*, with_evidence: bool) -> None:
+    def agrees() -> None:
         with scene.home.database.transaction() as tx:
-            if with_evidence:
-                mine = new(subject_id=made.terms.subject_id)
-                ledger.agree(tx, made.consent_id, mine, scene.home.keyring, clock.now())
-            else:
-                ledger.transition(tx, made.consent_id, State.ACTIVE, channel=Channel.APP, now=clock.now())
+            ledger.transition(tx, made.consent_id, State.ACTIVE, channel=Channel.APP, now=clock.now())
 
-    scene.refused(scene.tries(lambda: agrees(with_evidence=False)))
-    scene.permitted(scene.tries(lambda: agrees(with_evidence=True)))
-    with pytest.raises(TransitionRefused):
-        agrees(with_evidence=True)
+    scene.refused(scene.tries(agrees))
+    scene.permitted(scene.tries(lambda: consents.grant(scene.home, who, new(), actor="test")))
+    scene.permitted(scene.gate(who))
 
 
 def new(**changes: Any) -> NewConsent:
@@ -267,6 +261,24 @@ def test_a_smaller_consent_on_one_edge_is_no_wider_on_another(scene: Scene) -> N
 
 
 @refuses("NOT_NARROWER")
+def test_answers_live_no_day_longer_after_a_narrowing_at_either_door(scene: Scene) -> None:
+    def at_the_phone(phone: Phone, path: str, days: int) -> Any:
+        return phone.call("POST", f"{path}/narrow", json={"data_life_days": days})
+
+    def at_the_counter(_: Phone, path: str, days: int) -> Any:
+        return said(scene.bank, path, "narrow", data_life_days=days)
+
+    for narrows in (at_the_phone, at_the_counter):
+        _, phone, path = somebody(scene, data_life_days=30)
+        scene.refused(narrows(phone, path, 31))
+        answer = narrows(phone, path, 10)
+        scene.permitted(answer)
+        with scene.home.database.transaction() as tx:
+            (smaller,) = ledger.get(tx, [answer.json()["consent_id"]]).values()
+        assert smaller.terms.data_life_days == 10
+
+
+@refuses("NOT_NARROWER")
 def test_a_lender_makes_no_consent_wider_at_its_counter(scene: Scene) -> None:
     _, _, path = somebody(scene, max_uses=3)
     scene.refused(said(scene.bank, path, "narrow", max_uses=4))
@@ -309,9 +321,9 @@ def test_a_consent_takes_the_place_of_none_that_never_was(scene: Scene) -> None:
 
 
 def like_a_code(text: str) -> bool:
-    """Whether a text would be refused in a field for codes."""
+    """Whether a text holds what would be refused in a field for codes, if it were no UUID."""
     try:
-        refuse_personal(text)
+        refuse_personal(f"LA-{text}")
     except RequestRefused:
         return True
     return False
@@ -359,8 +371,9 @@ def test_what_needs_no_confirmation_is_not_prolonged_by_one(scene: Scene) -> Non
 def test_a_lender_confirms_nothing_without_a_signature(scene: Scene) -> None:
     _, _, path = somebody(scene, purpose="POST_LOAN", valid_to=today(days=700))
     due(scene, path, timedelta(days=3))
-    scene.refused(said(scene.bank, path, "reconfirm", evidence=evidence(kind="counter_pos")))
-    scene.permitted(said(scene.bank, path, "reconfirm", evidence=evidence()))
+    taken = {"collector": collector(scene.home), "captured_at": rfc3339(clock.now())}
+    scene.refused(said(scene.bank, path, "reconfirm", evidence=evidence(kind="counter_pos"), **taken))
+    scene.permitted(said(scene.bank, path, "reconfirm", evidence=evidence(), **taken))
 
 
 @refuses("REFUSED_LATELY")

@@ -1,9 +1,12 @@
 """For whom and for what: one recipient, one purpose, named items, no further back, no more than was agreed to."""
 
+from collections.abc import Callable
 from typing import Any
 
+import httpx
 import orjson
 
+from consent import recipients
 from consent.evidence import EvidenceKind
 from consent.scope import Mode
 from exchange import consents
@@ -11,6 +14,7 @@ from exchange.release import Permitted
 from registry import clock
 from tests.asking import WANTED
 from tests.people import BANK, RATING, SUBSIDY, consented, held
+from tests.reachable import CONTACT
 from tests.scenarios.stage import GRADE, OTHER, PROJECT, Scene, evidence, refuses, today
 
 FUND = ["HOUSE_FUND.fund_status"]
@@ -54,6 +58,25 @@ def test_a_lenders_name_with_a_character_that_nobody_sees_is_no_recipient(scene:
 def test_a_lender_asks_a_person_for_nobody_but_itself(scene: Scene) -> None:
     scene.refused(scene.bank.pages.push(WANTED | {"recipient": OTHER}))
     scene.permitted(scene.bank.pages.push(WANTED | {"recipient": BANK}))
+
+
+@refuses("RECIPIENT_WITHOUT_CONTACT", "invalid_authorization_details")
+def test_nobody_is_asked_for_a_lender_of_which_it_cannot_be_told_how_it_is_reached(scene: Scene) -> None:
+    who, lender = scene.person(), scene.other
+    message = {"subject": {"identifier": who.text}, "terms": WANTED, "message": "柜台 3 号"}
+    acts: tuple[Callable[[], httpx.Response], ...] = (
+        lambda: lender.pages.push(WANTED),
+        lambda: lender.call("POST", "/v1/consent-requests", message),
+        lambda: scene.records(who, lender),
+    )
+    with scene.home.database.transaction() as tx:
+        tx.execute("DELETE FROM recipient_contact WHERE recipient = %s", (OTHER,))  # registered by a release of before
+    for act in acts:
+        scene.refused(act())
+    with scene.home.database.transaction() as tx:
+        recipients.keep(tx, OTHER, CONTACT, now=clock.now())
+    for act in acts:
+        scene.permitted(act())
 
 
 # ---- for what -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """When: first and last instant, clocks that differ, batches that a consent ends in, months as they run in Beijing."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from consent.evidence import Channel
@@ -95,11 +96,18 @@ def test_a_moment_without_a_time_zone_begins_no_consent(scene: Scene) -> None:
 # ---- clocks ---------------------------------------------------------------------------------------------------------
 
 
-@refuses("DATE_UNREADABLE")
+@refuses("TAKEN_OUT_OF_TIME")
 def test_a_consent_taken_more_than_a_quarter_of_an_hour_from_now_was_not_taken(scene: Scene) -> None:
     who, now = scene.person(), clock.now()
     scene.refused(scene.records(who, captured_at=(now + QUARTER + timedelta(minutes=1)).isoformat()))
     scene.permitted(scene.records(who, captured_at=(now + QUARTER - timedelta(minutes=1)).isoformat()))
+
+
+@refuses("TAKEN_OUT_OF_TIME")
+def test_a_consent_that_was_taken_more_than_seven_days_ago_is_asked_for_anew(scene: Scene) -> None:
+    who, week = scene.person(), clock.now() - timedelta(days=7)
+    scene.refused(scene.records(who, captured_at=(week - timedelta(minutes=1)).isoformat()))
+    scene.permitted(scene.records(who, captured_at=(week + timedelta(minutes=1)).isoformat()))
 
 
 @refuses("clock-ahead")
@@ -193,7 +201,11 @@ def test_no_consent_is_dated_back_to_before_the_last_withdrawal(scene: Scene) ->
     who = scene.person()
     consent = consented(scene.home, who)
     consents.withdraw(scene.home, consent.consent_id, Channel.COUNTER, actor="test")
-    scene.refused(scene.records(who, valid_from=today(days=-1)))
+    dated_back: dict[str, Any] = {
+        "captured_at": (clock.now() - timedelta(days=1)).isoformat(),
+        "valid_from": today(days=-1),
+    }
+    scene.refused(scene.records(who, **dated_back))
     scene.permitted(scene.records(who, valid_from=today()))
 
 

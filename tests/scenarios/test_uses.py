@@ -1,14 +1,18 @@
 """How often: counted once and for good, over months, batches, callers at once and answers that are asked for again."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
 from exchange import answer
+from exchange.errors import RequestRefused
+from exchange.naming import refuse_personal
+from registry import clock
 from tests.attacks.bent_client import ISSUER
 from tests.people import consented, question
 from tests.phones import bound
-from tests.scenarios.stage import PERMITTED, Scene, code, evidence, refuses, subject
+from tests.scenarios.stage import PERMITTED, Scene, code, evidence, refuses, subject, today
 
 
 @refuses("uses-exhausted")
@@ -138,7 +142,7 @@ def test_stopping_and_going_on_gives_no_use_back(scene: Scene) -> None:
 @refuses("uses-exhausted")
 def test_confirming_again_gives_no_use_back(scene: Scene) -> None:
     who = scene.person()
-    made = scene.recorded(who, purpose="POST_LOAN", max_uses=1, valid_to=None, valid_from="2026-01-10")
+    made = scene.recorded(who, purpose="POST_LOAN", max_uses=1, valid_to=today(days=700))
     with scene.home.database.transaction() as tx:  # a confirmation is due before its end
         tx.execute(
             "UPDATE consent SET reconfirm_by = now() + interval '1 day' WHERE consent_id = %s", (made["consent_id"],)
@@ -193,3 +197,34 @@ def test_a_question_that_is_refused_takes_no_use_and_brings_none(scene: Scene) -
     assert code(scene.asks(who, items=["RATING.grade", "SUBSIDY.project"])) == "items-not-covered"
     scene.permitted(scene.asks(who))
     scene.refused(scene.asks(who))
+
+
+@refuses("data-life-over")
+def test_no_answer_is_opened_again_when_it_has_been_kept_as_long_as_was_agreed_to(scene: Scene) -> None:
+    who, key = scene.person(), str(uuid4())
+    scene.recorded(who, data_life_days=30, valid_to=today(days=80))
+    first = clock.now()
+    scene.permitted(scene.gate(who, idempotency_key=key))
+    with scene.at(first + timedelta(days=29)):
+        scene.permitted(scene.gate(who, idempotency_key=key))
+    with scene.at(first + timedelta(days=31)):
+        scene.refused(scene.gate(who, idempotency_key=key))
+        scene.permitted(scene.gate(who, idempotency_key=str(uuid4())))  # whoever needs it still asks anew
+
+
+@refuses("request-malformed")
+def test_no_identifier_is_hidden_in_a_business_number_and_a_uuid_is_none(scene: Scene) -> None:
+    who = scene.person()
+    scene.recorded(who)
+    alike = next(one for one in iter(lambda: str(uuid4()), "") if looks_like_an_identifier(one))
+    scene.refused(scene.asks(who, business_no=f"LA-{who.text}"))
+    scene.permitted(scene.asks(who, business_no=alike))
+
+
+def looks_like_an_identifier(text: str) -> bool:
+    """Whether the same characters in another place are refused."""
+    try:
+        refuse_personal(f"LA-{text}")
+    except RequestRefused:
+        return True
+    return False

@@ -1,7 +1,11 @@
 """A withdrawal bites: on the next read, in every process, on tokens, keys, batches and what lies waiting."""
 
 import threading
+from datetime import timedelta
+from typing import Any
 from uuid import uuid4
+
+import httpx
 
 from consent import ledger
 from consent.evidence import Channel
@@ -11,11 +15,12 @@ from exchange.release import AskAgain, Permitted
 from exchange.release.collecting import people_for
 from registry import clock
 from registry.identifiers import ResidentId
-from tests.asking import Bank, Browser, back
+from tests.asking import Bank, Browser, back, bank
 from tests.attacks.bent_client import Door
-from tests.people import caller, consented, held, question, sequenced
+from tests.capturing import collector, taken
+from tests.people import BANK, caller, consented, held, question, sequenced
 from tests.phones import bound
-from tests.scenarios.stage import Lender, Scene, code, refuses
+from tests.scenarios.stage import Lender, Scene, code, refuses, today
 
 RATINGS = frozenset({"RATING.grade"})
 
@@ -61,7 +66,7 @@ def test_a_token_that_is_still_good_opens_nothing_that_was_withdrawn(scene: Scen
     phone = bound(scene.home, scene.door, who)
     page = Browser(scene.door, scene.bank.caller.client_id, scene.bank.pages.pushed())
     page.open()
-    token = scene.bank.pages.redeem(back(page.agree(phone.totp, who))["code"]).json()["access_token"]
+    token = scene.bank.pages.redeem(back(page.agree(phone.secret, who))["code"]).json()["access_token"]
     with_token = Lender(scene.bank.pages, token)
     scene.permitted(scene.asks(who, with_token, items=["SUBSIDY.project"]))
     (made,) = scene.consents(who)
@@ -279,3 +284,60 @@ def test_many_consents_withdrawn_in_one_go_open_nothing_one_by_one(scene: Scene)
         scene.refused(outcome)
     scene.permitted(outcomes[4])
     assert [code(one) for one in outcomes].count("withdrawn") == 4
+
+
+# ---- what was agreed to before a withdrawal -------------------------------------------------------------------------
+
+
+@refuses("BEFORE_WITHDRAWAL")
+def test_what_was_signed_before_a_withdrawal_does_not_undo_it_at_the_counter(scene: Scene) -> None:
+    who, other = scene.person(), scene.person()
+    before: dict[str, Any] = {"captured_at": (clock.now() - timedelta(minutes=9)).isoformat()}
+    made = scene.recorded(who)
+    withdraws(scene, made["consent_id"])
+    scene.refused(scene.records(who, **before))
+    scene.refused(scene.records(who, **before, valid_from=today(days=5)))  # to begin later makes it no younger
+    scene.permitted(scene.records(other, **before))
+    scene.permitted(scene.records(who, scene.other, **before))
+    scene.permitted(scene.records(who, **before, purpose="GUARANTEE"))
+    scene.permitted(scene.records(who))
+
+
+@refuses("BEFORE_WITHDRAWAL")
+def test_a_paper_of_the_day_of_a_withdrawal_does_not_undo_it(scene: Scene) -> None:
+    who, other, second = scene.person(), scene.person(), second_system(scene)
+    withdraws(scene, consented(scene.home, who).consent_id)
+    scene.refused(on_paper(scene, second, who))  # of it only the day is known
+    scene.permitted(on_paper(scene, second, other))
+    scene.permitted(on_paper(scene, second, who, signed_at=clock.now().isoformat()))
+
+
+@refuses("BEFORE_WITHDRAWAL")
+def test_a_paper_of_the_days_before_a_withdrawal_does_not_undo_it(scene: Scene) -> None:
+    who, second = scene.person(), second_system(scene)
+    with scene.at(clock.now() - timedelta(days=2)):
+        withdraws(scene, consented(scene.home, who).consent_id)
+    scene.refused(on_paper(scene, second, who, signed_on=today(days=-3)))
+    scene.refused(on_paper(scene, second, who, signed_on=today(days=-3), valid_from=today()))
+    scene.permitted(on_paper(scene, second, who, signed_on=today(days=-1)))
+
+
+def second_system(scene: Scene) -> Lender:
+    """Another system of the first lender, and two collectors for papers, each once."""
+    name = uuid4().hex[:8]
+    for role, number in (("one", scene.person(30)), ("two", scene.person(31))):
+        collector(scene.home, f"c-{role}-{name}", number)
+    pages = bank(scene.home, scene.door, f"second-{name}", BANK)
+    return Lender(pages, pages.caller.token(scene.door))
+
+
+def on_paper(scene: Scene, second: Lender, who: ResidentId, **changes: Any) -> httpx.Response:
+    """Enter a paper and have it confirmed."""
+    name, original = second.caller.client_id.partition("-")[2], uuid4().hex * 2
+    signed = {"original_sha256": original, "signed_on": today(), "channel": "village", "fingerprints_redacted": True}
+    paper = scene.bank.call(
+        "POST", "/v1/paper-consents", taken(who, collector=f"c-one-{name}") | signed | changes
+    ).json()
+    said = {"collector": f"c-two-{name}", "subject": {"identifier": who.text}, "original_sha256": original}
+    path = f"/v1/paper-consents/{paper['paper_id']}/confirm"
+    return second.call("POST", path, said | {"terms_sha256": paper["terms_sha256"]})

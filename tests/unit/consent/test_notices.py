@@ -13,6 +13,7 @@ from consent import notices, purposes, receipt
 from consent.errors import DeclarationInvalid, Fault, TermsRefused
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.grant import State
+from consent.parties import Party
 from consent.record import NewConsent, SubjectType, Terms, midnight, settle
 from consent.representation import Kind, Meeting, Relation, Representation, Resolution
 from registry import catalogue
@@ -124,7 +125,7 @@ def test_a_text_that_names_the_class_is_agreed_on(language: Language) -> None:
 
 def test_an_agencys_register_rests_on_its_own_paper_and_no_text_of_ours_is_claimed(tmp_path: Path) -> None:
     terms = settled(replace(asked(("SUBSIDY", "TAX")), register_no="SQ1"))
-    issuer = receipt.Issuer.of(Keyring.create(tmp_path, origin="test.example/log", now=NOW), "青桥测试")
+    issuer = receipt.Issuer.of(Keyring.create(tmp_path, origin="test.example/log", now=NOW), Party("青桥测试"))
     signed = receipt.issue("c-1", terms, State.ACTIVE, NOW, purposes.current().by_code["LOAN_APPROVAL"], issuer)
     shown = receipt.verify(signed, {issuer.key.key_id: issuer.key.public}).document["processing"]["privacy_notice"]
     assert shown == {"purpose": "LOAN_APPROVAL", "version": "2026-01", "language": "zh", "sha256": None, "sm3": None}

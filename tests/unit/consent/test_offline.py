@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from consent import offline
+from consent import offline, taking
 from consent.offline import Announced, Break, Checked, Fault, Link, Signed
 from registry.canonical import unb64url
 from registry.suites import Ed25519Key, Es256Key, Sm2Key, verify_ed25519, verify_es256, verify_sm2
@@ -60,7 +60,7 @@ def check(
         announced=announced or {},
         verifies=lambda signature, message: verify_ed25519(KEY.public, signature, message),
         now=now,
-        given=offline.limits(),
+        given=taking.bounds(),
     )
 
 
@@ -238,7 +238,7 @@ def test_a_device_may_sign_with_each_algorithm(key: Any, verify: Any) -> None:
         announced={},
         verifies=lambda signature, message: verify(key.public, signature, message),
         now=NOW,
-        given=offline.limits(),
+        given=taking.bounds(),
     )
     assert len(found.taken) == 2
 
@@ -250,7 +250,7 @@ def announced(device: Device, head: dict[str, Any], now: datetime = NOW) -> Anno
         device=device.name,
         verifies=lambda signature, message: verify_es256(device.public, signature, message),
         now=now,
-        given=offline.limits(),
+        given=taking.bounds(),
     )
 
 
@@ -272,7 +272,7 @@ def test_what_the_integrators_tool_signs_is_a_chain() -> None:
         announced={},
         verifies=lambda signature, message: verify_es256(device.public, signature, message),
         now=NOW,
-        given=offline.limits(),
+        given=taking.bounds(),
     )
     assert found.broken is None
     assert [one.link for one in found.taken] == [outside_link_of(one["record"]) for one in segment["records"]]

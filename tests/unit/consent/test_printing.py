@@ -11,25 +11,28 @@ from markupsafe import escape
 from consent import printing, receipt
 from consent.evidence import Language
 from consent.grant import State
+from consent.parties import Contact, Party
 from consent.printing import Sheet
 from consent.receipt import Issuer
 from registry import catalogue
 from registry.keyring import Keyring
 from registry.suites import sm2_available
+from tests.reachable import CONTACT
 from tests.unit.consent.test_receipt import NOW, PURPOSE, TERMS
 from tests.unit.consent.test_representation import PROXY, resolved
 
 WHERE = "https://exchange.example/receipts/c-1"
+BANK = Contact("贷款部", "0971-0000003", "西宁市示例街3号", url="https://bank.example/privacy")
 
 
 @pytest.fixture
 def issuer(tmp_path: Path) -> Issuer:
-    return Issuer.of(Keyring.create(tmp_path, origin="test.example/log", now=NOW), "青桥<测试>")
+    return Issuer.of(Keyring.create(tmp_path, origin="test.example/log", now=NOW), Party("青桥<测试>", CONTACT))
 
 
 def sheet(issuer: Issuer, **changes: object) -> Sheet:
     terms = replace(TERMS, **changes)  # type: ignore[arg-type]  # edges of the example
-    signed = receipt.issue("c-1", terms, State.ACTIVE, NOW, PURPOSE, issuer)
+    signed = receipt.issue("c-1", terms, State.ACTIVE, NOW, PURPOSE, issuer, BANK)
     return Sheet(signed, receipt.countersign(signed, issuer), WHERE)
 
 
@@ -70,6 +73,31 @@ def test_a_sheet_says_in_plain_words_what_the_receipt_says(issuer: Issuer) -> No
     tibetan = printing.html(sheet(issuer), Language.TIBETAN)
     assert "needs native review" in tibetan
     assert 'lang="bo"' in tibetan
+
+
+@pytest.mark.parametrize("language", printing.LANGUAGES)
+def test_it_says_in_each_language_how_the_operator_and_the_recipient_are_reached(
+    issuer: Issuer, language: Language
+) -> None:
+    text = printing.html(sheet(issuer), language)
+    for contact in (CONTACT, BANK):
+        for stated in filter(None, contact.as_json().values()):
+            assert str(escape(stated)) in text
+
+
+def test_a_receipt_of_before_contacts_stood_in_it_prints_and_says_that_there_are_none(issuer: Issuer) -> None:
+    old = receipt.issue("c-1", TERMS, State.ACTIVE, NOW, PURPOSE, replace(issuer, contact=None))
+    text = printing.html(Sheet(old, None, WHERE), Language.CHINESE)
+    assert text.count("联系方式未登记") == 2
+    assert "青桥&lt;测试&gt;" in text
+
+
+def test_kinds_and_items_have_their_tibetan_names_on_a_tibetan_sheet(issuer: Issuer) -> None:
+    text, kind = printing.html(sheet(issuer), Language.TIBETAN), catalogue.current().kinds["RATING"]
+    assert kind.titles["bo"] in text
+    for item in TERMS.scope.items:
+        assert catalogue.current().field(item).bo in text
+        assert catalogue.current().field(item).zh not in text
 
 
 def test_a_language_that_we_do_not_write_gets_chinese(issuer: Issuer) -> None:

@@ -14,11 +14,13 @@ from consent import notices, printing, purposes, receipt
 from consent.errors import ReceiptInvalid
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.grant import State
+from consent.parties import Party
 from consent.record import NewConsent, SubjectType, midnight, settle
 from registry import catalogue, jws
 from registry.canonical import b64url, canonical, unb64url
 from registry.keyring import Keyring
 from registry.suites import sha256, sm2_available
+from tests.reachable import CONTACT
 from tests.unit.consent.test_representation import PROXY
 
 NOW = datetime(2026, 6, 15, 2, tzinfo=UTC)
@@ -47,11 +49,11 @@ PURPOSE = purposes.current().by_code["LOAN_APPROVAL"]
 
 @pytest.fixture
 def issuer(tmp_path: Path) -> receipt.Issuer:
-    return receipt.Issuer.of(Keyring.create(tmp_path, origin="test.example/log", now=NOW), "青桥测试")
+    return receipt.Issuer.of(Keyring.create(tmp_path, origin="test.example/log", now=NOW), Party("青桥测试", CONTACT))
 
 
 def issued(issuer: receipt.Issuer) -> str:
-    return receipt.issue("c-1", TERMS, State.ACTIVE, NOW, PURPOSE, issuer)
+    return receipt.issue("c-1", TERMS, State.ACTIVE, NOW, PURPOSE, issuer, CONTACT)
 
 
 def keys(issuer: receipt.Issuer) -> dict[str, bytes]:
@@ -81,6 +83,23 @@ def test_it_names_the_words_that_were_agreed_to(issuer: receipt.Issuer) -> None:
     assert notice is not None
     stated = receipt.verify(issued(issuer), keys(issuer)).document["processing"]["privacy_notice"]
     assert stated["sha256"] == notice.sha256.hex() == sha256(notice.text.encode()).hex()
+
+
+def test_it_says_by_the_names_of_the_standard_how_both_parties_are_reached(issuer: receipt.Issuer) -> None:
+    operator, recipient = receipt.verify(issued(issuer), keys(issuer)).document["party_identification"]
+    for party, role in ((operator, "pii_controller"), (recipient, "third_party")):
+        assert party["party_role"] == role
+        assert party["party_contact"] == CONTACT.office
+        assert party["party_phone"] == CONTACT.phone
+        assert party["party_address"] == CONTACT.address
+        assert party["party_email"] == CONTACT.email
+        assert "party_url" not in party, "what there is not is not stated"
+
+
+def test_a_receipt_of_before_contacts_stood_in_it_is_still_verified(issuer: receipt.Issuer) -> None:
+    old = receipt.issue("c-1", TERMS, State.ACTIVE, NOW, PURPOSE, replace(issuer, contact=None))
+    parties = receipt.verify(old, keys(issuer)).document["party_identification"]
+    assert all(set(one) == {"party_id", "party_name", "party_role"} for one in parties)
 
 
 def test_the_same_consent_gives_the_same_bytes(issuer: receipt.Issuer) -> None:

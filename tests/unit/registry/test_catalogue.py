@@ -1,5 +1,6 @@
 """The catalogue: its versions stay readable, its terms do not contradict each other, no health data are in it."""
 
+import re
 from importlib import resources
 from itertools import pairwise
 
@@ -127,3 +128,32 @@ def test_terms_that_contradict_each_other_stop_the_loading(file: str, old: str, 
     changed[file] = changed[file].replace(old, new, 1)
     with pytest.raises(CatalogueError, match=fault):
         catalogue.read(changed)
+
+
+_TIBETAN = re.compile(r"[\u0f00-\u0fff（） ]+")
+
+
+def test_every_class_kind_and_item_has_a_tibetan_name_written_in_tibetan() -> None:
+    known = catalogue.current()
+    named = {code: one.titles for code, one in known.classes.items()}
+    named |= {code: kind.titles for code, kind in known.kinds.items()}
+    for kind in known.kinds.values():
+        named |= {f"{kind.code}.{field}": spec.titles for field, spec in kind.fields.items()}
+    assert [code for code, titles in named.items() if not _TIBETAN.fullmatch(titles["bo"])] == []
+
+
+def test_no_two_items_of_a_kind_have_the_same_tibetan_name() -> None:
+    for kind in catalogue.current().kinds.values():
+        assert len({spec.bo for spec in kind.fields.values()}) == len(kind.fields), kind.code
+
+
+def test_each_file_of_the_catalogue_says_that_its_tibetan_names_await_review() -> None:
+    for name, text in texts().items():
+        assert text.count("needs native review") == (name != "versions.yml"), name
+
+
+def test_a_name_that_is_missing_is_no_catalogue() -> None:
+    bare = texts()
+    bare["water.yml"] = re.sub(r", bo: [^,}]+", "", bare["water.yml"], count=1)
+    with pytest.raises(CatalogueError, match="bo"):
+        catalogue.read(bare)

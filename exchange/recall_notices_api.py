@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from exchange import notices, problems
+from exchange import problems, recall_notices
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth.doors import require
@@ -59,20 +59,20 @@ def build_router(home: Home) -> APIRouter:
     ) -> NoticesModel:
         """List notices in their order, those behind `after`; with `open_only` those not yet acknowledged."""
         with home.database.transaction() as tx:
-            found = notices.of_lender(tx, caller.org_code, after=after, limit=limit, unacknowledged=open_only)
+            found = recall_notices.of_lender(tx, caller.org_code, after=after, limit=limit, unacknowledged=open_only)
         return NoticesModel(notices=[_shown(one) for one in found], next=found[-1].position if found else after)
 
     @router.post("/{notice_id}/acknowledge", status_code=204, responses=problems.responses(401, 403, 404))
     def acknowledge(notice_id: UUID, caller: calling) -> None:
         """Say that the notice has been taken up; the same again changes nothing."""
         with home.database.transaction() as tx:
-            if not notices.acknowledge(tx, caller.org_code, notice_id, by=caller.client_id, now=clock.now()):
+            if not recall_notices.acknowledge(tx, caller.org_code, notice_id, by=caller.client_id, now=clock.now()):
                 raise RequestRefused("not-found")
 
     return router
 
 
-def _shown(one: notices.Notice) -> NoticeModel:
+def _shown(one: recall_notices.Notice) -> NoticeModel:
     return NoticeModel(
         notice_id=str(one.notice_id),
         event=one.event.value,
