@@ -18,7 +18,7 @@ from unittest import mock
 
 from connectors import batches, normalise, recording
 from connectors import staging as beside
-from connectors.intake import Intake
+from connectors.settling import Settling
 from exchange import consents
 from registry import staging, store
 from registry.database import Database
@@ -62,7 +62,7 @@ class Parts:
             ("keys", DataKeys, "ensure_ids"),
             ("seal", beside, "seal_records"),
             ("write", beside.Pipeline, "_write"),
-            ("publish", Intake, "_publish"),
+            ("publish", Settling, "_publish"),
         ]
         with ExitStack() as stack:
             for name, owner, attribute in watched:

@@ -4,9 +4,11 @@ from collections import deque
 
 import pytest
 
+from bench.rig.cost import Parts
 from bench.rig.load import Load, request
 from bench.rig.measure import Figure, best_rate, show
 from bench.withdrawal import Answer, Person
+from connectors.settling import Settling
 
 
 def test_a_ratio_is_held_against_its_aim() -> None:
@@ -64,3 +66,10 @@ def test_a_permit_asked_for_after_the_withdrawal_had_returned_counts_as_broken()
 def test_answers_that_all_came_before_a_withdrawal_lag_by_nothing() -> None:
     person = Person("one", deque(), [Answer(9.0, 9.5, 200), Answer(10.02, 10.05, 403)], 10.0, 10.01)
     assert (person.broken, person.late, person.lag_ms) == (0, 0, 0.0)
+
+
+def test_every_part_that_an_intake_is_timed_by_exists_and_is_put_back() -> None:
+    parts, before = Parts(), Settling._publish
+    with parts.watching():
+        assert Settling._publish is not before
+    assert Settling._publish is before
