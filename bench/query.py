@@ -31,7 +31,8 @@ from consent import ledger
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.record import NewConsent, SubjectType
 from consent.scope import Mode
-from exchange.home import Home, open_home
+from exchange.client import Client, Lender, new_client
+from exchange.home import SANDBOX, Home, open_home
 from exchange.oauth import clients
 from exchange.oauth.scopes import Role
 from registry import clock, store
@@ -41,7 +42,6 @@ from registry.catalogue import current
 from registry.identifiers import ResidentId
 from registry.records import NewRecord, Payload, Provenance
 from registry.suites import sha256
-from sandbox.lender import Client, Lender, new_client
 from sandbox.numbers import resident_id
 
 SUBJECTS: Final = 1_000  # as many as queries in a round: a consent has 31 uses a month
@@ -86,7 +86,15 @@ def fill(home: Home, who: list[ResidentId], client: Client) -> None:
     now = clock.now()
     said = Provenance(uuid4(), "bench", "某局", "SUBSIDY", current().version, b"\x01" * 32, clock.beijing_day(now))
     with home.database.transaction() as tx:
-        clients.register(tx, client.client_id, role=Role.LENDER, organisation=LENDER, jwks=client.jwks, now=now)
+        clients.register(
+            tx,
+            client.client_id,
+            role=Role.LENDER,
+            organisation=LENDER,
+            jwks=client.jwks,
+            now=now,
+            contact=SANDBOX.contact,
+        )
         subjects = store.ensure_subjects(tx, home.keyring, who, now=now)
         ledger.create_many(tx, [consent(subjects[one.text]) for one in who], home.keyring, now)
         store.open_publication(tx, uuid4(), said, raw_sm3=b"\x02" * 32, now=now)

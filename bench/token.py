@@ -19,12 +19,12 @@ from joserfc.jwk import ECKey
 from bench.rig.load import drive, request
 from bench.rig.measure import Figure, best_rate, show
 from bench.rig.serving import free_port, fresh_home, serving, settings
-from exchange.home import open_home
+from exchange.client import Client, new_client
+from exchange.home import SANDBOX, open_home
 from exchange.oauth import clients
 from exchange.oauth.scopes import Role
 from registry import clock
 from registry.suites import Es256Key, verify_es256
-from sandbox.lender import Client, new_client
 
 REQUESTS: Final = 3_000
 WARM_UP: Final = 200
@@ -81,7 +81,13 @@ def main() -> None:
         issuer = chosen.issuer
         with open_home(chosen) as opened, opened.database.transaction() as tx:
             clients.register(
-                tx, client.client_id, role=Role.LENDER, organisation="Bench", jwks=client.jwks, now=clock.now()
+                tx,
+                client.client_id,
+                role=Role.LENDER,
+                organisation="Bench",
+                jwks=client.jwks,
+                now=clock.now(),
+                contact=SANDBOX.contact,
             )
         with serving("app", home, port):
             drive(port, token_requests(client, issuer, WARM_UP), connections=CONNECTIONS)

@@ -31,10 +31,10 @@ from bench.rig.serving import free_port, fresh_home, serving, settings
 from consent import ledger
 from consent.evidence import Channel
 from exchange import consents
+from exchange.client import Client, Lender, new_client
 from exchange.home import Home, open_home
 from registry import store
 from registry.identifiers import ResidentId
-from sandbox.lender import Client, Lender, new_client
 
 WITHDRAWALS: Final = 200
 ASKED_EACH: Final = 80  # queries about a person, half of them before the withdrawal is begun

@@ -24,7 +24,7 @@ from registry.canonical import canonical
 from registry.commitments import SUBJECT
 from registry.database import Transaction
 from registry.records import OpenedRecord, RecordRef, VisibleRecord
-from registry.verify import ACCESS_OPENED, CHUNK_OPENED, CONSENT_OPENED, FORMAT
+from registry.verify import ACCESS_OPENED, CHUNK_OPENED, CONSENT_OPENED, FORMAT, NO_VALUES
 
 
 def full(home: Home, permitted: Permitted) -> bytes | None:
@@ -43,7 +43,7 @@ def full(home: Home, permitted: Permitted) -> bytes | None:
     if parts is None:
         return None
     for place, opened in enumerate(permitted.opened):
-        parts["records"][place].update(_record(opened, values=facts.mode != "verify"))
+        parts["records"][place].update(_record(opened, values=facts.mode not in NO_VALUES))
     said = orjson.loads(permitted.body)
     return canonical(parts | {"answer": said, "signature": permitted.signature, "receipt": receipt}) + b"\n"
 

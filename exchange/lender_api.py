@@ -5,8 +5,7 @@ reads requests and writes responses. Bodies are checked by hand-written models w
 no error repeats what was sent.
 """
 
-import re
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -23,15 +22,16 @@ from exchange import evidence, problems
 from exchange.errors import RequestRefused
 from exchange.gate import Gate
 from exchange.home import Home
+from exchange.naming import CODE, PRINTABLE, Code, ItemCode, SubjectModel, identifier_of, refuse_personal
 from exchange.oauth.doors import presented, require
-from exchange.oauth.guard import Caller
+from exchange.oauth.guard import Caller, Presented
 from exchange.oauth.scopes import Scope
 from exchange.release import Ask, AskAgain, Outcome, Permitted, Refused, response_bytes
 from registry import catalogue, profile
 from registry.canonical import canonical
 from registry.catalogue import Catalogue, DataClass, Kind
-from registry.errors import CanonicalError, CatalogueError, MalformedIdentifier
-from registry.identifiers import CreditCode, Identifier, ResidentId, SubjectKind, normalise, parse_identifier
+from registry.errors import CanonicalError, CatalogueError
+from registry.identifiers import Identifier
 from registry.profile import Claim
 from registry.suites import sha256_hex
 
@@ -40,28 +40,12 @@ _IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 _KEY_LENGTHS: Final = range(8, 129)
 JSON: Final = "application/json"
 QUERIES_PATH: Final = "/v1/queries"
-CODE: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
-REFERENCE: Final = r"^[A-Za-z0-9._:/-]{1,64}$"  # a code of the lender's own: it goes to the log in clear
-PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _LONGEST_VALUE: Final = 200
-_IDENTIFIER_LENGTH: Final = 18
-_APART: Final = re.compile(r"[^0-9A-Z]")
-_LIKE_IDENTIFIER: Final = re.compile(r"(?=([0-9]{17}[0-9X]|[0-9A-Z]{2}[0-9]{6}[0-9A-Z]{10}))")
-
-Printable = Annotated[str, Field(pattern=PRINTABLE)]
-Code = Annotated[str, Field(pattern=REFERENCE, max_length=64)]
-ItemCode = Annotated[str, Field(pattern=PRINTABLE, max_length=80)]
+AnswerMode = Literal["verify", "tags", "summary", "report"]  # those that are answered; a consent may name others too
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-
-class SubjectModel(_Strict):
-    """Whom it is about. `identifier`: 18 characters, resident id (公民身份号码) or credit code (统一社会信用代码)."""
-
-    type: Literal["resident_id", "uscc"]
-    identifier: Printable = Field(min_length=8, max_length=40)
 
 
 class ClaimModel(_Strict):
@@ -80,17 +64,20 @@ class StaffModel(_Strict):
 
 
 class QueryModel(_Strict):
-    """A question. Without `items` all is asked for that the consent covers."""
+    """A question. Without `items` all is asked for that the consent covers. Mode report needs `staff`."""
 
     subject: SubjectModel
     purpose: str = Field(pattern=CODE, max_length=40)
     business_no: Code | None = None
-    mode: Literal["verify", "summary"] = "summary"
+    mode: AnswerMode = "summary"
     items: list[ItemCode] | None = Field(default=None, min_length=1, max_length=400)
     claims: list[ClaimModel] | None = Field(default=None, min_length=1, max_length=50)
     staff: StaffModel | None = None
 
 
+_MEMBERS: Final = frozenset(
+    name for model in (QueryModel, SubjectModel, ClaimModel, StaffModel) for name in model.model_fields
+)
 _EXAMPLE: Final = {
     "subject": {"type": "resident_id", "identifier": "630222199901010001"},
     "purpose": "LOAN_APPROVAL",
@@ -99,6 +86,14 @@ _EXAMPLE: Final = {
     "items": ["SUBSIDY.amount_paid", "SUBSIDY.grant_year", "RATING.grade"],
     "staff": {"user_id": "u-1027", "department": "credit"},
 }
+_TAGS_EXAMPLE: Final = {
+    "subject": {"type": "resident_id", "identifier": "630222199901010001"},
+    "purpose": "LOAN_APPROVAL",
+    "business_no": "LA-2026-000125",
+    "mode": "tags",
+    "items": ["SUBSIDY", "RATING"],
+}
+_REPORT_EXAMPLE: Final = _EXAMPLE | {"business_no": "LA-2026-000126", "mode": "report", "items": ["SUBSIDY", "RATING"]}
 _VERIFY_EXAMPLE: Final = {
     "subject": {"type": "resident_id", "identifier": "630222199901010001"},
     "purpose": "LOAN_APPROVAL",
@@ -111,7 +106,7 @@ _VERIFY_EXAMPLE: Final = {
 class SignedAnswer(BaseModel):
     """An answer as its signed canonical JSON, and a detached JWS (Ed25519) over exactly those bytes."""
 
-    answer: dict[str, Any] = Field(description="qingqiao-answer/v1; docs/trust.md describes each part")
+    answer: dict[str, Any] = Field(description="qingqiao-answer/v1; its JSON Schema is /schemas/answer-<mode>-v1.json")
     signature: str = Field(description="RFC 7515 appendix F: header..signature over the RFC 8785 bytes of `answer`")
 
 
@@ -128,8 +123,7 @@ def read_query(body: bytes) -> tuple[QueryModel, Identifier, bytes]:
     except (orjson.JSONDecodeError, CanonicalError) as error:
         raise RequestRefused("request-malformed", "the body is not JSON with integers and strings only") from error
     except ValidationError as error:
-        places = sorted({".".join(str(part) for part in one["loc"]) for one in error.errors(include_input=False)})
-        known = [place for place in places if place.split(".")[0] in QueryModel.model_fields]
+        known = sorted({place for one in error.errors(include_input=False) if (place := _place(one["loc"]))})
         raise RequestRefused(
             "request-malformed", f"these parts are missing or have another shape: {', '.join(known) or 'unknown parts'}"
         ) from error
@@ -138,34 +132,10 @@ def read_query(body: bytes) -> tuple[QueryModel, Identifier, bytes]:
     return query, identifier_of(query.subject), text
 
 
-def refuse_personal(*codes: str | None) -> None:
-    """Refuse an identifier in what goes to the log in clear: these are for the lender's own codes.
-
-    Looked for as it would be read: without the marks that may stand between its characters.
-
-    Raises:
-        RequestRefused: a resident id or a credit code stands in one of them.
-    """
-    for code in codes:
-        if code is not None and len(code) >= _IDENTIFIER_LENGTH:
-            for found in _LIKE_IDENTIFIER.finditer(_APART.sub("", normalise(code))):
-                for kind in SubjectKind:
-                    with suppress(MalformedIdentifier):
-                        parse_identifier(kind, found[1])
-                        raise RequestRefused("request-malformed", "a field for codes holds an identifier")
-
-
-def identifier_of(subject: SubjectModel) -> Identifier:
-    """Read the identifier of a request's subject.
-
-    Raises:
-        RequestRefused: its length, characters or check do not fit.
-    """
-    try:
-        parse = ResidentId.parse if subject.type == "resident_id" else CreditCode.parse
-        return parse(subject.identifier)
-    except MalformedIdentifier as error:
-        raise RequestRefused("identifier-malformed") from error
+def _place(steps: Sequence[object]) -> str:
+    """Name a place in a request by names of ours alone: one that the sender made up may be somebody's identifier."""
+    known = [str(step) for step in steps if isinstance(step, int) or step in _MEMBERS]
+    return ".".join(known) if known and known[0] in QueryModel.model_fields else ""
 
 
 def read_ask(request: Request, query: QueryModel, identifier: Identifier, body: bytes, key: str | None) -> Ask:
@@ -173,14 +143,27 @@ def read_ask(request: Request, query: QueryModel, identifier: Identifier, body: 
 
     Raises:
         RequestRefused: a purpose or an item that is not published, claims without mode `verify`, two claims on one
-            item, a bad Idempotency-Key.
+            item, mode `report` without staff, a bad Idempotency-Key.
     """
     if key is not None and (len(key) not in _KEY_LENGTHS or not key.isascii() or not key.isprintable()):
         raise RequestRefused("idempotency-key-malformed", "an Idempotency-Key is 8 to 128 printable ASCII characters")
+    return asked_by(lambda: presented(request, Scope.QUERIES), query, identifier, body, key)
+
+
+def asked_by(  # the parts of a question
+    who: Callable[[], Presented | Caller], query: QueryModel, identifier: Identifier, body: bytes, key: str | None
+) -> Ask:
+    """Turn what was read into the gate's question; `who` is asked last, when everything else holds.
+
+    Raises:
+        RequestRefused: as `read_ask`, but for the key.
+    """
     if purposes.current().get(query.purpose) is None:
         raise RequestRefused("purpose-unknown")
     if (query.mode == "verify") != (query.claims is not None):
         raise RequestRefused("request-malformed", "mode verify needs claims, and claims need mode verify")
+    if query.mode == "report" and query.staff is None:  # 征信业管理条例 §22; every page of a report names who asked
+        raise RequestRefused("request-malformed", "mode report needs staff: user_id and department")
     claims = tuple(Claim(one.item, one.relation, one.value) for one in query.claims or ())
     asked = [claim.item for claim in claims] if claims else query.items
     if claims and len(set(asked or ())) < len(claims):  # several limits on one item would measure it
@@ -193,7 +176,7 @@ def read_ask(request: Request, query: QueryModel, identifier: Identifier, body: 
     if not comparable:
         raise RequestRefused("request-malformed", "a claim's value is not of its item's type")
     return Ask(
-        presented=presented(request, Scope.QUERIES),
+        presented=who(),
         identifier=identifier,
         purpose=query.purpose,
         mode=Mode(query.mode),
@@ -307,6 +290,8 @@ def build_router(home: Home) -> APIRouter:
                         "examples": {
                             "summary": {"value": _EXAMPLE},
                             "verify": {"value": _VERIFY_EXAMPLE},
+                            "tags": {"value": _TAGS_EXAMPLE},
+                            "report": {"value": _REPORT_EXAMPLE},
                         },
                     }
                 },

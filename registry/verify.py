@@ -45,12 +45,17 @@ RECEIPT_TYPE = "consent-receipt+jwt"
 ANSWER_TYPE = "qq-answer+jws"
 RECORDS_EVENT = "registry:records:published"
 MODES = ("verify", "tags", "score", "summary", "report", "monitor")  # least data first, as `consent.scope.Mode`
+NO_VALUES = frozenset({"verify", "tags"})  # modes whose answers name records and tell no field of them
 
 NOT_SHOWN = (
     "that what the agency wrote is true: only that this is what its file said",
     (
-        "that the answer's figures, labels, remarks and yes or no follow from the records, and that the claims were so"
-        " stated: the exchange signs them, and nothing else binds them to the records"
+        "that the answer's figures, tags, marks, warnings, labels, remarks and yes or no follow from the records, and"
+        " that the claims were so stated: the exchange signs them, and nothing else binds them to the records"
+    ),
+    (
+        "of a report, that it lists every earlier query of this lender, and that its masked name and its days of intake"
+        " are right: these too only the exchange signs"
     ),
     (
         "that these are all the records there were, and that none reaches further back than was permitted: the exchange"
@@ -331,13 +336,14 @@ def _answer(evidence: Mapping[str, Any], policy: TrustPolicy, access: _Entry) ->
     permitted, count = set(asked["items"]), 0
     _need(8, set(answer["items"]) == permitted, "the answer speaks of other items than those permitted")
     _claims(answer, asked)
+    _derived(answer, asked, evidence["records"], access.opened["records"])
     shown = {record["commitment"]: record for record in answer["records"]}
     _need(8, len(shown) == len(answer["records"]) == len(evidence["records"]), "the answer has other records")
     for record, name in zip(evidence["records"], access.opened["records"], strict=True):
         held = shown[name]
-        if asked["mode"] == MODES[0]:
+        if asked["mode"] in NO_VALUES:
             told = held.keys() == {"commitment"} and record["opened"].keys() <= {SUBJECT}
-            _need(8, told, "an answer in mode verify tells something of a record")
+            _need(8, told, f"an answer in mode {asked['mode']} tells something of a record")
             continue
         kind = record["header"]["kind"]
         opened = {key: opening["value"] for key, opening in record["opened"].items() if key != SUBJECT}
@@ -362,3 +368,52 @@ def _claims(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     written = canonical([[claim["item"], claim["relation"], claim["value"]] for claim in stated])
     digest = sha256(b"qq-claims\x00" + salt + written).hex() if stated else None
     _need(8, digest == asked["claims_sha256"], "the answer is to other claims than the access entry says")
+
+
+def _derived(
+    answer: Mapping[str, Any], asked: Mapping[str, Any], records: list[Mapping[str, Any]], names: list[str]
+) -> None:
+    """Step 8: tags and the lines of a report rest on records and items that were permitted, and on no others."""
+    mode, permitted = asked["mode"], set(asked["items"])
+    headers = {name: record["header"] for name, record in zip(names, records, strict=True)}
+    _need(8, ("tags" in answer) is (mode == "tags"), "tags stand in an answer of another mode, or are missing")
+    in_report = ("report" in answer) is ("sections" in answer) is (mode == "report")
+    _need(8, in_report, "a report stands in an answer of another mode, or is missing")
+    tags = [*answer.get("tags", [])]
+    if mode == "report":
+        staff = answer["report"]["staff"]
+        said = None if staff is None else [staff["user_id"], staff["department"]]
+        _need(8, said == asked["staff"], "the report names other staff than the access entry")
+        _need(8, answer["report"]["number"] == asked["query_id"], "the report has another number than its query")
+        reach = answer["report"]["history_months"] == asked["history_months"]
+        _need(8, reach, "the report says that it reaches back otherwise than the access entry")
+        for section in answer["sections"]:
+            tags += section.get("tags", [])
+            _section(section, answer, headers)
+    for tag in tags:
+        kinds = {item.partition(".")[0] for item in tag["items"]}
+        _need(8, set(tag["items"]) <= permitted, "a tag rests on an item beyond those permitted")
+        rests = all(headers[name]["kind"] in kinds for name in tag["rests_on"] if name in headers)
+        _need(8, rests and set(tag["rests_on"]) <= headers.keys(), "a tag rests on a record that was not permitted")
+
+
+def _section(section: Mapping[str, Any], answer: Mapping[str, Any], headers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Step 8: a section names records of the answer, fields that it gives, and where they come from."""
+    fields = {record["commitment"]: record["fields"] for record in answer["records"]}
+    for entry in section.get("entries", []):
+        held = fields.get(entry["record"], {})
+        given = {f"{entry['kind']}.{name}" for name, value in held.items() if value is not None}
+        _need(8, set(entry["items"]) <= given, "a section shows what the answer's records do not give")
+        _need(8, headers[entry["record"]]["kind"] == entry["kind"], "a section names a record by another kind")
+    for one in section.get("provenance", []):
+        header = headers[one["record"]]
+        same = {
+            "kind": header["kind"],
+            "provider": header["publisher"],
+            "source": header["source"],
+            "business_date": header["as_of"],
+            "quality": header["quality"],
+            "catalogue": header["catalogue"],
+        }
+        told = {name: one[name] for name in same}
+        _need(8, told == same, "a record has another provenance than its own")

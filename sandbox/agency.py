@@ -6,7 +6,7 @@
   mend       the annotated workbook, rows to be decided, corrections, recalls, a second person's approval
   sign       a manifest of the bytes that are handed over (`sandbox.manifests`)
 
-`sandbox.caller` has the OAuth.
+`exchange.client` has the OAuth: the kit that lenders get. A line that breaks is this module's own concern (`ONCE`).
 """
 
 import hashlib  # noqa: TID251  # an outside party: it has no cipher room of the product
@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import httpx
 
-from sandbox.caller import Caller, Client, Json, Refused
+from exchange.client import ONCE, Client, Connection, NotReached, Refused
 
 ALL_SCOPES: Final = "agency:upload agency:decide agency:read"
 OVER: Final = frozenset({"done", "refused", "ended"})
@@ -27,6 +27,7 @@ BUSY: Final = frozenset({"upload-busy", "upload-offset"})  # after a cut: the ex
 PAUSE_SECONDS: Final = 1.0  # before the line is tried again, longer each time
 GOING: Final = frozenset({"open", "waiting", "working", "done"})
 Content = bytes | BinaryIO
+Json = Mapping[str, Any]
 _TUS: Final = {"Tus-Resumable": "1.0.0"}
 _OCTETS: Final = "application/offset+octet-stream"
 _UPLOADS: Final = "/agency/v1/uploads"
@@ -51,10 +52,10 @@ def _piece(content: Content, at: int, size: int) -> bytes:
     return content.read(size)
 
 
-class Agency(Caller):
+class Agency(Connection):
     """A session of one clerk or system of an agency with one exchange; not to be shared between threads.
 
-    The arguments are those of `Caller`; the scopes are all of an agency's unless they are said.
+    The arguments are those of `Connection`; the scopes are all of an agency's unless they are said.
     """
 
     def __init__(
@@ -67,7 +68,8 @@ class Agency(Caller):
         clock: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        super().__init__(issuer, client, scope=scope, http=http, clock=clock, pause=pause)
+        super().__init__(issuer, client, scope=scope, http=http, clock=clock, pause=pause, retrying=ONCE)
+        self._clock = clock
 
     # ---- handing over -----------------------------------------------------------------------------------------------
 
@@ -100,7 +102,7 @@ class Agency(Caller):
 
         Raises:
             Refused: another offset is awaited, the checksum does not hold, or the upload is over.
-            httpx.HTTPError: the line broke.
+            NotReached: the line broke.
         """
         headers = {**_TUS, "Upload-Offset": str(offset), "Content-Type": _OCTETS}
         if checksum:
@@ -171,7 +173,7 @@ class Agency(Caller):
                     cut()
                 at, broken = self.send(upload_id, at, _piece(content, at, piece_bytes)), 0
                 arrived(at)
-            except (httpx.HTTPError, Refused) as error:
+            except (NotReached, httpx.HTTPError, Refused) as error:
                 if isinstance(error, Refused) and error.code not in BUSY:
                     raise
                 broken += 1

@@ -8,7 +8,7 @@ which is handed in.
 import hashlib  # noqa: TID251  # an outside party: it has no cipher room of the product
 import json
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -16,7 +16,7 @@ from typing import Final
 from joserfc import jws
 from joserfc.jwk import OKPKey
 
-from sandbox.caller import Json
+Json = Mapping[str, object]
 
 _TYP: Final = "qq-manifest+jws"
 _KEY_ID_CHARACTERS: Final = 22

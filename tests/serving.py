@@ -12,6 +12,7 @@ import uvicorn
 
 from connectors import uploading
 from exchange.cli.running import server
+from exchange.client import Client, new_client
 from exchange.home import SANDBOX, Home
 from exchange.jobs import intake_of
 from exchange.oauth import clients
@@ -24,7 +25,6 @@ from registry.keyring import Keyring
 from sandbox.agencies.faults import Fault, Faults
 from sandbox.agencies.line import line
 from sandbox.agency import Agency
-from sandbox.caller import Client, new_client
 from tests.agencies import permitted
 
 OFFICE = "民和县农业农村局（沙箱）"
@@ -58,7 +58,7 @@ class Exchange:
 @contextmanager
 def exchange_behind_a_line(home: Path, database: Database, keystore: Database) -> Iterator[Exchange]:
     """Serve an installation until the test is over; RESET and SLOW can be switched on for its line."""
-    keyring = Keyring.create(home, origin="exchange.example/log", now=clock.now())
+    keyring = Keyring.create(home, origin=SANDBOX.log_origin, now=clock.now())
     faults = Faults([Fault.RESET, Fault.SLOW])
     served: list[uvicorn.Server] = []
     with line(lambda: create_connection(("127.0.0.1", _port(served[0]))), faults) as port:

@@ -32,10 +32,18 @@ from exchange.cli import (
 )
 from exchange.cli.context import read_mode
 from exchange.errors import ExchangeError
-from exchange.home import HomeExists, Mode
+from exchange.home import HomeExists, InstallationIncomplete, Mode
 from registry.errors import RegistryError
 
-_EXPECTED = (ExchangeError, RegistryError, ConsentError, ConnectorError, HomeExists, OSError)
+_EXPECTED = (
+    ExchangeError,
+    RegistryError,
+    ConsentError,
+    ConnectorError,
+    HomeExists,
+    InstallationIncomplete,
+    OSError,
+)
 
 
 def build() -> typer.Typer:

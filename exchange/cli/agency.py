@@ -20,6 +20,7 @@ from connectors.manifests import SigningKey
 from consent.scope import recipient_name
 from exchange.cli.context import console, opened
 from exchange.cli.lender import register, save_key
+from exchange.client import new_client
 from exchange.oauth import clients
 from exchange.oauth.scopes import OF_AN_AGENCY_SYSTEM, Role
 from registry import clock
@@ -27,7 +28,6 @@ from registry.canonical import JSON, b64url, unb64url
 from registry.jws import Public
 from registry.keyfiles import read_private, write_private
 from registry.suites import Digests, Ed25519Key, Sm2Key
-from sandbox.lender import new_client
 
 _AGENCY: Final = typer.Typer(help="Agencies: their systems and staff, their signatures.", no_args_is_help=True)
 _KEY: Final = typer.Typer(help="Keys that agencies sign their manifests with.", no_args_is_help=True)

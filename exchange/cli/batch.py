@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
 
-import httpx
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
@@ -21,6 +20,7 @@ from exchange.cli import batch_words
 from exchange.cli.agency import described, read_signing_key
 from exchange.cli.context import console, settings
 from exchange.cli.lender import read_key
+from exchange.client import NotReached
 from exchange.errors import OutOfService
 from exchange.oauth.scopes import Scope
 from registry import clock
@@ -57,7 +57,7 @@ def _reached(url: str | None, key: Path, scope: str) -> Iterator[Agency]:
     except Refused as refused:
         console.print(f"[yellow]✗[/yellow] {escape(batch_words.refusal(refused))}")
         raise typer.Exit(_REFUSED) from None
-    except httpx.TransportError as error:
+    except NotReached as error:
         raise OutOfService(
             f"{address} 没有应答，请检查网络，或确认平台已启动 / nobody answers there; is it served?"
         ) from error
@@ -82,7 +82,7 @@ def upload(
     with file.open("rb") as content, _reached(url, key, _SENDING) as clerk:
         try:
             upload_id = _send(clerk, file, content, manifest, resume=resume)
-        except (LineBroken, httpx.TransportError):
+        except (LineBroken, NotReached):
             console.print("[yellow]✗[/yellow] 线路中断，已到达的部分平台已保存。稍后在同一命令后加 --resume 续传")
             console.print("  [dim]The line broke; what arrived is kept. Go on later with --resume.[/dim]")
             raise typer.Exit(_REFUSED) from None

@@ -73,11 +73,11 @@ _IN_SECONDS: Final = {"asked-too-fast": "本单位短时间内请求过多，本
 def refusal(refused: Refused) -> str:
     """Say why the exchange refused, and what to do."""
     problem = refused.problem
-    title = str(problem.get("title_zh") or "平台未接受这一请求")
+    title = problem.title_zh or "平台未接受这一请求"
     mend = _MENDS.get(refused.code, "核对后再试；仍不行请联系平台运营方")
     if refused.code in _IN_SECONDS and refused.retry_after_seconds is not None:
         mend = _IN_SECONDS[refused.code].format(refused.retry_after_seconds)
-    english = " ".join(str(problem[name]) for name in ("title", "detail", "error_description") if problem.get(name))
+    english = " ".join(filter(None, (problem.title, problem.detail)))
     return f"{title}。{mend}（{refused.code}）\n  {english}"
 
 

@@ -19,7 +19,7 @@ from consent.printing import Sheet
 from consent.record import NewConsent, SubjectType, midnight
 from consent.register import MEANINGS
 from consent.scope import Mode, recipient_name
-from exchange import consents
+from exchange import consent_registers, consents
 from exchange.cli.context import console, opened
 from exchange.oauth import clients
 from exchange.receipts_api import RECEIPTS_PATH
@@ -44,7 +44,9 @@ def import_register(
 ) -> None:
     """Record a consent register; the same file again changes nothing."""
     with opened() as home:
-        report = consents.import_register(home, consents.read_register(file.read_bytes()), actor="operator")
+        report = consent_registers.import_register(
+            home, consent_registers.read_register(file.read_bytes()), actor="operator"
+        )
     counts = ", ".join(f"{count} {outcome.value}" for outcome, count in sorted(report.counts.items()) if count)
     console.print(f"[green]✓[/green] {len(report.rows)} rows: {counts}")
     shown = [row for row in report.rows if row.needs_attention][:_SHOWN]
@@ -196,6 +198,8 @@ def withdraw(
     channel: Annotated[Channel, typer.Option(help="Where the subject said so.")] = Channel.OFFICE,
 ) -> None:
     """Withdraw a consent, on the subject's word. Nothing is released on it from this moment on."""
+    if channel is Channel.LENDER:
+        raise typer.BadParameter("a lender gives a consent up at its own door", param_hint="--channel")
     with opened() as home:
         consents.withdraw(home, consent_id, channel, actor="operator")
         console.print(f"[green]✓[/green] withdrawn: {escape(consent_id)}")

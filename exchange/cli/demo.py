@@ -34,24 +34,33 @@ import uvicorn
 from sqlalchemy import create_engine
 
 from consent.evidence import Channel
-from exchange import consents
+from consent.parties import Contact
+from exchange import consent_registers, consents
 from exchange.cli import ways_in
 from exchange.cli.context import console, settings
 from exchange.cli.lender import register, save_key
 from exchange.cli.running import server
 from exchange.cli.story import StepFailed, Story, hold
+from exchange.client import Answer, Lender, NotGenuine, Refused, Subject, new_client
 from exchange.home import Home, open_home
 from exchange.jobs import Jobs, intake_of, table
-from exchange.oauth.scopes import Role, Scope
+from exchange.oauth.scopes import Role
 from exchange.settings import Settings
 from registry import clock
 from registry.database import address
 from registry.trust import TrustPolicy
 from registry.verify import EvidenceRefused, verify
 from sandbox import province
-from sandbox.lender import Answer, Lender, Refused, new_client, signed_by
+from sandbox.regulator import Regulator
 
 _LENDER_ID, _REGULATOR_ID = "bank-demo", "regulator-demo"
+_BANK_CONTACT = Contact(
+    office="客户服务部（沙箱）",
+    phone="0971-0000001",  # no subscriber's number begins with 0
+    address="青海省海东市示例街1号",
+    email="service@bank.example",
+    url="https://bank.example/privacy",
+)
 _NOBODY = "630222199901010001"  # a valid number that is nobody's: sequence 000 (docs/requirements.md, identifiers)
 _BUSINESS_NO = "LA-2026-000001"
 
@@ -183,8 +192,8 @@ def _intake(home: Home, story: Story, planted: province.Planted, today: date) ->
         )
         hold(counts["NO_CONSENT"] > 0, "people's rows were held without consent")
     with story.step("The consent register arrives (授权台账); people's rows are weighed again") as tell:
-        rows = consents.read_register(planted.consents_file.read_bytes())
-        imported = consents.import_register(home, rows, actor="demo")
+        rows = consent_registers.read_register(planted.consents_file.read_bytes())
+        imported = consent_registers.import_register(home, rows, actor="demo")
         intake.reevaluate()
         report = intake.report(as_of=today)
         counts = _counts(report)
@@ -211,37 +220,36 @@ def _counts(report: dict[str, Any]) -> dict[str, int]:
     return counts
 
 
-def _clients(home: Home, folder: Path, planted: province.Planted) -> tuple[Lender, Lender]:
+def _clients(home: Home, folder: Path, planted: province.Planted) -> tuple[Lender, Regulator]:
     bank, office = new_client(_LENDER_ID), new_client(_REGULATOR_ID)
-    register(home, _LENDER_ID, planted.lenders[0], Role.LENDER, bank.jwks)
+    register(home, _LENDER_ID, planted.lenders[0], Role.LENDER, bank.jwks, contact=_BANK_CONTACT)
     register(home, _REGULATOR_ID, "省级监管部门（沙箱）", Role.REGULATOR, office.jwks)
     save_key(folder / f"{_LENDER_ID}.key.json", bank)
     save_key(folder / f"{_REGULATOR_ID}.key.json", office)
     issuer = home.settings.issuer
-    return Lender(issuer, bank), Lender(issuer, office, scope=Scope.AUDIT_READ.value)
+    return Lender(issuer, bank), Regulator(issuer, office)
 
 
 def _lend(home: Home, story: Story, folder: Path, planted: province.Planted, lender: Lender) -> None:
     person = planted.agreed[0]
     with story.step("A lender asks about somebody who agreed (有授权查询)") as tell:
         answer = _ask(lender, person)
-        keys = {"keys": home.keyring.trust_policy()["answer"]}
-        labels = answer.answer["items"]
+        policy = TrustPolicy.parse(home.keyring.trust_policy())
+        labels = answer.items
         whole = sum(label["completeness"] == "COMPLETE" for label in labels.values())
         tell(
-            f"permitted: {len(answer.answer['records'])} records, {len(labels)} items ({whole} complete), signed",
+            f"permitted: {len(answer.records)} records, {len(labels)} items ({whole} complete), signed",
             query_id=answer.query_id,
-            records=len(answer.answer["records"]),
-            signed=signed_by(answer, keys["keys"]),
+            records=len(answer.records),
+            signed=_signed(answer, policy),
         )
-        tell(f"summary: {orjson.dumps(answer.answer['summary']).decode()}")
-        hold(signed_by(answer, keys["keys"]), "the answer's signature does not verify")
-        hold(len(answer.answer["records"]) > 0, "nothing was found about somebody who agreed")
+        tell(f"summary: {orjson.dumps(answer.summary).decode()}")
+        hold(_signed(answer, policy), "the answer's signature does not verify")
+        hold(len(answer.records) > 0, "nothing was found about somebody who agreed")
     with story.step("The same lender asks about somebody who did not (无授权查询)") as tell:
         reasons = [_refused(lender, number) for number in (planted.never_asked[0], _NOBODY)]
         tell(f"refused: {reasons[0]}; a person nobody knows: {reasons[1]}", reasons=reasons)
         hold(reasons == ["no-consent", "no-consent"], "a refusal tells more than it may")
-    policy = TrustPolicy.parse(home.keyring.trust_policy())
     (folder / "trust.json").write_bytes(orjson.dumps(home.keyring.trust_policy(), option=orjson.OPT_INDENT_2))
     with story.step("Evidence for the answer, checked offline (证据离线核验)") as tell:
         file = folder / "evidence.json"
@@ -255,7 +263,7 @@ def _lend(home: Home, story: Story, folder: Path, planted: province.Planted, len
         raw[_a_figure(raw)] ^= 1
         tell(f"caught at {_caught(bytes(raw), policy)}")
     with story.step("The person withdraws (撤回授权)") as tell:
-        consents.withdraw(home, str(answer.answer["consent_id"]), Channel.VILLAGE, actor="demo")
+        consents.withdraw(home, answer.consent_id, Channel.VILLAGE, actor="demo")
         started = time.perf_counter()
         fresh = _refused(lender, person)
         took = round((time.perf_counter() - started) * 1000)
@@ -264,7 +272,7 @@ def _lend(home: Home, story: Story, folder: Path, planted: province.Planted, len
         hold([fresh, again] == ["withdrawn", "withdrawn"], "a withdrawal does not bite")
 
 
-def _audit(story: Story, regulator: Lender) -> None:
+def _audit(story: Story, regulator: Regulator) -> None:
     with story.step("The regulator reads the trail (监管审计)") as tell:
         events = regulator.events(event="release:*", limit="50")["events"]
         found = [f"{one['event'].rpartition(':')[2]}" for one in reversed(events)]
@@ -275,10 +283,18 @@ def _audit(story: Story, regulator: Lender) -> None:
 
 
 def _ask(lender: Lender, person: str, key: str | None = None) -> Answer:
-    return lender.query(
-        "resident_id", person, purpose="LOAN_APPROVAL", business_no=_BUSINESS_NO, idempotency_key=key,
-        staff={"user_id": "u-1027", "department": "credit"},
+    return lender.summary(
+        Subject.person(person), purpose="LOAN_APPROVAL", business_no=_BUSINESS_NO, idempotency_key=key,
+        staff=("u-1027", "credit"),
     )  # fmt: skip
+
+
+def _signed(answer: Answer, policy: TrustPolicy) -> bool:
+    try:
+        answer.check(policy)
+    except NotGenuine:
+        return False
+    return True
 
 
 def _refused(lender: Lender, person: str, key: str | None = None) -> str:

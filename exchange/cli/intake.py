@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from connectors import report as reports
-from exchange import consents
+from exchange import consent_registers
 from exchange.cli.context import console, opened
 from exchange.garbage import spare_the_collector
 from exchange.jobs import intake_of
@@ -44,8 +44,8 @@ def _run(where: list[Path], consents_file: Path | None, report: Path | None, as_
     said: dict[str, Any] = {}
     with opened() as home:
         if consents_file is not None:
-            register = consents.read_register(_beside(consents_file, where).read_bytes())
-            said["consents"] = len(consents.import_register(home, register, actor="operator").rows)
+            register = consent_registers.read_register(_beside(consents_file, where).read_bytes())
+            said["consents"] = len(consent_registers.import_register(home, register, actor="operator").rows)
             recipients = {row["被授权机构"] for row in register}
             said["lender"] = recipients.pop() if len(recipients) == 1 else None
         spare_the_collector()

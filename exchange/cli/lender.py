@@ -6,19 +6,31 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-import httpx
 import orjson
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from connectors import permits
+from consent import recipients
+from consent.parties import Contact
 from consent.scope import recipient_name
 from exchange import binding
-from exchange.cli import capturing, telling
-from exchange.cli.context import console, opened, settings
+from exchange.cli import bulk, capturing, certifying, collection, selftesting, telling
+from exchange.cli.context import Address, Email, Office, Phone, Web, console, opened, settings
+from exchange.client import (
+    Claim,
+    Client,
+    Connection,
+    Lender,
+    NotReached,
+    Refused,
+    Subject,
+    new_client,
+    read_client,
+)
 from exchange.errors import OutOfService
 from exchange.events import Event
 from exchange.home import Home
@@ -29,16 +41,21 @@ from registry.database import Transaction
 from registry.errors import MalformedIdentifier
 from registry.identifiers import ResidentId
 from registry.keyfiles import write_private
-from sandbox.lender import Client, Lender, Refused, client_of, new_client
+from sandbox.regulator import Regulator
 
 _LENDER = typer.Typer(help="Registered systems of lenders and regulators.", no_args_is_help=True)
+_System = TypeVar("_System", bound=Connection)
 _AUDIT_COLUMNS = ("at", "event", "actor", "reason", "query_id", "leaf_index")
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     capturing.add_to(_LENDER)
+    certifying.add_to(_LENDER)
     telling.add_to(_LENDER)
+    selftesting.add_to(_LENDER)
+    bulk.add_to(_LENDER)
+    collection.add_to(_LENDER)
     app.add_typer(_LENDER, name="lender")
     app.command()(query)
     app.command()(evidence)
@@ -56,11 +73,12 @@ def register(  # what a registration states
     scopes: Iterable[Scope] | None = None,
     sources: Collection[str] = (),
     redirect_uris: Sequence[str] = (),
+    contact: Contact | None = None,
 ) -> None:
     """Register a system, with all scopes of its role unless fewer are given, and write it to the log.
 
     `sources` are what an agency may deliver from now on, besides what it may already; `redirect_uris` where a lender's
-    system has people sent back to.
+    system has people sent back to; `contact` how a lender is reached, without which its first system is refused.
     """
     now = clock.now()
     with home.database.transaction() as tx:
@@ -73,6 +91,7 @@ def register(  # what a registration states
             scopes=scopes,
             now=now,
             same_organisation=same_organisation,
+            contact=contact,
         )
         name = recipient_name(organisation)
         fields: dict[str, Any] = {"client_id": client_id, "organisation": name, "role": role.value}
@@ -81,11 +100,14 @@ def register(  # what a registration states
         permits.permit(tx, name, sources, now=now)
         if redirect_uris:
             _redirect(tx, client_id, redirect_uris, now)
+        if contact is not None:
+            _note_contact(tx, name, contact, now)
 
 
 @_LENDER.command()
-def add(
+def add(  # one parameter an option
     client_id: Annotated[str, typer.Argument(help="Short id of the system, as bank-minhe.")],
+    *,
     organisation: Annotated[str, typer.Option(help="Full name, exactly as consents name it.")],
     jwks: Annotated[Path | None, typer.Option(help="Its public keys (JWK set).")] = None,
     make_key: Annotated[Path | None, typer.Option(help="Make a key pair and write the private key here.")] = None,
@@ -97,10 +119,20 @@ def add(
         list[str] | None,
         typer.Option("--redirect-uri", help="Where people are sent back to from the confirmation page; https."),
     ] = None,
+    office: Office = "",
+    phone: Phone = "",
+    address: Address = "",
+    email: Email = None,
+    url: Web = None,
 ) -> None:
-    """Register a lender's or regulator's system, with its own public keys or a key pair made here."""
+    """Register a lender's or regulator's system, with its own public keys or a key pair made here.
+
+    A lender's first system needs --office, --phone and --address: people are told of them before they agree.
+    """
     if (jwks is None) == (make_key is None):
         raise typer.BadParameter("give either --jwks FILE or --make-key FILE")
+    stated = {"office": office, "phone": phone, "address": address, "email": email, "url": url}
+    reached = Contact.read(stated) if any(stated.values()) else None
     with opened() as home:
         if make_key is not None:
             client = new_client(client_id)
@@ -112,6 +144,7 @@ def add(
                 client.jwks,
                 same_organisation=same_organisation,
                 redirect_uris=redirect_uris or (),
+                contact=reached,
             )
             save_key(make_key, client)
         elif jwks is not None:
@@ -124,6 +157,7 @@ def add(
                 keys,
                 same_organisation=same_organisation,
                 redirect_uris=redirect_uris or (),
+                contact=reached,
             )
     console.print(f"[green]✓[/green] {escape(client_id)} is registered as {role.value}")
 
@@ -146,6 +180,31 @@ def _redirect(tx: Transaction, client_id: str, uris: Sequence[str], now: datetim
         raise typer.BadParameter("no lender's system of this id is registered")
     fields: dict[str, Any] = {"client_id": client_id, "redirect_uris": sorted(uris)}
     log.append(tx, [log.Entry(event=Event.CLIENT_REDIRECTS_SET, at=now, actor="operator", fields=fields)])
+
+
+@_LENDER.command()
+def contact(
+    organisation: Annotated[str, typer.Argument(help="Full name, exactly as consents name it.")],
+    office: Office,
+    phone: Phone,
+    address: Address,
+    email: Email = None,
+    url: Web = None,
+) -> None:
+    """Say how a lender is reached, in the place of what stood; receipts that were made keep what they say."""
+    stated = Contact.read({"office": office, "phone": phone, "address": address, "email": email, "url": url})
+    name, now = recipient_name(organisation), clock.now()
+    with opened() as home, home.database.transaction() as tx:
+        if not clients.knows(tx, name, Role.LENDER):
+            raise typer.BadParameter("no lender's system of this organisation is registered")
+        recipients.keep(tx, name, stated, now=now)
+        _note_contact(tx, name, stated, now)
+    console.print(f"[green]✓[/green] {escape(name)}")
+
+
+def _note_contact(tx: Transaction, organisation: str, stated: Contact, now: datetime) -> None:
+    fields: dict[str, Any] = {"organisation": organisation, "contact": stated.as_json()}
+    log.append(tx, [log.Entry(event=Event.LENDER_CONTACT_STATED, at=now, actor="operator", fields=fields)])
 
 
 @_LENDER.command()
@@ -179,8 +238,10 @@ def save_key(path: Path, client: Client) -> None:
 
 def read_key(path: Path) -> Client:
     """Read a client back from what `save_key` wrote."""
-    held = orjson.loads(path.read_bytes())
-    return client_of(held["client_id"], held["jwk"])
+    try:
+        return read_client(path)
+    except ValueError as error:
+        raise typer.BadParameter(f"{path}: {error}", param_hint="--key") from None
 
 
 _Key = Annotated[Path, typer.Option("--key", help="Private key file, from `lender add --make-key`.")]
@@ -204,7 +265,7 @@ _Claims = Annotated[
         "--claim", help="With --mode verify: ITEM>=VALUE, ITEM<=VALUE, ITEM=VALUE, or ITEM for 'is there one'."
     ),
 ]
-_RELATIONS = {">=": "at_least", "<=": "at_most", "=": "equals"}
+_RELATIONS: dict[str, Literal["at_least", "at_most", "equals"]] = {">=": "at_least", "<=": "at_most", "=": "equals"}
 _CLAIM = re.compile(r"(?P<item>[A-Z_]+\.[a-z0-9_]+)(?:(?P<sign>>=|<=|=)(?P<value>.+))?")
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 _WHOLE_TYPES = frozenset({"fen", "mu4", "int"})
@@ -214,18 +275,20 @@ class QueryMode(StrEnum):
     """How much an answer says."""
 
     VERIFY = "verify"
+    TAGS = "tags"
     SUMMARY = "summary"
+    REPORT = "report"
 
 
-def read_claim(text: str) -> dict[str, str | int | bool]:
+def read_claim(text: str) -> Claim:
     """Read a claim as it is typed; its value takes the type of its item, money in fen and areas in 1/10000 亩."""
     found = _CLAIM.fullmatch(text)
     if found is None:
         raise typer.BadParameter("a claim is ITEM>=VALUE, ITEM<=VALUE, ITEM=VALUE or ITEM", param_hint="--claim")
     item, sign, value = found["item"], found["sign"], found["value"]
     if sign is None:
-        return {"item": item, "relation": "exists"}
-    return {"item": item, "relation": _RELATIONS[sign], "value": _typed(item, value)}
+        return Claim(item)
+    return Claim(item, _RELATIONS[sign], _typed(item, value))
 
 
 def _typed(item: str, value: str) -> str | int | bool:
@@ -237,6 +300,15 @@ def _typed(item: str, value: str) -> str | int | bool:
     return int(value) if spec is not None and spec.type in _WHOLE_TYPES and _WHOLE.fullmatch(value) else value
 
 
+def _read_staff(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    user, mark, department = text.partition("/")
+    if not (user and mark and department):
+        raise typer.BadParameter("staff is USER/DEPARTMENT, as u-1027/credit", param_hint="--staff")
+    return user, department
+
+
 def query(  # one parameter an option
     *,
     key: _Key,
@@ -244,8 +316,14 @@ def query(  # one parameter an option
     business_no: Annotated[str, typer.Option(help="Number of the application.")],
     purpose: Annotated[str, typer.Option()] = "LOAN_APPROVAL",
     items: _Items = None,
-    mode: Annotated[QueryMode, typer.Option(help="verify answers claims only, without values.")] = QueryMode.SUMMARY,
+    mode: Annotated[QueryMode, typer.Option(help="verify and tags tell no values; report needs --staff.")] = (
+        QueryMode.SUMMARY
+    ),
     claims: _Claims = None,
+    staff: Annotated[
+        str | None, typer.Option(help="Who asks, as USER/DEPARTMENT in codes of the lender's own.")
+    ] = None,
+    pdf: Annotated[Path | None, typer.Option(help="With --mode report: write the report on paper here too.")] = None,
     idempotency_key: Annotated[
         str | None, typer.Option(help="The same key with the same question again takes no second use.")
     ] = None,
@@ -254,23 +332,27 @@ def query(  # one parameter an option
 ) -> None:
     """Ask about a subject as a lender would: over HTTP, with OAuth and DPoP."""
     stated = [read_claim(text) for text in claims or ()]
-    kind = _kind_of(identifier)
-    with _reached(url or settings().issuer, read_key(key)) as lender:
+    subject = _subject_of(identifier)
+    if pdf is not None and mode is not QueryMode.REPORT:
+        raise typer.BadParameter("only --mode report is had on paper", param_hint="--pdf")
+    with _reached(Lender(url or settings().issuer, read_key(key), scope=Scope.QUERIES.value)) as lender:
         try:
             answer = lender.query(
-                kind,
-                identifier,
+                subject,
                 purpose=purpose,
                 business_no=business_no,
                 items=items,
                 mode=mode.value,
                 claims=stated or None,
+                staff=_read_staff(staff),
                 idempotency_key=idempotency_key,
             )
+            if pdf is not None:
+                write_private(pdf, lender.call("GET", f"/v1/queries/{answer.query_id}/report.pdf").content)
         except Refused as refused:
             console.print(f"[yellow]refused[/yellow] {escape(f'{refused.code}: {refused}')}")
             raise typer.Exit(1) from None
-    text = orjson.dumps({"answer": answer.answer, "signature": answer.signature}, option=orjson.OPT_INDENT_2)
+    text = orjson.dumps({"answer": answer.document, "signature": answer.signature}, option=orjson.OPT_INDENT_2)
     if out is not None:
         write_private(out, text)
     else:
@@ -279,21 +361,21 @@ def query(  # one parameter an option
 
 
 @contextmanager
-def _reached(url: str, client: Client, scope: str = Scope.QUERIES.value) -> Iterator[Lender]:
+def _reached(system: _System) -> Iterator[_System]:
     """Speak to an exchange; say what to do when nobody answers there."""
     try:
-        with Lender(url, client, scope=scope) as lender:
-            yield lender
-    except httpx.TransportError as error:
-        raise OutOfService(f"nobody answers at {url}; is it served? start it with: qingqiao serve") from error
+        with system:
+            yield system
+    except NotReached as error:
+        raise OutOfService(f"nobody answers at {system.issuer}; is it served? start it with: qingqiao serve") from error
 
 
-def _kind_of(identifier: str) -> Literal["resident_id", "uscc"]:
+def _subject_of(identifier: str) -> Subject:
     try:
         ResidentId.parse(identifier)
     except MalformedIdentifier:
-        return "uscc"
-    return "resident_id"
+        return Subject.organisation(identifier)
+    return Subject.person(identifier)
 
 
 def evidence(
@@ -305,7 +387,7 @@ def evidence(
 ) -> None:
     """Fetch the evidence for an answer, for `qingqiao verify`."""
     chosen: Literal["full", "redacted"] = "redacted" if form == "redacted" else "full"
-    with _reached(url or settings().issuer, read_key(key)) as lender:
+    with _reached(Lender(url or settings().issuer, read_key(key), scope=Scope.QUERIES.value)) as lender:
         try:
             write_private(out, lender.evidence(query_id, chosen))
         except Refused as refused:
@@ -327,7 +409,7 @@ def audit(
     filters = {n: v for n, v in {"event": event, "reason": reason, "lender": lender}.items() if v}
     if since:
         filters["since"] = f"{date.fromisoformat(since).isoformat()}T00:00:00+08:00"
-    with _reached(url or settings().issuer, read_key(key), scope=Scope.AUDIT_READ.value) as regulator:
+    with _reached(Regulator(url or settings().issuer, read_key(key))) as regulator:
         page = regulator.events(limit=str(limit), **filters)
     table = Table(*_AUDIT_COLUMNS)
     for one in page["events"]:

@@ -1,8 +1,9 @@
-"""`qingqiao sandbox`: agencies that speak REST, SQL and SFTP on this machine, for integrators.
+"""`qingqiao sandbox`: agencies that speak REST, SQL and SFTP on this machine, and a lender's account, for integrators.
 
 `up` starts them and serves until Ctrl-C; `--write-feeds` also connects this installation to them. `fault`, `mend` and
 `advance` speak to a running one: its control address and token lie in `<home>/sandbox/control.json`, readable to
-its owner only. A production home is refused: made-up data must not come near it.
+its owner only. `lender` makes a lender's system with people for every outcome (`exchange.cli.lending`). A production
+home is refused: made-up data must not come near it.
 """
 
 import signal
@@ -17,8 +18,10 @@ import orjson
 import typer
 import yaml
 from rich.markup import escape
+from rich.table import Table
 
 from connectors.credentials import Credentials
+from exchange.cli import lending
 from exchange.cli.context import console, opened, read_mode, settings
 from exchange.home import Home, Mode
 from registry import clock
@@ -26,6 +29,7 @@ from registry.embedded import EmbeddedPostgres
 from registry.keyfiles import read_private, write_private
 from sandbox.agencies.control import Control, NotDone, controlled
 from sandbox.agencies.running import Running, running
+from sandbox.outcomes import table
 from sandbox.people import FEWEST_HOUSEHOLDS, settle
 from sandbox.register import register
 
@@ -63,6 +67,22 @@ def up(
             console.print(f"[green]✓[/green] {len(agency.feeds)} feeds in {escape(str(chosen.home / 'feeds'))}")
         _show(agency, chosen.home / "sandbox", with_feeds=not write_feeds)
         stop.wait(seconds or None)
+
+
+@_SANDBOX.command()
+def lender() -> None:
+    """Make a lender's account with one made-up person for each outcome of a question; again, only what is missing."""
+    _refuse_production()
+    known = table()
+    with opened() as home:
+        account = lending.provide(home, settings().home / "sandbox", known)
+    shown = Table("person", "resident id", "outcome", "说明", "in English")
+    for one in known.outcomes:
+        shown.add_row(one.name, one.identifier, one.expect, one.zh, one.en)
+    console.print(shown)
+    console.print(f"[green]✓[/green] {escape(known.lender)}: {len(known.outcomes)} people, {account.arranged} arranged")
+    console.print(f"  client  {escape(known.client_id)}\n  key     {escape(str(account.key))}", soft_wrap=True)
+    console.print(f"  trust   {escape(str(account.trust))}", soft_wrap=True)
 
 
 @_SANDBOX.command()

@@ -13,6 +13,7 @@ from connectors.feed import feeds
 from exchange.cli.lender import register
 from exchange.cli.sandbox import agencies, connect
 from exchange.cli.story import Story, hold
+from exchange.client import NotReached, new_client
 from exchange.home import Home
 from exchange.jobs import collect_feed, intake_of
 from exchange.oauth.scopes import Role
@@ -20,8 +21,7 @@ from registry import clock
 from sandbox.agencies.faults import Fault, Faults
 from sandbox.agencies.line import line
 from sandbox.agencies.running import Running
-from sandbox.agency import Agency
-from sandbox.caller import Json, new_client
+from sandbox.agency import Agency, Json
 from sandbox.people import settle
 from sandbox.rating import rating
 from sandbox.workbooks import AgencyFile
@@ -89,7 +89,7 @@ def _upload(clerk: Agency, faults: Faults, file: AgencyFile, said: Callable[...,
     try:
         clerk.send(upload, 0, content, checksum=False)
         hold(False, "the line was not cut")  # reads as a sentence
-    except httpx.HTTPError:
+    except NotReached:
         pass
     deadline = time.monotonic() + 10
     while not (arrived := clerk.offset(upload)) and time.monotonic() < deadline:

@@ -18,6 +18,8 @@ is stored.
 An unknown subject and a subject without consent take the same way through all steps: nobody outside can tell them
 apart, in code, body or time.
 
+Lines of a batch of questions take the same steps, but for the opening (`lines`).
+
 Not here: credentials (`exchange.oauth`, though they are admitted in step 1), transport (`lender_api`), what an answer
 looks like (`answer`), proofs (`evidence`).
 """
@@ -31,14 +33,25 @@ import psycopg
 
 from exchange.errors import OutOfService, RequestRefused
 from exchange.home import Home
-from exchange.release.cases import Ask, AskAgain, Case, Outcome, Permitted, Refused
+from exchange.release.cases import Ask, AskAgain, Case, Line, Outcome, Permitted, Refused
 from exchange.release.deciding import decide_all
 from exchange.release.finding import admit_all, find
 from exchange.release.opening import open_all, response_bytes, signed
 from exchange.release.recording import record
 from registry.errors import AnswerFailed, DatabaseUnavailable, RegistryError
 
-__all__ = ["Ask", "AskAgain", "Outcome", "Permitted", "Refused", "Settled", "release", "response_bytes", "settle"]
+__all__ = [
+    "Ask",
+    "AskAgain",
+    "Line",
+    "Outcome",
+    "Permitted",
+    "Refused",
+    "Settled",
+    "release",
+    "response_bytes",
+    "settle",
+]
 
 Settled = Callable[[], Outcome]
 _OUTAGES: Final = (DatabaseUnavailable, psycopg.OperationalError, psycopg.InterfaceError)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import orjson
@@ -10,7 +10,7 @@ import orjson
 from consent.decision import Permit, Reason
 from consent.scope import Mode
 from consent.uses import StoredGrant
-from exchange.answer import Noted, QueryFacts
+from exchange.answer import Asked, Noted, QueryFacts
 from exchange.errors import ExchangeError
 from exchange.home import Home
 from exchange.oauth.guard import Caller, Presented
@@ -27,10 +27,19 @@ _CLAIMS_OF = b"query-claims|"
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A place in a lender's batch of questions, counted from 1."""
+
+    batch_id: UUID
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """A lender's question. `items` None asks for all that the consent covers; `body` is the canonical request.
 
-    `presented` is a `Caller` where the gate, or another door, has admitted the caller already.
+    `presented` is a `Caller` where the gate, or another door, has admitted the caller already. `line` is its place in a
+    batch of questions (`lines`).
     """
 
     presented: Presented | Caller
@@ -43,14 +52,22 @@ class Ask:
     business_no: str | None = None
     staff: tuple[str, str] | None = None
     idempotency_key: str | None = None
+    line: Line | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AskAgain:
-    """The same lender wants the answer to a query that it was given before."""
+    """The same lender wants the answer to a query that was permitted before: to prove it, on paper, or with its batch.
+
+    What an agency has recalled since is opened to prove what was answered, and for nothing else. `staff` is who at the
+    lender wants it now.
+    """
 
     presented: Presented | Caller
     query_id: UUID
+    form: Literal["evidence", "pdf", "batch"] = "evidence"
+    staff: tuple[str, str] | None = None
+    line: Line | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +154,21 @@ def noted_of(records: Mapping[str, Any]) -> Noted | None:
     for record_id, version, rule in records["flags"]:
         flags.setdefault((UUID(record_id), version), []).append(rule)
     return Noted(flags, records["partial"])
+
+
+def asked_of(records: Mapping[str, Any]) -> Asked | None:
+    """Read what a query's row notes of how it was asked; None of a summary, and of a row that was written before."""
+    said = records.get("asked")
+    if said is None:
+        return None
+    staff = said["staff"]
+    return Asked(
+        about=SubjectKind(said["about"]),
+        history_months=said["history_months"],
+        tags=said["tags"],
+        staff=None if staff is None else (staff[0], staff[1]),
+        consent_until=said["consent_until"],
+    )
 
 
 def _written(claims: Sequence[Claim]) -> bytes:

@@ -12,7 +12,7 @@ from exchange.answer import QueryFacts
 from exchange.errors import CredentialsRefused, RequestRefused
 from exchange.home import Home
 from exchange.oauth.guard import Caller, Presented, admit
-from exchange.release.cases import Ask, AskAgain, Case, idempotency, noted_of, opened_claims, request_salt
+from exchange.release.cases import Ask, AskAgain, Case, asked_of, idempotency, noted_of, opened_claims, request_salt
 from registry import store
 from registry.database import Transaction
 from registry.identifiers import SubjectKind
@@ -103,6 +103,7 @@ def _take_up(home: Home, case: Case, row: Sequence[Any]) -> None:
         request_salt=salt,
         decided_at=row[13],
         noted=noted_of(row[11]),
+        asked=asked_of(row[11]),
     )
 
 

@@ -19,6 +19,7 @@ from exchange.release.words import Where, open_words
 from registry import store
 from registry.clock import rfc3339
 from registry.database import Transaction
+from registry.verify import NO_VALUES
 
 _MARKS: Final = (  # of one subject: [record_id, version, item] for each version of `versions` that is disputed
     "SELECT coalesce(jsonb_agg(jsonb_build_array(d.record_id, (v ->> 1)::int, d.item)"
@@ -71,7 +72,7 @@ def note(case: Case, marks: Sequence[Sequence[Any]], statement: Mapping[str, Any
         if item in case.facts.items:
             disputed.setdefault((UUID(record_id), version), []).append(item)
     case.facts = replace(case.facts, beside=Beside(disputed))
-    case.statement = statement if case.facts.mode != "verify" else None
+    case.statement = statement if case.facts.mode not in NO_VALUES else None
 
 
 def open_statements(home: Home, cases: Sequence[Case]) -> None:

@@ -20,7 +20,7 @@ def open_all(home: Home, cases: Sequence[Case]) -> None:
         if case.open and case.permit is not None and not case.conflict:
             case.opened = []
             names = profile.names_by_kind(case.permit.items)
-            prove = isinstance(case.ask, AskAgain)
+            prove = isinstance(case.ask, AskAgain) and case.ask.form == "evidence"
             for record in case.records or ():
                 wanted.append(disclosure.Wanted(record, names.get(record.kind, frozenset()), prove))
                 owners.append(case)

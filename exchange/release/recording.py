@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,13 +11,14 @@ import orjson
 
 from consent import uses
 from consent.decision import Reason
+from consent.scope import Mode
 from exchange import answer, sources
-from exchange.answer import QueryFacts
+from exchange.answer import Asked, QueryFacts
 from exchange.consistency import declared
 from exchange.events import Event
 from exchange.home import Home
 from exchange.oauth.guard import Caller
-from exchange.release import marking
+from exchange.release import earlier, marking
 from exchange.release.cases import (
     Ask,
     AskAgain,
@@ -29,9 +30,12 @@ from exchange.release.cases import (
     request_salt,
     sealed_claims,
 )
+from exchange.reports import tags
 from registry import log, profile, store
+from registry.clock import rfc3339
 from registry.database import Transaction
 from registry.records import RecordRef, VisibleRecord
+from registry.verify import NO_VALUES
 
 
 def record(home: Home, tx: Transaction, cases: Sequence[Case], now: datetime) -> None:
@@ -41,6 +45,7 @@ def record(home: Home, tx: Transaction, cases: Sequence[Case], now: datetime) ->
     fresh = [case for case in permitted if case.facts is None]
     _insert_queries(home, tx, fresh, now)
     marking.note_again(tx, permitted)
+    earlier.note(tx, permitted)
     uses.count(tx, Counter(case.permit.consent_id for case in fresh if case.permit and not case.conflict), now)
     entries = []
     for case in cases:
@@ -84,11 +89,12 @@ def _find_records(tx: Transaction, cases: Sequence[Case], now: datetime) -> None
 def _not_again(case: Case, wanted: Sequence[RecordRef], found: Sequence[VisibleRecord]) -> Reason | None:
     """Say why an earlier answer is not given again: what it showed is frozen, or its agency has recalled it.
 
-    For its evidence (`AskAgain`) what was recalled is opened once more: what was answered before stays provable.
+    For its evidence what was recalled is opened once more: what was answered before stays provable.
     """
     if len(found) != len(wanted) or any(record.frozen for record in found):
         return Reason.WITHDRAWN
-    return Reason.RECALLED if isinstance(case.ask, Ask) and any(record.recalled for record in found) else None
+    proving = isinstance(case.ask, AskAgain) and case.ask.form == "evidence"
+    return Reason.RECALLED if not proving and any(record.recalled for record in found) else None
 
 
 def _insert_queries(home: Home, tx: Transaction, cases: Sequence[Case], now: datetime) -> None:
@@ -121,6 +127,7 @@ def _insert_queries(home: Home, tx: Transaction, cases: Sequence[Case], now: dat
             request_sha256=answer.request_digest(salt, ask.body),
             request_salt=salt,
             decided_at=now,
+            asked=_asked(case, ask) if permit.mode is not Mode.SUMMARY else None,
         )
         key = idempotency(case)[1] if ask.idempotency_key is not None else None
         claims = sealed_claims(keys[case.subject_id], query_id, ask.claims) if ask.claims else None
@@ -135,6 +142,19 @@ def _insert_queries(home: Home, tx: Transaction, cases: Sequence[Case], now: dat
             written, statement = inserted[case.facts.query_id]
             case.facts = replace(case.facts, noted=noted_of(written))
             marking.note(case, written["disputed"], statement)
+
+
+def _asked(case: Case, ask: Ask) -> Asked:
+    """Say how a question was asked, for the modes whose answer depends on it."""
+    if case.permit is None or case.rests_on is None or case.subject_kind is None:
+        raise TypeError("a permit rests on a consent that was read")
+    return Asked(
+        about=case.subject_kind,
+        history_months=case.permit.history_months,
+        tags=tags.CURRENT,
+        staff=ask.staff,
+        consent_until=rfc3339(case.rests_on.grant.scope.valid_until),
+    )
 
 
 def _claim_keys(home: Home, cases: Sequence[Case], now: datetime) -> dict[UUID, bytes]:
@@ -189,8 +209,9 @@ def _row(
         "records": {
             "versions": [(r.ref.record_id, r.ref.version) for r in records],
             "partial": {kind: reason for kind, reason in behind.items() if kind in kinds},
+            **({} if facts.asked is None else {"asked": asdict(facts.asked)}),
         },
-        "rules": declared.told_with(facts.items, beyond) if facts.mode != "verify" else (),
+        "rules": declared.told_with(facts.items, beyond) if facts.mode not in NO_VALUES else (),
         "claims": None if claims is None else claims.hex(),
         "decided_at": facts.decided_at,
     }
@@ -200,7 +221,7 @@ def _permit_entry(case: Case, caller: Caller, facts: QueryFacts, now: datetime) 
     if case.permit is None or case.rests_on is None:
         raise TypeError("a permit rests on a consent that was read")
     again = case.versions is not None
-    access = {
+    access: dict[str, Any] = {
         "business_no": facts.business_no,
         "claims_sha256": claims_digest(facts.request_salt, facts.claims),
         "consent_id": facts.consent_id,
@@ -215,6 +236,9 @@ def _permit_entry(case: Case, caller: Caller, facts: QueryFacts, now: datetime) 
         "staff": _staff(case.ask),
         "w_acknowledged": case.rests_on.grant.scope.w_acknowledged,
     }
+    if isinstance(case.ask, AskAgain) and case.ask.form != "evidence":
+        access["form"] = case.ask.form
+    access |= _line(case.ask)
     return log.Entry(
         event=Event.REOPENED if again else Event.PERMITTED,
         at=now,
@@ -249,11 +273,15 @@ def _refusal_entry(case: Case, caller: Caller, refused: Refused, now: datetime) 
         event=Event.REFUSED,
         at=now,
         actor=caller.client_id,
-        fields={"access": asked},
+        fields={"access": asked | _line(ask)},
         subject_id=case.subject_id,
         query_id=refused.query_id,
     )
 
 
+def _line(ask: Ask | AskAgain) -> dict[str, str | int]:
+    return {} if ask.line is None else {"batch_id": str(ask.line.batch_id), "line": ask.line.number}
+
+
 def _staff(ask: Ask | AskAgain) -> list[str] | None:
-    return list(ask.staff) if isinstance(ask, Ask) and ask.staff else None
+    return list(ask.staff) if ask.staff else None

@@ -20,12 +20,13 @@ from registry import jws
 from registry.canonical import canonical
 from registry.keyring import Purpose
 from registry.profile import Claim
+from registry.records import Payload
 from registry.verify import ANSWER_TYPE, EvidenceRefused, verify
 from tests.people import RATING, SUBSIDY, caller, consented, held, question, sequenced
 
 STAFF = ("u-1027", "credit")
-EXPIRED = RATING | {"valid_to": "2020-01-31", "head_name": "扎西顿珠"}
-PAID = SUBSIDY | {"pay_status": "paid", "payee_name": "扎西顿珠"}
+EXPIRED: Payload = {**RATING, "valid_to": "2020-01-31", "head_name": "扎西顿珠"}
+PAID: Payload = {**SUBSIDY, "pay_status": "paid", "payee_name": "扎西顿珠"}
 ALL = ("SUBSIDY", "RATING", "GRASS")
 
 
@@ -34,7 +35,7 @@ def permitted(outcome: Outcome) -> Permitted:
     return outcome
 
 
-def asked(home: Home, mode: Mode, **changes: object) -> tuple[Permitted, dict[str, Any]]:
+def asked(home: Home, mode: Mode, **changes: Any) -> tuple[Permitted, dict[str, Any]]:
     """One answer in a mode, and what it says; it fits the published form."""
     outcome = permitted(release(home, [question(mode=mode, staff=STAFF, **changes)])[0])
     said = orjson.loads(outcome.body)
@@ -221,7 +222,7 @@ def test_evidence_of_the_mode_is_checked_offline(exchange_home: Home, mode: Mode
 
 def _entry(said: dict[str, Any]) -> dict[str, Any]:
     """The first line of the first section that has one."""
-    return next(one["entries"][0] for one in said["sections"] if one.get("entries"))  # type: ignore[no-any-return]
+    return next(one["entries"][0] for one in said["sections"] if one.get("entries"))
 
 
 Bend = Callable[[dict[str, Any]], object]

@@ -35,7 +35,7 @@ def lender(exchange_home: Home, account: lending.Account) -> Iterator[Lender]:
 
 
 def came(lender: Lender, one: Outcome) -> Answer | Refused:
-    subject, stated = lending.question(one)
+    subject, stated = one.question()
     try:
         return lender.query(subject, idempotency_key=one.key if one.ask.again else None, **stated)
     except Refused as refused:
@@ -44,9 +44,9 @@ def came(lender: Lender, one: Outcome) -> Answer | Refused:
 
 def test_each_person_stands_for_the_outcome_that_the_table_says(lender: Lender) -> None:
     for one in table().outcomes:
-        for _ in range(2):  # and once more
-            found = came(lender, one)
-            code = PERMITTED if isinstance(found, Answer) else found.code
+        found, again = came(lender, one), came(lender, one)
+        for outcome in (found, again):
+            code = PERMITTED if isinstance(outcome, Answer) else outcome.code
             assert (one.name, code) == (one.name, one.expect)
         if one.labelled is not None and isinstance(found, Answer):
             label = found.items[one.labelled]
@@ -66,9 +66,9 @@ def test_arranging_again_changes_nothing_that_stands(
 def test_a_person_whose_uses_are_spent_is_given_another_consent(
     exchange_home: Home, account: lending.Account, lender: Lender
 ) -> None:
-    one = table().named("superseded")
-    subject, stated = lending.question(one)
-    answered = lender.query(subject, **stated)  # the smaller consent has one left
+    one = table().named(PERMITTED)
+    subject, stated = one.question()
+    answered = lender.query(subject, **stated)
     lender.withdraw(answered.consent_id, channel="counter")
     with pytest.raises(QueryRefused, match="withdrawn"):
         lender.query(subject, **stated)

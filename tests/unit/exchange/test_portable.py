@@ -7,7 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
+from consent.parties import Party
 from exchange.portable import document, sheet
+from tests.reachable import CONTACT
 
 MOMENT = "2026-06-15T02:03:04.000005Z"
 TIBETAN = "ང་ཡི་རྩྭ་ཐང་གི་ཁ་གསབ།"
@@ -42,6 +44,10 @@ def whole() -> dict[str, Any]:
         "made_at": MOMENT,
         "notice": document.NOTICE,
         "installation": {"operator": "青桥沙箱"},
+        "parties": [
+            document.party_shown("operator", Party("青桥沙箱", CONTACT)),
+            document.party_shown("recipient", Party("沙箱农商银行")),
+        ],
         "records": [record],
         "consents": [
             {

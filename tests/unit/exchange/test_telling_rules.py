@@ -54,6 +54,31 @@ def test_no_count_of_one_to_nine_is_ever_told_and_none_is_the_rest_of_a_sum(coun
             assert rest == sum(counts[name] for name in hidden) >= FEWEST_PEOPLE
 
 
+def test_an_abandoned_stage_is_told_by_language_and_few_are_not() -> None:
+    stages = {"refused": {"zh": 30, "bo": 12, "en": 4}, "unanswered": {"bo": 25}, "failed": {"zh": 3}}
+    by_stage, by_language = consent_figures.ended({"page": stages})
+    assert by_stage == {"page": {"failed": None, "refused": 46, "unanswered": None}}
+    assert by_language["page"]["refused"] == {"bo": None, "en": None, "zh": 30}
+    assert by_language["page"]["unanswered"] == {"bo": None}, "a stage that is not told is told in no language"
+
+
+_LANGUAGES = st.dictionaries(st.sampled_from(["zh", "bo", "en", "unknown"]), st.integers(0, 40))
+
+
+@given(st.dictionaries(st.sampled_from(["agreed", "refused", "unanswered"]), _LANGUAGES))
+def test_by_language_nothing_hidden_follows_from_the_stage_or_from_the_rest(stages: dict[str, dict[str, int]]) -> None:
+    by_stage, by_language = consent_figures.ended({"phone": stages})
+    for stage, total in by_stage["phone"].items():
+        parts = by_language["phone"][stage]
+        assert not [count for count in parts.values() if count is not None and 0 < count < FEWEST_PEOPLE]
+        if total is None:
+            assert set(parts.values()) <= {None}
+        elif None in parts.values():
+            hidden = [stages[stage][name] for name, count in parts.items() if count is None]
+            assert len(hidden) > 1
+            assert sum(hidden) >= FEWEST_PEOPLE
+
+
 def test_a_month_that_is_not_over_in_beijing_is_not_told() -> None:
     last = datetime(2026, 6, 30, 15, 59, tzinfo=UTC)
     with pytest.raises(RequestRefused, match="figures-month"):

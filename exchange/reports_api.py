@@ -1,0 +1,198 @@
+"""Reports on paper, the check of their codes, and the published form of every answer.
+
+`GET /v1/queries/{id}/report.pdf` goes through the gate as an opening of the query (`release.AskAgain`): decided on
+the consent as it stands now and logged, so that a withdrawal bites here too. Nothing is stored; the PDF is set from
+the answer that was built for this opening, which lies in it with its signature.
+
+`/reports/check` is what a report's QR code opens. Behind `#` stands a slip, signed by the answer key: number, lender,
+moment, digest of the answer. No browser sends that part; a few lines of script put it into the form. The check needs no
+database: it says whether we signed the slip, and repeats it. Whoever has the paper knows as much; whoever has only the
+address learns nothing.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import orjson
+import yaml
+from fastapi import APIRouter, Query, Request, Response
+from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
+
+from exchange import pages, problems
+from exchange.errors import RequestRefused
+from exchange.gate import Gate
+from exchange.home import Home
+from exchange.naming import REFERENCE, refuse_personal
+from exchange.oauth import form
+from exchange.oauth.doors import require
+from exchange.oauth.scopes import Scope
+from exchange.portable import report
+from exchange.portable.report import Printing
+from exchange.portable.sheet import MEDIA_TYPE
+from exchange.release import AskAgain, Permitted, Refused, response_bytes
+from exchange.reports import schemas
+from registry import catalogue, clock, jws
+from registry.canonical import b64, canonical
+from registry.clock import rfc3339
+from registry.errors import SignatureInvalid
+from registry.keyring import Purpose
+from registry.suites import sha256
+
+CHECK_PATH: Final = "/reports/check"
+SLIP_TYPE: Final = "qq-report-slip+jws"
+_MODE: Final = "report"
+_SLIP: Final = frozenset({"answer_sha256", "decided_at", "lender", "query_id"})
+_PLACE: Final = "style-src 'self';"
+_FOR_AN_HOUR: Final = {"Cache-Control": "public, max-age=3600"}
+_Staff = Annotated[str | None, Query(pattern=REFERENCE, max_length=64)]
+
+
+def build_router(home: Home) -> APIRouter:
+    """Build the routes over an installation."""
+    router = APIRouter()
+
+    @router.get(
+        "/v1/queries/{query_id}/report.pdf",
+        summary="A report on paper",
+        tags=["lender"],
+        response_class=Response,
+        responses={200: {"content": {MEDIA_TYPE: {}}}, **problems.responses(400, 401, 403, 404, 503)},
+    )
+    async def on_paper(request: Request, query_id: UUID, user_id: _Staff = None, department: _Staff = None) -> Response:
+        """Set the report of a query in mode report as a PDF (A4), with watermark and QR code.
+
+        `user_id` and `department` are the lender's own codes of whoever prints, if it is another than who asked. Each
+        opening is logged. After a withdrawal, once the answer has outlived its data life, and once an agency has
+        recalled what it rests on, it is refused.
+        """
+        caller = await require(Scope.QUERIES)(request)
+        refuse_personal(user_id, department)
+        if (user_id is None) != (department is None):
+            raise RequestRefused("request-malformed", "user_id and department go together")
+        await run_in_threadpool(_must_be_a_report, home, query_id, caller.client_id)
+        staff = (user_id, department) if user_id is not None and department is not None else None
+        gate: Gate = request.app.state.gate
+        outcome = await gate.ask(AskAgain(caller, query_id, form="pdf", staff=staff))
+        if isinstance(outcome, Refused):
+            return problems.refusal(outcome.reason, outcome.query_id, issuer=home.settings.issuer)
+        if not isinstance(outcome, Permitted):
+            raise outcome
+        made = await run_in_threadpool(printed, home, outcome, staff)
+        headers = {"Cache-Control": "no-store", "Content-Disposition": 'inline; filename="report.pdf"'}
+        return Response(made, 200, headers, MEDIA_TYPE)
+
+    @router.get(CHECK_PATH, summary="Page that checks a report", tags=["reports"], response_class=Response)
+    def show(lang: str | None = None) -> Response:
+        """Show the page; it tells nothing of any report."""
+        return _page(home, pages.language_of(lang), script=_script())
+
+    @router.post(CHECK_PATH, summary="Check a report", tags=["reports"], response_class=Response)
+    async def check(request: Request) -> Response:
+        """Say whether a slip was signed by us, and repeat what it says."""
+        try:
+            sent = form.read(request.headers.get("content-type"), await request.body())
+        except RequestRefused:
+            sent = {}
+        slip = read_slip(sent.get("code", ""), home.keyring.policy().answer_keys)
+        return _page(home, pages.language_of(sent.get("lang")), checked=True, slip=slip)
+
+    for path in schemas.PATHS:
+        router.add_api_route(path, _schema_of(path), methods=["GET"], tags=["lender"], response_class=Response)
+    return router
+
+
+def printed(home: Home, permitted: Permitted, staff: tuple[str, str] | None) -> bytes:
+    """Set an opened report as a PDF.
+
+    Args:
+        home: the installation.
+        permitted: the outcome of an opening in mode report.
+        staff: who at the lender prints it, if it is another than who asked.
+    """
+    asked = permitted.facts.asked
+    code = f"{home.settings.issuer}{CHECK_PATH}#{slip_of(home, permitted)}"
+    who = staff or (asked.staff if asked else None)
+    printing = Printing(clock.now(), who, code, response_bytes(permitted))
+    return report.render(orjson.loads(permitted.body), catalogue.current(), printing)
+
+
+def slip_of(home: Home, permitted: Permitted) -> str:
+    """Sign what a report's QR code says: its number, lender, moment, and the digest of the answer."""
+    facts = permitted.facts
+    said = {
+        "answer_sha256": sha256(permitted.body).hex(),
+        "decided_at": rfc3339(facts.decided_at),
+        "lender": facts.lender,
+        "query_id": str(facts.query_id),
+    }
+    key = home.keyring.signing(Purpose.ANSWER)
+    return jws.sign(key, key.key_id, canonical(said), SLIP_TYPE)
+
+
+def read_slip(code: str, keys: Mapping[str, bytes]) -> Mapping[str, str] | None:
+    """Give what a slip says if one of our keys signed it as such; None for all else."""
+    try:
+        _, payload = jws.verify("".join(code.split()), keys, typ=SLIP_TYPE)
+        said = orjson.loads(payload)
+    except (SignatureInvalid, orjson.JSONDecodeError):
+        return None
+    return said if isinstance(said, dict) and said.keys() == _SLIP else None
+
+
+def _must_be_a_report(home: Home, query_id: UUID, client_id: str) -> None:
+    """Refuse what has no report before anything is opened.
+
+    Raises:
+        RequestRefused: this client has made no such query, or in another mode.
+    """
+    with home.database.transaction() as tx:
+        row = tx.execute(
+            "SELECT mode FROM query WHERE query_id = %s AND client_id = %s", (query_id, client_id)
+        ).fetchone()
+    if row is None:
+        raise RequestRefused("query-unknown")
+    if row[0] != _MODE:
+        raise RequestRefused("request-malformed", "only a query in mode report has a report")
+
+
+def _schema_of(path: str) -> Any:  # noqa: ANN401  # a route's function
+    def schema() -> Response:
+        """Give the JSON Schema that every answer of this mode fits."""
+        return Response(schemas.written(path), media_type=schemas.MEDIA_TYPE, headers=_FOR_AN_HOUR)
+
+    return schema
+
+
+def _page(
+    home: Home, language: str, *, checked: bool = False, slip: Mapping[str, str] | None = None, script: str = ""
+) -> Response:
+    text = pages.page(
+        "report.html",
+        language,
+        base=urlsplit(home.settings.issuer).path,
+        say=_words(language),
+        checked=checked,
+        slip=slip,
+        script=Markup(script),  # noqa: S704  # a file of ours
+    )
+    told = pages.headers()
+    if script:
+        allowed = f"{_PLACE} script-src 'sha256-{b64(sha256(script.encode()))}';"
+        told["Content-Security-Policy"] = told["Content-Security-Policy"].replace(_PLACE, allowed)
+    return Response(text, headers=told, media_type=pages.MEDIA_TYPE)
+
+
+@cache
+def _script() -> str:
+    return (resources.files("exchange.pages") / "report.js").read_text("utf-8").strip()
+
+
+@cache
+def _words(language: str) -> Mapping[str, Any]:
+    said = yaml.safe_load((resources.files("exchange.pages") / "report.yml").read_text("utf-8"))
+    return {name: words[language] for name, words in said.items()}
