@@ -31,6 +31,7 @@ class Channel(StrEnum):
     OFFLINE = "offline"  # on a device without signal, uploaded later (R-72)
     API = "api"  # withdrawn or changed through an interface
     OFFICE = "office"  # by the operator's own staff, on the subject's word
+    LENDER = "lender"  # given up by the lender, of its own accord; nothing is ever taken so
 
 
 class Language(StrEnum):
@@ -40,6 +41,13 @@ class Language(StrEnum):
     TIBETAN = "bo"
     MONGOLIAN = "mn"
     ENGLISH = "en"
+
+
+class AskedBy(StrEnum):
+    """Who began: a person who comes of its own will is not held to a "no" of before; a lender that asks is (R-26)."""
+
+    SUBJECT = "subject"
+    LENDER = "lender"
 
 
 class EvidenceKind(StrEnum):
@@ -106,7 +114,8 @@ class Evidence:
 class Capture:
     """How the agreement was taken.
 
-    `witness` is a keyed token, never a name; `collector` and `device` are ids; `place` is a division code.
+    `witness` is a keyed token, never a name; `collector` and `device` are ids; `place` is a division code. `asked_by`
+    is None where nobody says who began: in registers, and in consents of before.
     """
 
     channel: Channel
@@ -117,6 +126,16 @@ class Capture:
     collector: str | None = None
     device: str | None = None
     place: str | None = None
+    asked_by: AskedBy | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no person did.
+
+        Raises:
+            TermsRefused: EVIDENCE_INVALID.
+        """
+        if self.channel is Channel.LENDER:
+            raise TermsRefused(Fault.EVIDENCE_INVALID, "a lender gives a consent up, and takes none from itself")
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,8 @@ MEANINGS: Final[Mapping[Fault, Meaning]] = MappingProxyType(
         ),
         Fault.GUARDIAN_NEEDED: Meaning(
             "representation",
-            "不满十四周岁，须由监护人同意",
-            "under 14: a guardian has to consent",
+            "未达到该目的要求的年龄，须由监护人同意",
+            "under the age that this purpose asks for: a guardian has to consent",
             "由监护人办理，并提交监护关系证明",
             "let a guardian act, with proof of guardianship",
         ),
@@ -243,8 +243,9 @@ MEANINGS: Final[Mapping[Fault, Meaning]] = MappingProxyType(
             "evidence.kind",
             "纸质授权须经两人核对，不能在此直接登记",
             "paper is looked at by two people, and is not recorded here",
-            "请在 POST /v1/paper-consents 录入，由另一人确认",
-            "enter it at POST /v1/paper-consents, and let another person confirm it",
+            "请在 POST /v1/paper-consents 录入，由另一人确认；再次确认只收电子签名，或另签新的纸质授权",
+            "enter it at POST /v1/paper-consents, and let another person confirm it; a consent is confirmed again by an"
+            " electronic signature, or by a new consent on paper",
         ),
         Fault.FINGERPRINTS_NOT_REDACTED: Meaning(
             "evidence.fingerprints_redacted",
@@ -267,6 +268,14 @@ MEANINGS: Final[Mapping[Fault, Meaning]] = MappingProxyType(
             " known, not after its day",
             "撤回之后请本人重新同意，如实填写征得同意的时间",
             "ask the person anew, after the withdrawal, and state when it was taken",
+        ),
+        Fault.BEFORE_REDUCTION: Meaning(
+            "captured_at",
+            "签署早于本人最近一次暂停或缩小同一授权（只知签署日期的，不晚于当日）",
+            "agreed to before the person last paused or narrowed a consent for the same recipient and purpose; if only"
+            " the day is known, not after its day",
+            "请本人恢复授权，或重新同意，并如实填写征得同意的时间",
+            "let the person resume, or ask it anew, and state when that was taken",
         ),
         Fault.TERMS_CHANGED: Meaning(
             "items",

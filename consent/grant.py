@@ -59,9 +59,17 @@ _EVENTS: Final[Mapping[State, Event]] = MappingProxyType(
 )
 
 
+def told(state: State, *, since: datetime, valid_until: datetime) -> State:
+    """Give the state that a recipient is told: what expired before its time reads as withdrawn (docs/adr/0029).
+
+    Why it ended is a matter of the person's life: a death, a birthday that was corrected, a power that was taken back.
+    """
+    return State.WITHDRAWN if state is State.EXPIRED and since < valid_until else state
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A consent as the decision sees it: its edges, its state, and the uses already counted.
+    """A consent as the decision sees it: its edges, its state as recipients are told it, and the uses already counted.
 
     `month_uses` are those of `month` ("2026-06", Beijing), the month of the last use. `reconfirm_by`: from then on it
     permits nothing until the subject has confirmed it again; None where the purpose asks for no confirmation.

@@ -1,11 +1,13 @@
-"""A consent register (授权台账) taken into the ledger, as often as it is sent: the same again changes nothing.
+"""Rows of a consent register (授权台账) taken into the ledger, as often as they are sent; again they change nothing.
 
-  1. read every row, or refuse it (consent.register); settle its terms (consent.record)
-  2. one import at a time; turn identifiers into subject ids; read and lock what stands under the numbers
+  1. settle the terms of each row that was read (consent.register, consent.record)
+  2. one import at a time; turn identifiers into subject ids; hold everybody of whom something may change, all at once,
+     and only then read and lock what stands under the numbers: whoever withdraws holds the person first, too
   3. judge each row against what stands under its number:
        nothing stands                                 → recorded, in the state it names; in force only where a consent
                                                         handed in by itself would be: no paper that stands elsewhere,
-                                                        first day after the last withdrawal's, no "no" of late
+                                                        first day after that of the last withdrawal, pause and
+                                                        narrowing, no "no" of late that its recipient knows of
        another subject, recipient or purpose          → NUMBER_REUSED
        the ledger has ended it (withdrawn, …)         → SAME, or LATER_STATE_STANDS: an old table revives nothing
        the row ends it                                → the ledger follows, whatever else the row says
@@ -15,9 +17,10 @@
        the ledger has paused it                       → LATER_STATE_STANDS: an old table resumes nothing
   4. write everything in a handful of statements, each change with its log entry
 
-A register names no day of withdrawal: one that the ledger learns in this import is no bar to the same import's rows,
-only to those of later ones. A recipient that is not registered is recorded all the same: nobody can ask in its name
-until it is.
+The rows of one transaction are a portion of a register: all of a person's are in one (`exchange.consent_registers`). A
+register names no day of withdrawal or pause: one that the ledger learns in this portion is no bar to the same portion's
+rows, only to those of later ones. A recipient that is not registered is recorded all the same: nobody can ask in its
+name until it is.
 """
 
 from collections import Counter
@@ -43,6 +46,7 @@ from registry.identifiers import Identifier, ResidentId, years_between
 from registry.keyring import Keyring, Purpose, SymmetricKey
 
 Subjects = Callable[[Sequence[Identifier]], Mapping[str, UUID]]
+Hold = Callable[[Collection[UUID]], None]
 Unavailable = Callable[[Collection[UUID]], Container[UUID]]
 Born = Callable[[Collection[UUID]], Mapping[UUID, date]]
 
@@ -82,12 +86,14 @@ class _Plan:
     subjects: set[UUID] = field(default_factory=set)
 
 
-def import_register(  # noqa: PLR0913  # what a register is read with
+def import_lines(  # noqa: PLR0913  # what a register is read with
     tx: Transaction,
-    table: Sequence[Mapping[str, str]],
+    lines: Sequence[Line],
     *,
     keyring: Keyring,
     subjects: Subjects,
+    hold: Hold,
+    known: refusals.Known,
     now: datetime,
     actor: str = "register",
     registered: Container[str] | None = None,
@@ -95,33 +101,34 @@ def import_register(  # noqa: PLR0913  # what a register is read with
     unavailable: Unavailable = lambda _: (),
     born: Born = lambda _: {},
 ) -> ImportReport:
-    """Take a consent register into the ledger.
+    """Take rows of a consent register into the ledger.
 
     Args:
         tx: the caller's transaction.
-        table: the rows, each by column name (consent.register.COLUMNS), texts as they stand in the file.
+        lines: the rows, as they were read (consent.register.read), in their order.
         keyring: signs receipts, and turns witnesses' names into tokens.
         subjects: gives the subject id of each identifier by its text, making those that are not known.
+        hold: keeps everybody else from changing consents of these subjects until the transaction ends.
+        known: tells which refusals the recipients know of.
         now: the moment of import.
         actor: who imports; stands in the log.
         registered: names of registered lenders (consent.scope.recipient_name); None leaves that unremarked.
         operator: the operator for receipts, with how it is reached.
         unavailable: tells for which of these subjects nobody can consent any more.
         born: tells the days of birth of these subjects by the identifiers that are current, where those are kept.
-
-    Raises:
-        RegisterUnreadable: a column is missing. Nothing is recorded.
     """
-    lines, refused = register.read(table)  # 1
-    settled = [(line, *_settled(line, registered, now)) for line in lines]
+    settled = [(line, *_settled(line, registered, now)) for line in lines]  # 1
     tx.execute("SELECT pg_advisory_xact_lock(%s)", (_ONE_IMPORT_AT_A_TIME,))  # 2
-    standing = rows.locked_by_number(tx, [line.number for line in lines])
-    wanted = [line for line, terms, _ in settled if terms is not None or line.number in standing]
+    numbers = [line.number for line in lines]
+    owners = rows.owners_by_number(tx, numbers)  # a number names the same person for ever: read without a lock
+    wanted = [line for line, terms, _ in settled if terms is not None or line.number in owners]
     ids = subjects([line.identifier for line in wanted]) if wanted else {}
+    hold(sorted({*ids.values(), *owners.values()}))
+    standing = rows.locked_by_number(tx, numbers)
     gone, births = unavailable(set(ids.values())), born(set(ids.values()))
     fresh = [replace(terms, subject_id=ids[line.identifier.text]) for line, terms, _ in settled if terms is not None]
     reached = recipients.contacts(tx, {terms.scope.recipient for terms in fresh})
-    plan = _Plan(refusals.standing(tx, fresh), reached, outcomes=refused)
+    plan = _Plan(refusals.standing(tx, fresh, known), reached)
     issuer = Issuer.of(keyring, operator)
     witnesses = keyring.symmetric_all(Purpose.LOOKUP)
     for line, terms, fault in settled:  # 3

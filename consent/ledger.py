@@ -13,7 +13,7 @@ It does not decide about a release (consent.decision) or about holding (consent.
 read by consent.importing, which writes through the functions here.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -38,7 +38,7 @@ from registry.database import Transaction
 from registry.keyring import Keyring
 from registry.suites import sha256_hex
 
-EXPIRE_AT_ONCE: Final = 1000  # consents in one transaction of the job, so that it holds few locks
+EXPIRE_AT_ONCE: Final = 200  # consents in one transaction of the job, so that nobody waits for it for long
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ def create_many(
 
     Raises:
         TermsRefused: terms that no consent may have. Nothing is recorded.
-        UnknownConsent, TransitionRefused: `previous` is not there, is of another subject, recipient or purpose, or
-            was never in force or has ended.
+        UnknownConsent: `previous` is not there, or is of another subject, recipient or purpose.
+        TransitionRefused: `previous` was never in force, or has ended.
         psycopg.errors.UniqueViolation: the register number is taken.
     """
     issuer = Issuer.of(keyring, operator)
@@ -133,7 +133,9 @@ def first_recorded(  # the parts of a record
         event = Event.AMENDED
     signed = receipt.issue(consent_id, terms, state, now, purpose, issuer, reached.get(terms.scope.recipient))
     scope, acted = terms.scope, terms.representation
+    asked_by = terms.capture.asked_by
     fields: dict[str, JSON] = {
+        "asked_by": None if asked_by is None else asked_by.value,
         "catalogue_version": terms.catalogue_version,
         "highest_mode": scope.mode.value,
         "history_months": scope.history_months,
@@ -161,6 +163,7 @@ def first_recorded(  # the parts of a record
         created_at=now if standing is None else standing.created_at,
         receipt_sm2=receipt.countersign(signed, issuer),
         reconfirm_by=_reconfirm_by(scope.valid_from, terms, purpose),
+        paused_at=now if state is State.PAUSED else None,
     )
     entry = _entry(event, consent, terms.capture.channel, actor, fields)
     return replace(consent, receipt_entry=entry.entry_id), entry
@@ -172,15 +175,16 @@ def first_recorded(  # the parts of a record
 def withdraw(tx: Transaction, consent_id: str, channel: Channel, now: datetime, *, actor: str = "subject") -> Consent:
     """Withdraw a consent, or a request for one. From this transaction's commit on, nothing rests on it.
 
-    Withdrawing twice is harmless: the first stands, nothing is written. One that another took the place of is withdrawn
-    in its successor: whoever holds the old receipt means what came of it. The caller holds the subject.
+    Withdrawing what has ended before its time is harmless: nothing is written, and nobody learns how it ended. One that
+    another took the place of is withdrawn in its successor: whoever holds the old receipt means what came of it. The
+    caller holds the subject.
 
     Raises:
         UnknownConsent: there is none of this id.
-        TransitionRefused: it expired, or was superseded by none of ours; it permits nothing any more.
+        TransitionRefused: its time is over, or it was superseded by none of ours; it permits nothing any more.
     """
     consent = _successor(tx, consent_id)
-    if consent.state is State.WITHDRAWN:
+    if consent.told is State.WITHDRAWN:
         return consent
     return move(tx, [consent], State.WITHDRAWN, channel=channel, now=now, actor=actor)[0]
 
@@ -287,7 +291,11 @@ def move(
     """
     events = [step(consent.state, to) for consent in consents]
     through = channel.value if channel is not None and to is State.WITHDRAWN else None
-    moved = [replace(consent, state=to, state_at=now, withdraw_channel=through) for consent in consents]
+    paused = {State.PAUSED: now, State.ACTIVE: None}
+    moved = [
+        replace(consent, state=to, state_at=now, withdraw_channel=through, paused_at=paused.get(to, consent.paused_at))
+        for consent in consents
+    ]
     if moved:
         rows.move(tx, [consent.consent_id for consent in moved], to, at=now, withdraw_channel=through)
         log.append(
@@ -300,18 +308,27 @@ def move(
     return moved
 
 
-def expire_due(tx: Transaction, now: datetime, *, limit: int = EXPIRE_AT_ONCE, actor: str = "system") -> list[UUID]:
+def expire_due(
+    tx: Transaction,
+    now: datetime,
+    hold: Callable[[Collection[UUID]], None],
+    *,
+    limit: int = EXPIRE_AT_ONCE,
+    actor: str = "system",
+) -> list[UUID]:
     """Write `expired` where the time is over; returns whose consents they were. Call again until fewer than `limit`.
 
-    Consents that another transaction holds are left for the next time: the decision goes by the date anyway.
+    `hold` keeps everybody else from changing consents of these subjects: before their consents are locked, as whoever
+    withdraws does it. What has ended meanwhile is left as it is.
     """
     due = tx.execute(
-        "SELECT consent_id FROM consent WHERE state IN ('requested', 'active', 'paused') AND valid_until <= %s"
-        " ORDER BY consent_id LIMIT %s FOR UPDATE SKIP LOCKED",
+        "SELECT consent_id, subject_id FROM consent WHERE state IN ('requested', 'active', 'paused')"
+        " AND valid_until <= %s ORDER BY consent_id LIMIT %s",
         (now, limit),
     ).fetchall()
     if not due:
         return []
+    hold({row[1] for row in due})
     return [consent.terms.subject_id for consent in expire(tx, [row[0] for row in due], now=now, actor=actor)]
 
 
@@ -395,12 +412,10 @@ def _supersede(tx: Transaction, terms: Sequence[Terms], now: datetime, actor: st
     replaced = {each.previous: each for each in terms if each.previous is not None}
     if not replaced:
         return
-    standing = rows.locked(tx, list(replaced))
-    if len(standing) != len(replaced):
-        raise UnknownConsent("there is no consent of the id that is to be replaced")
-    if any(consent.terms.holder != replaced[consent.consent_id].holder for consent in standing):
-        raise TransitionRefused("a consent replaces only one of the same subject, recipient and purpose")
-    move(tx, standing, State.SUPERSEDED, channel=None, now=now, actor=actor)
+    known = get(tx, list(replaced))  # whose it is never changes: nothing of anybody else is locked to find that out
+    if any(one not in known or known[one].terms.holder != terms.holder for one, terms in replaced.items()):
+        raise UnknownConsent("there is no consent of this holder of the id that is to be replaced")
+    move(tx, rows.locked(tx, list(replaced)), State.SUPERSEDED, channel=None, now=now, actor=actor)
 
 
 def _entry(event: Event, consent: Consent, channel: Channel | None, actor: str, more: Mapping[str, JSON]) -> log.Entry:

@@ -244,6 +244,7 @@ def _event(terms: Terms, state: State, at: datetime) -> dict[str, JSON]:
         "channel": capture.channel.value,
         "place": capture.place,
         "collector": capture.collector,
+        "asked_by": None if capture.asked_by is None else capture.asked_by.value,
         "device": capture.device,
         "request_id": terms.request_id,
         "subject_type": terms.subject_type.value,

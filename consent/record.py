@@ -30,7 +30,7 @@ from uuid import UUID
 from consent import notices, representation
 from consent.errors import Fault, TermsRefused
 from consent.evidence import Capture, Evidence, EvidenceKind
-from consent.grant import Grant, State
+from consent.grant import Grant, State, told
 from consent.purposes import Entrance, Purpose, Purposes
 from consent.representation import Kind, Representation
 from consent.scope import Mode, Scope, names_one, recipient_name
@@ -120,7 +120,8 @@ class Consent:
     """One consent as the ledger holds it. `receipt` is the signed receipt, `receipt_entry` its entry in the log.
 
     `receipt_sm2` is a second, detached signature over the same bytes, where the operator has a key of SM2. `month`,
-    `month_uses` and `reconfirm_by` are as in consent.grant.
+    `month_uses` and `reconfirm_by` are as in consent.grant. `paused_at` is when it was paused, if the person did
+    not resume it since, whatever became of it.
     """
 
     consent_id: str
@@ -136,6 +137,12 @@ class Consent:
     month: str | None = None
     month_uses: int = 0
     reconfirm_by: datetime | None = None
+    paused_at: datetime | None = None
+
+    @property
+    def told(self) -> State:
+        """The state that the recipient is told."""
+        return told(self.state, since=self.state_at, valid_until=self.terms.scope.valid_until)
 
     @property
     def grant(self) -> Grant:
@@ -143,7 +150,7 @@ class Consent:
         return Grant(
             self.consent_id,
             self.terms.scope,
-            self.state,
+            self.told,
             self.uses,
             self.month,
             self.month_uses,

@@ -2,8 +2,8 @@
 
   refuse_replayed   a consent that would undo a withdrawal, stand on somebody else's paper, or be a second one of the
                     same paper: uses that are spent are not had again by handing the paper in once more
-  refuse_older      the rule for withdrawals, the same for every door and register: what counts is the moment at which
-                    the person agreed, not the day from which the consent is to hold
+  refuse_older      the rule for withdrawals, pauses and narrowings, the same for every door and register: what counts
+                    is the moment at which the person agreed, not the day from which the consent is to hold
   refuse_reconfirming   a confirmation by a paper that proves something already, or that was signed before what it is
                     to confirm
   standing          what stands against many consents of a register, read in three statements; `Standing.refuse` then
@@ -17,17 +17,17 @@ commits beside it. Nothing is cached.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from uuid import UUID, uuid4
 
 from consent import purposes
 from consent.errors import Fault, TermsRefused
 from consent.events import Event
-from consent.evidence import Channel, Confirmation
+from consent.evidence import AskedBy, Channel, Confirmation
 from consent.grant import ENDED, State
 from consent.record import Consent, NewConsent, Terms
 from consent.scope import recipient_name
@@ -40,24 +40,19 @@ Holder = tuple[UUID, str, str]
 """Subject, recipient and purpose, as in `Terms.holder`."""
 
 
-class AskedBy(StrEnum):
-    """Who began: a person who comes of its own will is not held to a "no" of before; a lender that asks is."""
-
-    SUBJECT = "subject"
-    LENDER = "lender"
-
-    @property
-    def noes(self) -> "Noes":
-        """Which refusals stand in the way at a door whose answer goes to the lender."""
-        return Noes.NONE if self is AskedBy.SUBJECT else Noes.KNOWN
-
-
 class Noes(StrEnum):
     """Which of a person's refusals stand in the way of a consent."""
 
     ALL = "all"  # the outcome is told to the person alone: page and phone
     KNOWN = "known"  # it is told to the lender, who would learn of the others: counter, paper, chains
     NONE = "none"  # the person came of its own will
+
+    @classmethod
+    def where(cls, asked_by: AskedBy | None) -> Self:
+        """Say it of a door: None where only the person is told the outcome, else who began, as the lender states it."""
+        if asked_by is None:
+            return cls("all")
+        return cls("none" if asked_by is AskedBy.SUBJECT else "known")
 
 
 class No(NamedTuple):
@@ -66,6 +61,17 @@ class No(NamedTuple):
     refused_at: datetime
     channel: Channel
     request_id: str | None
+
+
+Known = Callable[[Collection[No]], Collection[No]]
+"""Which of these refusals the recipient knows of."""
+
+
+class LastWord(NamedTuple):
+    """What a person did last to the consents of one holder: took them back, paused one or made one smaller."""
+
+    withdrawn: datetime | None = None
+    reduced: datetime | None = None
 
 
 class _Use(NamedTuple):
@@ -79,17 +85,18 @@ class _Use(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What stands against new consents: uses of their papers, last withdrawals and last refusals of their holders."""
+    """What stands against new consents: uses of their papers, the last words and last refusals of their holders."""
 
     papers: defaultdict[tuple[str, bytes], set[_Use]]
-    withdrawn: Mapping[Holder, datetime]
+    said: Mapping[Holder, LastWord]
     refused: Mapping[Holder, datetime]
 
     def refuse(self, terms: Terms, now: datetime, *, request: str | None = None) -> None:
         """Refuse one of these consents; `request` is the consent that it is the answer to, if it was asked for.
 
         Raises:
-            TermsRefused: EVIDENCE_REUSED, BEFORE_WITHDRAWAL, REFUSED_LATELY; as for consents handed in one by one.
+            TermsRefused: EVIDENCE_REUSED, BEFORE_WITHDRAWAL, BEFORE_REDUCTION, REFUSED_LATELY; as for consents that are
+                handed in one by one.
         """
         subject_id, recipient, purpose = terms.holder
         digest = terms.capture.evidence.sha256
@@ -101,7 +108,7 @@ class Standing:
         ):
             raise TermsRefused(Fault.EVIDENCE_REUSED, "the evidence stands under another consent of this recipient")
         begins = terms.scope.valid_from
-        refuse_older(terms.captured_at or begins, begins, self.withdrawn.get(terms.holder))
+        refuse_older(terms.captured_at or begins, begins, self.said.get(terms.holder, LastWord()))
         no, declared = self.refused.get(terms.holder), purposes.current().get(purpose)
         if no is not None and declared is not None and now < no + timedelta(days=declared.cool_down_days):
             raise TermsRefused(Fault.REFUSED_LATELY, "the person has said no, and may not be asked again yet")
@@ -114,8 +121,11 @@ class Standing:
             self.papers[terms.scope.recipient, digest].add(use)
 
 
-def standing(tx: Transaction, wanted: Sequence[Terms]) -> Standing:
-    """Read what stands against many consents: three statements, however many they are."""
+def standing(tx: Transaction, wanted: Sequence[Terms], known: Known) -> Standing:
+    """Read what stands against many consents: a handful of statements, however many they are.
+
+    A "no" is in the way only if the recipient knows of it: whoever imports, or gets the report, may be the recipient.
+    """
     digests = {terms.capture.evidence.sha256 for terms in wanted} - {None}
     papers: defaultdict[tuple[str, bytes], set[_Use]] = defaultdict(set)
     for recipient, digest, consent_id, subject_id, purpose, state in tx.execute(
@@ -130,36 +140,49 @@ def standing(tx: Transaction, wanted: Sequence[Terms]) -> Standing:
     ):
         papers[recipient, bytes(digest)].add(_Use(consent_id, NOBODY, "", ended=True))
     people = list({terms.subject_id for terms in wanted})
-    withdrawn = tx.execute(
-        "SELECT subject_id, recipient, purpose, max(state_at) FROM consent"
-        " WHERE subject_id = ANY(%s) AND state = 'withdrawn' GROUP BY subject_id, recipient, purpose",
-        (people,),
-    ).fetchall()
     refused = tx.execute(
-        "SELECT subject_id, recipient, purpose, max(refused_at) FROM consent_refusal"
-        " WHERE subject_id = ANY(%s) GROUP BY subject_id, recipient, purpose",
+        "SELECT subject_id, recipient, purpose, refused_at, channel, request_id FROM consent_refusal"
+        " WHERE subject_id = ANY(%s) ORDER BY refused_at",
         (people,),
     ).fetchall()
-    return Standing(papers, {row[:3]: row[3] for row in withdrawn}, {row[:3]: row[3] for row in refused})
+    noes = [((row[0], row[1], row[2]), No(row[3], Channel(row[4]), row[5])) for row in refused]
+    counts = set(known({no for _, no in noes}))
+    return Standing(papers, _last_words(tx, people), {holder: no.refused_at for holder, no in noes if no in counts})
 
 
-def refuse_older(agreed: datetime, begins: datetime, withdrawn: datetime | None) -> None:
-    """Refuse what a later withdrawal of the same holder has overtaken. Pure.
+def _last_words(tx: Transaction, people: Sequence[UUID]) -> dict[Holder, LastWord]:
+    """Read the last words of many people, by holder.
+
+    A consent that stands on the very evidence of the one that it replaces was made smaller (`ledger.narrow`): whatever
+    else takes a consent's place stands on evidence of its own.
+    """
+    rows = tx.execute(
+        "SELECT c.subject_id, c.recipient, c.purpose, max(c.state_at) FILTER (WHERE c.state = 'withdrawn'),"
+        " greatest(max(c.paused_at), max(c.created_at) FILTER (WHERE c.evidence_sha256 = p.evidence_sha256))"
+        " FROM consent c LEFT JOIN consent p ON p.consent_id = c.previous"
+        " WHERE c.subject_id = ANY(%s) GROUP BY c.subject_id, c.recipient, c.purpose",
+        (people,),
+    )
+    return {(row[0], row[1], row[2]): LastWord(row[3], row[4]) for row in rows}
+
+
+def refuse_older(agreed: datetime, begins: datetime, said: LastWord) -> None:
+    """Refuse what the person has overtaken since by a withdrawal, pause or narrowing of the same holder. Pure.
 
     Args:
         agreed: when the person agreed. Of which only the day is known, that day's beginning: so it is taken to be older
             than a withdrawal of the same day.
         begins: from when the consent would hold.
-        withdrawn: the last withdrawal of the same subject, recipient and purpose, if there is one.
+        said: the last word on the same subject, recipient and purpose.
 
     Raises:
-        TermsRefused: BEFORE_WITHDRAWAL.
+        TermsRefused: BEFORE_WITHDRAWAL; BEFORE_REDUCTION: of a pause that was not ended by the person, or a narrowing.
     """
-    if withdrawn is None:
-        return
-    if agreed <= withdrawn:
+    if said.withdrawn is not None and agreed <= said.withdrawn:
         raise TermsRefused(Fault.BEFORE_WITHDRAWAL, "it was agreed to before the person withdrew the same")
-    if beijing_day(begins) < beijing_day(withdrawn):
+    if said.reduced is not None and agreed <= said.reduced:
+        raise TermsRefused(Fault.BEFORE_REDUCTION, "it was agreed to before the person paused or narrowed the same")
+    if said.withdrawn is not None and beijing_day(begins) < beijing_day(said.withdrawn):
         raise TermsRefused(Fault.BEFORE_WITHDRAWAL, "it would begin before the day of the last withdrawal")
 
 
@@ -170,8 +193,8 @@ def refuse_replayed(tx: Transaction, new: NewConsent, now: datetime) -> None:
 
     Raises:
         TermsRefused: EVIDENCE_REUSED: the evidence stands under a consent for this recipient that has ended, that is
-            another subject's, or that is for the same purpose, or it has confirmed one; BEFORE_WITHDRAWAL: see
-            `refuse_older`.
+            another subject's, or that is for the same purpose, or it has confirmed one; BEFORE_WITHDRAWAL,
+            BEFORE_REDUCTION: see `refuse_older`.
     """
     recipient, digest = recipient_name(new.recipient), new.capture.evidence.sha256
     if digest is not None:
@@ -183,7 +206,7 @@ def refuse_replayed(tx: Transaction, new: NewConsent, now: datetime) -> None:
         ).fetchone()
         if reused is not None or _has_confirmed(tx, recipient, digest):
             raise TermsRefused(Fault.EVIDENCE_REUSED, "the evidence stands under another consent of this recipient")
-    last = _last_withdrawal(tx, (new.subject_id, recipient, new.purpose))
+    last = _last_words(tx, [new.subject_id]).get((new.subject_id, recipient, new.purpose), LastWord())
     refuse_older(min(new.captured_at or now, now), new.valid_from, last)
 
 
@@ -209,7 +232,7 @@ def refuse_reconfirming(tx: Transaction, consent: Consent, said: Confirmation, *
     if used is not None or _has_confirmed(tx, recipient, digest):
         raise TermsRefused(Fault.EVIDENCE_REUSED, "the evidence stands under a consent or a confirmation already")
     row = tx.execute(  # of the same holder: a consent that was made smaller has another id
-        "SELECT max(f.captured_at) FROM consent_confirmation f JOIN consent c USING (consent_id)"
+        "SELECT max(coalesce(f.captured_at, f.confirmed_at)) FROM consent_confirmation f JOIN consent c USING (consent_id)"
         " WHERE c.subject_id = %s AND c.recipient = %s AND c.purpose = %s",
         consent.terms.holder,
     ).fetchone()

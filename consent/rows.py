@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from consent.evidence import Capture, Channel, Confirmation, Evidence, EvidenceKind, Language
+from consent.evidence import AskedBy, Capture, Channel, Confirmation, Evidence, EvidenceKind, Language
 from consent.grant import State
 from consent.record import Consent, SubjectType, Terms
 from consent.representation import Representation
@@ -67,11 +67,13 @@ def values(consent: Consent) -> list[Any]:
         "witness": capture.witness,
         "collector": capture.collector,
         "device": capture.device,
+        "asked_by": None if capture.asked_by is None else capture.asked_by.value,
         "captured_at": terms.captured_at,
         "uploaded_at": terms.uploaded_at,
         "request_id": terms.request_id,
         "state": consent.state.value,
         "state_at": consent.state_at,
+        "paused_at": consent.paused_at,
         "withdraw_channel": consent.withdraw_channel,
         "previous": terms.previous,
         "receipt": consent.receipt,
@@ -112,6 +114,7 @@ def consent_of(row: Sequence[Any]) -> Consent:
         collector=named["collector"],
         device=named["device"],
         place=named["place"],
+        asked_by=None if named["asked_by"] is None else AskedBy(named["asked_by"]),
     )
     acted = named["representation"]
     terms = Terms(
@@ -143,6 +146,7 @@ def consent_of(row: Sequence[Any]) -> Consent:
         month=named["month"],
         month_uses=named["month_uses"],
         reconfirm_by=named["reconfirm_by"],
+        paused_at=named["paused_at"],
     )
 
 
@@ -164,8 +168,10 @@ def move(
 ) -> None:
     """Give consents, locked by the caller, another state."""
     tx.execute(
-        "UPDATE consent SET state = %s, state_at = %s, withdraw_channel = %s WHERE consent_id = ANY(%s)",
-        (state.value, at, withdraw_channel, list(consent_ids)),
+        "UPDATE consent SET state = %s, state_at = %s, withdraw_channel = %s,"
+        " paused_at = CASE %s WHEN 'paused' THEN %s WHEN 'active' THEN NULL ELSE paused_at END"
+        " WHERE consent_id = ANY(%s)",
+        (state.value, at, withdraw_channel, state.value, at, list(consent_ids)),
     )
 
 
@@ -215,6 +221,12 @@ def locked_by_number(tx: Transaction, numbers: Collection[str]) -> dict[str, Con
     query = SELECT + sql.SQL("WHERE register_no = ANY(%s) ORDER BY consent_id FOR UPDATE")
     found = (consent_of(row) for row in tx.execute(query, (list(numbers),)))
     return {consent.terms.register_no: consent for consent in found if consent.terms.register_no is not None}
+
+
+def owners_by_number(tx: Transaction, numbers: Collection[str]) -> dict[str, UUID]:
+    """Tell whose consents stand under these register numbers, without locking."""
+    query = "SELECT register_no, subject_id FROM consent WHERE register_no = ANY(%s)"
+    return dict(tx.execute(query, (list(numbers),)).fetchall())
 
 
 def of_subject(tx: Transaction, subject_id: UUID) -> list[Consent]:

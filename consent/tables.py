@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -72,11 +72,13 @@ class Consent(SQLModel, table=True):
     witness: str | None = None
     collector: str | None = None
     device: str | None = None
+    asked_by: str | None = None
     captured_at: datetime | None = moment(nullable=True)
     uploaded_at: datetime | None = moment(nullable=True)
     request_id: str | None = None
     state: str
     state_at: datetime = moment()
+    paused_at: datetime | None = moment(nullable=True)
     withdraw_channel: str | None = None
     previous: str | None = None
     receipt: str = Field(sa_column=Column(Text, nullable=False))
@@ -86,11 +88,22 @@ class Consent(SQLModel, table=True):
 
 
 class ConsentConfirmation(SQLModel, table=True):
-    """One confirmation of a consent in force. What proves it proves nothing else for the same recipient."""
+    """One confirmation of a consent in force. What proves it proves nothing else for the same recipient.
+
+    Those of before migration 0019 were copied `from_log`: of their evidence the kind is `unknown`, of the signing the
+    moment, and the same may stand twice.
+    """
 
     __tablename__ = "consent_confirmation"
     __table_args__ = (
-        UniqueConstraint("recipient", "evidence_sha256"),
+        Index(
+            "consent_confirmation_once",
+            "recipient",
+            "evidence_sha256",
+            unique=True,
+            postgresql_where=text("NOT from_log"),
+        ),
+        Index("consent_confirmation_by_evidence", "evidence_sha256"),
         Index("consent_confirmation_by_consent", "consent_id", "captured_at"),
     )
 
@@ -102,8 +115,9 @@ class ConsentConfirmation(SQLModel, table=True):
     evidence_sha256: bytes = bytes_()
     collector: str | None = None
     device: str | None = None
-    captured_at: datetime = moment()
+    captured_at: datetime | None = moment(nullable=True)
     confirmed_at: datetime = moment()
+    from_log: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="false"), default=False)
 
 
 class ConsentRefusal(SQLModel, table=True):

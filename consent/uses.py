@@ -16,7 +16,7 @@ from uuid import UUID
 
 from consent import purposes
 from consent.errors import UsesExhausted
-from consent.grant import Grant, State, month_of
+from consent.grant import Grant, State, month_of, told
 from consent.scope import Mode, Scope
 from registry.database import Transaction
 
@@ -35,7 +35,7 @@ class StoredGrant:
 
 
 _LOCK: Final = (
-    "SELECT subject_id, consent_id, state, uses, month, month_uses, reconfirm_by, recipient, purpose,"
+    "SELECT subject_id, consent_id, state, state_at, uses, month, month_uses, reconfirm_by, recipient, purpose,"
     " items, history_months, valid_from, valid_until, max_uses, mode, w_acknowledged, sensitive_agreed, uses_per_month,"
     " data_life_days, encode(sha256(convert_to(receipt, 'UTF8')), 'hex'), receipt_entry"
     " FROM consent WHERE subject_id = ANY(%s) AND recipient = ANY(%s) ORDER BY consent_id FOR UPDATE"
@@ -52,14 +52,15 @@ def lock(tx: Transaction, subject_ids: Collection[UUID], recipients: Collection[
     configured = purposes.current()
     found = []
     for row in tx.execute(_LOCK, (list(subject_ids), list(recipients))):
-        subject_id, consent_id, state, counted, month, month_uses, reconfirm_by, *edges, agreed, digest, entry = row
+        subject_id, consent_id, state, at, counted, month, month_uses, reconfirm_by, *edges, agreed, digest, entry = row
         recipient, code, items, history, since, until, most, mode, w, sensitive, a_month = edges
         scope = Scope(recipient, code, frozenset(items), history, since, until, most, Mode(mode), w, sensitive, a_month)
         purpose = configured.get(code)
         life = agreed or 0  # of a purpose that is gone; nothing is released for it anyway
         if purpose is not None:
             scope, life = purpose.narrowed(scope), purpose.life_days(agreed)
-        grant = Grant(consent_id, scope, State(state), counted, month, month_uses, reconfirm_by, life)
+        stands = told(State(state), since=at, valid_until=until)
+        grant = Grant(consent_id, scope, stands, counted, month, month_uses, reconfirm_by, life)
         found.append(StoredGrant(subject_id, grant, digest, entry))
     return found
 

@@ -30,6 +30,7 @@ from exchange import (
     consents_api,
     deletions_api,
     events_api,
+    grants_api,
     journal,
     lender_api,
     log_api,
@@ -37,11 +38,14 @@ from exchange import (
     pages,
     recall_notices_api,
     receipts_api,
+    reference,
     reports_api,
     sources_api,
     subject_api,
 )
 from exchange.agency_api.uploads import UPLOAD_BYTES, UPLOADS_PATH
+from exchange.bulk import doors as bulk_doors
+from exchange.bulk.keeping import BATCH_BYTES
 from exchange.capture.paper import MOST_SCAN_BYTES
 from exchange.capture_api import papers
 from exchange.envelope import ClosedDoors, Envelope, Limits, Public, Wider
@@ -51,6 +55,7 @@ from exchange.home import Home, Mode
 from exchange.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
 from exchange.metrics import Metrics
 from exchange.oauth import endpoints, inspection
+from exchange.oauth.certificates import FromProxy
 from exchange.oauth.doors import admissions
 from exchange.oauth.guard import Guard
 from exchange.oauth.profile import (
@@ -78,6 +83,7 @@ _PUBLIC_PATHS: Final = (
     "/metrics",
     "/openapi.json",
     "/problems",
+    reference.PATH,
     consent_texts_api.PATH,
     reports_api.CHECK_PATH,
     *schemas.PATHS,
@@ -97,6 +103,7 @@ _PUBLIC_PREFIXES: Final = (
 )
 _PUBLIC_FOR_PERSONS: Final = (BINDINGS_PATH, SCHEMA_PATH)  # a phone has no token before it is bound
 _SCANS: Final = Wider("PUT", f"{papers.PREFIX}/", papers.SCAN_ENDING, MOST_SCAN_BYTES)
+_QUESTIONS: Final = Wider("PATCH", f"{bulk_doors.PATH}/", bulk_doors.QUESTIONS_ENDING, BATCH_BYTES)
 _CODES_BY_STATUS: Final = {
     400: "request-malformed",
     404: "not-found",
@@ -125,7 +132,8 @@ def create_app(home: Home) -> FastAPI:
     """
     if not structlog.is_configured():  # whoever serves has set it up; without that, its default writes whole messages
         journal.set_up()
-    profile = Profile(home.settings.issuer)
+    settings = home.settings
+    profile = Profile(settings.issuer, settings.tls_proxy is not None, settings.mtls_address)
     keys = TokenKeys(home.keyring)
     metrics = Metrics()
     app = FastAPI(
@@ -149,6 +157,7 @@ def create_app(home: Home) -> FastAPI:
     for build_router in (
         lender_api.build_router,
         outcomes_api.build_router,
+        bulk_doors.build_router,
         consents_api.build_router,
         audit_api.build_router,
         log_api.build_router,
@@ -157,6 +166,7 @@ def create_app(home: Home) -> FastAPI:
         recall_notices_api.build_router,
         events_api.build_router,
         deletions_api.build_router,
+        grants_api.build_router,
         audit_consents_api.build_router,
         bindings_api.build_router,
         subject_api.build_router,
@@ -171,8 +181,12 @@ def create_app(home: Home) -> FastAPI:
     app.include_router(_operating(home, metrics))
     app.include_router(_problems(profile.issuer))
     _handle_errors(app, profile.issuer)
-    app.openapi = _described(app, profile)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    described = _described(app, profile)
+    app.include_router(reference.build_router(described))
+    app.openapi = described  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     app.add_middleware(ClosedDoors, guard=Guard(profile, keys), public=public_of(profile), issuer=profile.issuer)
+    if settings.tls_proxy is not None:
+        app.add_middleware(FromProxy, proxy=settings.tls_proxy)
     mode = Mode.SANDBOX.value if home.installation.mode is Mode.SANDBOX else None
     app.add_middleware(
         Envelope,
@@ -180,7 +194,7 @@ def create_app(home: Home) -> FastAPI:
         metrics=metrics,
         mode=mode,
         public=public_of(profile),
-        limits=Limits(MAX_BODY_BYTES, UPLOAD_BYTES, "PATCH", f"{UPLOADS_PATH}/", _SCANS),
+        limits=Limits(MAX_BODY_BYTES, UPLOAD_BYTES, "PATCH", f"{UPLOADS_PATH}/", (_SCANS, _QUESTIONS)),
     )
     return app
 

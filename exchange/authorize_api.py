@@ -126,6 +126,7 @@ def _page(  # what stands on it
         elsewhere=sorted({*opened.shown.w_names, *opened.shown.separate_names}),
         number=opened.number,
         number_to_refuse=opened.number_to_refuse,
+        replaces=opened.replaces,
         blocks=prose.blocks(opened.shown.notice.shown),
         faults=faults,
         base=_base(home),

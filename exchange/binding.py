@@ -4,6 +4,7 @@
   activate_due     a rebinding is active after 72 hours (`jobs`); it ends the phones before it
   refuse, end      an active phone refuses the one that waits, or ends itself or another of the same person
   subject_of       whom an active phone speaks for; asked anew at every request, and by `hold_owner` before it acts
+  renew_page_secret   another secret for codes on pages, for an active phone that asks for it
   on_trial         which organisation handed out a first phone's code, for 72 hours
 
 What stands against guessing and thieves:
@@ -143,8 +144,8 @@ def _bound(
     clients.register_phone(tx, client_id, jwk, active=not waits, now=now)
     tx.execute(
         "INSERT INTO subject_phone (client_id, subject_id, thumbprint, state, bound_by, organisation, collector,"
-        " bound_at, active_from, trial_until, page_secret, page_step, page_wrong)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0)",
+        " bound_at, active_from, trial_until, page_secret, page_step)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0)",
         (
             client_id,
             subject_id,
@@ -230,6 +231,25 @@ def phones(tx: Transaction, subject_id: UUID) -> list[Phone]:
     return _phones(tx, subject_id)
 
 
+def renew_page_secret(tx: Transaction, home: Home, subject_id: UUID, client_id: str, *, now: datetime) -> str:
+    """Give an active phone another secret for codes on pages, told this once; the one of before counts no more.
+
+    The caller holds the subject (`hold_owner`). What was counted against the phone's codes stays counted.
+
+    Raises:
+        RequestRefused: `subject-erased`: there is no key to seal it with.
+    """
+    secret, keys = random_bytes(OCRA_SECRET_BYTES), home.datakeys.ensure_standing([subject_id], now=now)
+    if subject_id not in keys:
+        raise RequestRefused("subject-erased")
+    tx.execute(
+        "UPDATE subject_phone SET page_secret = %s WHERE client_id = %s AND subject_id = %s AND state = 'active'",
+        (seal(intl, keys[subject_id], secret, secret_binding(client_id)), client_id, subject_id),
+    )
+    _say(tx, Event.PAGE_CODES_RENEWED, subject_id, client_id, {"client_id": client_id}, now)
+    return ocra_text(secret)
+
+
 def refuse(tx: Transaction, subject_id: UUID, client_id: str, *, by: str, now: datetime) -> None:
     """Refuse a phone that waits; it never becomes active.
 
@@ -282,7 +302,8 @@ def _ended(
 
 
 def _leave(tx: Transaction, subject_id: UUID, client_id: str, to: State, *, by: str, now: datetime) -> None:
-    """Take a phone out of use, and its secret with it."""
+    """Take a phone out of use, and its secret with it, and what was counted against that."""
+    tx.execute("DELETE FROM presence_wrong WHERE client_id = %s", (client_id,))
     tx.execute(
         "UPDATE subject_phone SET state = %s, ended_at = %s, page_secret = NULL WHERE client_id = %s",
         (to.value, now, client_id),

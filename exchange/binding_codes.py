@@ -68,11 +68,11 @@ class Taken:
 def offer(tx: Transaction, home: Home, identifier: ResidentId, seen: Seen, *, now: datetime) -> tuple[str, datetime]:
     """Make a one-time code for a person whom staff have in front of them; give it and the moment it ends.
 
-    A code that the same organisation handed out before counts no more.
+    A code that the same organisation handed out before counts no more. Who asks does not learn whether it is known that
+    the person has died: such a code is like any other and binds nothing (`binding.bind`), which the log says.
 
     Raises:
-        RequestRefused: a child under 14, somebody who is known to have died, or five codes of this organisation within
-            a day.
+        RequestRefused: a child under 14, or five codes of this organisation within a day.
     """
     known = store.lookup(tx, home.keyring, [identifier]).get(identifier.text, NOBODY)
     born = identifying.births(tx, home.sealing, [known]).get(known, identifier.birth)
@@ -80,8 +80,7 @@ def offer(tx: Transaction, home: Home, identifier: ResidentId, seen: Seen, *, no
         raise RequestRefused("binding-child")
     subject_id = store.ensure_subjects(tx, home.keyring, [identifier], now=now)[identifier.text]
     store.hold_subjects(tx, [subject_id])
-    if subjects.deceased(tx, [subject_id]):
-        raise RequestRefused("binding-refused")
+    dead = subjects.deceased(tx, [subject_id])
     row = tx.execute(
         "SELECT count(*) FROM binding_code WHERE subject_id = %s AND organisation = %s AND issued_at > %s",
         (subject_id, seen.organisation, now - timedelta(days=1)),
@@ -91,6 +90,7 @@ def offer(tx: Transaction, home: Home, identifier: ResidentId, seen: Seen, *, no
     _end(tx, subject_id, now, organisation=seen.organisation)
     code, until = _kept(tx, home, subject_id, seen, now), now + LIFETIME
     fields: dict[str, JSON] = {
+        "binds": not dead,
         "collector": seen.collector,
         "organisation": seen.organisation,
         "place": seen.place,

@@ -9,10 +9,9 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from consent import receipt
-from consent.evidence import Capture, Channel, Confirmation, Evidence, EvidenceKind, Language
+from consent.evidence import AskedBy, Capture, Channel, Confirmation, Evidence, EvidenceKind, Language
 from consent.narrowing import Narrower
 from consent.record import Consent, NewConsent, SubjectType, midnight
-from consent.refusals import AskedBy
 from consent.scope import Mode
 from exchange import credit_data
 from exchange.acting import Day, Hash, RepresentationModel
@@ -158,7 +157,7 @@ class NarrowModel(EdgesModel, SaidModel):
 
 
 class ReconfirmModel(SaidModel):
-    """A confirmation on paper or by e-signature: where and when, who took it, and the hash of what was signed."""
+    """A confirmation by e-signature: where and when, who took it, and the hash of what was signed. Paper is refused."""
 
     evidence: EvidenceModel
     collector: Code = Field(description="a registered collector's code, not a name")

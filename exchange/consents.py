@@ -10,25 +10,31 @@
     they are shown to nobody from that commit on, and shredded when the time for corrections is over (`jobs`)
   * what no consent covers is looked for among all subjects as well, in case a freezing was missed (`jobs`)
   * intake is told on which basis each row may be held (`basis_of`)
+
+Locks: whoever changes consents makes people known first, all in one statement; then holds them, all in one statement;
+then locks rows of consents, and those of people it holds alone. So nobody waits in a circle. Should the database have
+to choose all the same, `undisturbed` does the change again: a withdrawal does not fail for others' sake.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
-from connectors import quarantine, reading
-from consent import covering, importing, ledger, purposes, refusals
-from consent.errors import Fault, RegisterUnreadable, TermsRefused
-from consent.evidence import Channel, Confirmation
+from psycopg.errors import DeadlockDetected, SerializationFailure
+
+from connectors import quarantine
+from consent import covering, ledger, purposes, refusals
+from consent.errors import Fault, TermsRefused
+from consent.evidence import AskedBy, Channel, Confirmation
 from consent.grant import ENDED, State
-from consent.importing import ImportReport
 from consent.narrowing import Narrower
 from consent.receipt import Issuer
 from consent.record import Consent, NewConsent
-from consent.refusals import Noes
+from consent.refusals import No, Noes
+from consent.representation import Kind
 from exchange import consenting, findings
 from exchange.consenting import NOBODY_BESIDE, Beside, Births
 from exchange.errors import RequestRefused
@@ -39,39 +45,10 @@ from registry.basis import Basis, BasisKind
 from registry.database import Transaction
 from registry.identifiers import Identifier, SubjectKind
 
-_HEADER_WITHIN_ROWS = 10
 SUBJECTS_AT_ONCE = 1000  # of all subjects, in one transaction of the job, so that it holds few locks
 _PEOPLE_AT_ONCE = 20_000  # of a file; a bound on memory
-_REGISTER_MARKS = {"授权编号", "身份证号", "被授权机构"}
-
-
-def import_register(home: Home, rows: Sequence[Mapping[str, str]], *, actor: str = "system") -> ImportReport:
-    """Record a consent register (授权台账), row by row; the same register again changes nothing."""
-    now = clock.now()
-    with home.database.transaction() as tx:
-        people: dict[UUID, Identifier] = {}
-
-        def known(identifiers: Sequence[Identifier]) -> Mapping[str, UUID]:
-            found = store.ensure_subjects(tx, home.keyring, identifiers, now=now)
-            people.update((found[identifier.text], identifier) for identifier in identifiers)
-            return found
-
-        report = importing.import_register(
-            tx,
-            rows,
-            keyring=home.keyring,
-            subjects=known,
-            now=now,
-            actor=actor,
-            registered=clients.organisations(tx),
-            operator=home.installation.party,
-            unavailable=lambda ids: subjects.deceased(tx, ids),
-            born=lambda ids: identifying.births(tx, home.sealing, ids),
-        )
-        _freeze_uncovered(tx, report.subjects, now=now)
-        agreed = {subject_id: people[subject_id] for subject_id in report.subjects}
-        identifying.remember(tx, home.sealing, agreed, now=now)
-        return report
+LOST_MOST: Final = 5  # times in a row that a change may lose against others before it is reported as failed
+Done = TypeVar("Done")
 
 
 # ---- the life of a consent ------------------------------------------------------------------------------------------
@@ -86,6 +63,19 @@ class Whose:
 
 
 ANYBODYS: Final = Whose()
+
+
+def undisturbed(home: Home, act: Callable[[Transaction], Done]) -> Done:
+    """Do a change in a transaction of its own; again, if the database let it lose against another, LOST_MOST times.
+
+    Raises:
+        psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure: it lost each time. Nothing was written.
+    """
+    for _ in range(LOST_MOST - 1):
+        with suppress(DeadlockDetected, SerializationFailure), home.database.transaction() as tx:
+            return act(tx)
+    with home.database.transaction() as tx:
+        return act(tx)
 
 
 def grant(
@@ -105,12 +95,13 @@ def grant_in(  # the parts of a grant
     actor: str,
     now: datetime,
     beside: Beside = NOBODY_BESIDE,
-    noes: Noes = Noes.ALL,
+    asked_by: AskedBy | None = None,
 ) -> Consent:
     """Record one consent of somebody who may give it. `new.subject_id` is replaced by the subject's own.
 
     What only the operator knows of a person is asked last, when the consent is as good as recorded: nobody learns it by
-    handing in what is refused for another reason anyway.
+    handing in what is refused for another reason anyway. The subject is the only one held: whose `new.previous` is, is
+    found out without a lock.
 
     Args:
         tx: the caller's transaction.
@@ -120,62 +111,64 @@ def grant_in(  # the parts of a grant
         actor: who records it.
         now: the moment of recording.
         beside: who acted for the subject, and who saw it.
-        noes: which refusals of before stand in the way.
+        asked_by: who began, as it is stated at a door whose answer goes to the lender; it says which refusals of before
+            stand in the way, and is kept. None where the person alone is told the outcome.
 
     Raises:
         TermsRefused: terms that no consent may have; somebody acts who may not (exchange.consenting); a lender of which
             nobody can be told how it is reached; evidence that stands under another consent of this recipient;
-            something that a later withdrawal has overtaken; a person who has lately refused the same; and last the
-            subject, or whoever acts, is known to have died.
+            something that the person has overtaken since; a person who has lately refused the same; and last:
+            subject and whoever acts are one person under two numbers, or one of them is known to have died.
+        UnknownConsent: `new.previous` is none of the same subject, recipient and purpose.
+        TransitionRefused: it has ended.
     """
     births = _births(tx, home, identifier, beside)
     admitted = consenting.admitted(new, identifier, beside, keyring=home.keyring, now=now, births=births)
     subject_id = store.ensure_subjects(tx, home.keyring, [identifier], now=now)[identifier.text]
     store.hold_subjects(tx, [subject_id])
     clients.refuse_unreached(tx, new.recipient)
+    noes = Noes.where(asked_by)
     if noes is not Noes.NONE:
-        counts = partial(_lender_knows, tx) if noes is Noes.KNOWN else _counts
+
+        def counts(no: No) -> bool:
+            return noes is Noes.ALL or no in known_to_lenders(tx, [no])
+
         refusals.refuse_nagging(tx, subject_id, new.recipient, new.purpose, now, counts=counts)
-    mine = replace(admitted, subject_id=subject_id)
+    began = asked_by if new.request_id is None else AskedBy.LENDER  # requests are the lender's, always
+    mine = replace(admitted, subject_id=subject_id, capture=replace(admitted.capture, asked_by=began))
     refusals.refuse_replayed(tx, mine, now)
     consent = ledger.create(tx, mine, home.keyring, now, actor=actor, operator=home.installation.party)
     acting = [] if beside.representative is None else [beside.representative]
     acts = store.lookup(tx, home.keyring, acting) if acting else {}  # looked up, never made
+    if subject_id in acts.values():
+        raise TermsRefused(Fault.REPRESENTATIVE_UNFIT, "nobody acts for himself under another number")
     if subjects.deceased(tx, [subject_id, *acts.values()]):
         raise TermsRefused(Fault.SUBJECT_UNAVAILABLE, "nobody consents for the dead, and the dead for nobody")
     if consent.terms.previous is not None:
-        _freeze_uncovered(tx, [subject_id], now=now)
+        freeze_bare(tx, [subject_id], now=now)
     identifying.remember(tx, home.sealing, {subject_id: identifier}, now=now)
     return consent
 
 
 def _births(tx: Transaction, home: Home, who: Identifier, beside: Beside) -> Births:
-    """Tell the days of birth of subject and representative, by the identifiers that are current.
-
-    Raises:
-        TermsRefused: REPRESENTATIVE_UNFIT: they are one person under two numbers.
-    """
+    """Tell the days of birth of subject and representative, by the identifiers that are current."""
     acts = beside.representative
     known = store.lookup(tx, home.keyring, [who] if acts is None else [who, acts])
     born = identifying.births(tx, home.sealing, set(known.values()))
     subject, other = known.get(who.text), None if acts is None else known.get(acts.text)
-    if subject is not None and subject == other:
-        raise TermsRefused(Fault.REPRESENTATIVE_UNFIT, "nobody acts for himself under another number")
     return Births(*(None if one is None else born.get(one) for one in (subject, other)))
 
 
-def _counts(_: refusals.No) -> bool:
-    return True
-
-
-def _lender_knows(tx: Transaction, no: refusals.No) -> bool:
-    """Tell whether a "no" is one that the lender recorded itself, or that the person let it know of (R-26)."""
-    if no.channel in (Channel.COUNTER, Channel.VILLAGE):
-        return True
-    told = tx.execute(
-        "SELECT FROM consent_request WHERE request_id::text = %s AND state = 'refused' AND told", (no.request_id,)
-    ).fetchone()
-    return told is not None
+def known_to_lenders(tx: Transaction, noes: Collection[No]) -> set[No]:
+    """Tell which refusals the lender recorded itself, or was let know of by the person (R-26)."""
+    asked = [no.request_id for no in noes if no.request_id is not None]
+    rows = tx.execute(
+        "SELECT request_id::text FROM consent_request"
+        " WHERE request_id = ANY(%s::uuid[]) AND state = 'refused' AND told",
+        (asked,),
+    )
+    told = {row[0] for row in rows} if asked else set[str]()
+    return {no for no in noes if no.channel in (Channel.COUNTER, Channel.VILLAGE) or no.request_id in told}
 
 
 def refuse(home: Home, identifier: Identifier, recipient: str, purpose: str, *, channel: Channel, actor: str) -> None:
@@ -209,7 +202,7 @@ def refuse_in(  # the parts of a refusal
 
 
 def withdraw(home: Home, consent_id: str, channel: Channel, *, actor: str, recipient: str | None = None) -> Consent:
-    """Withdraw a consent. From this commit on nothing is released on it, in any process.
+    """Withdraw a consent. From this commit on nothing is released on it, in any process; see `undisturbed`.
 
     Args:
         home: the installation.
@@ -222,8 +215,10 @@ def withdraw(home: Home, consent_id: str, channel: Channel, *, actor: str, recip
         RequestRefused: there is no such consent (of this recipient).
         TransitionRefused: it has ended already.
     """
-    with home.database.transaction() as tx:
-        return withdraw_in(tx, consent_id, channel, actor=actor, now=clock.now(), whose=Whose(recipient))
+    return undisturbed(
+        home,
+        lambda tx: withdraw_in(tx, consent_id, channel, actor=actor, now=clock.now(), whose=Whose(recipient)),
+    )
 
 
 def withdraw_in(
@@ -232,7 +227,7 @@ def withdraw_in(
     """Withdraw in the caller's transaction; see `withdraw`."""
     held(tx, consent_id, whose)
     withdrawn = ledger.withdraw(tx, consent_id, channel, now, actor=actor)
-    _freeze_uncovered(tx, [withdrawn.terms.subject_id], now=now)
+    freeze_bare(tx, [withdrawn.terms.subject_id], now=now)
     return withdrawn
 
 
@@ -242,7 +237,7 @@ def pause_in(
     """Pause a consent: it permits nothing until it is resumed. What is held on it alone is shown to nobody."""
     held(tx, consent_id, whose)
     paused = ledger.transition(tx, consent_id, State.PAUSED, channel=channel, now=now, actor=actor)
-    _freeze_uncovered(tx, [paused.terms.subject_id], now=now)
+    freeze_bare(tx, [paused.terms.subject_id], now=now)
     return paused
 
 
@@ -254,12 +249,15 @@ def resume_in(
     Raises:
         RequestRefused: there is no such consent of this caller.
         TransitionRefused: it is not paused.
-        TermsRefused: SUBJECT_UNAVAILABLE.
+        TermsRefused: GUARDIAN_NEEDED: a guardian gave it, and this is the ward's door; SUBJECT_UNAVAILABLE, asked last.
     """
     found = held(tx, consent_id, whose)
-    if subjects.deceased(tx, [found.terms.subject_id]):
+    if whose.subject_id is not None:
+        refuse_ward(found)
+    resumed = ledger.transition(tx, consent_id, State.ACTIVE, channel=channel, now=now, actor=actor)
+    if subjects.deceased(tx, [resumed.terms.subject_id]):
         raise TermsRefused(Fault.SUBJECT_UNAVAILABLE, "nobody resumes for the dead")
-    return ledger.transition(tx, consent_id, State.ACTIVE, channel=channel, now=now, actor=actor)
+    return resumed
 
 
 def narrow_in(  # the parts of a narrowing
@@ -283,7 +281,7 @@ def narrow_in(  # the parts of a narrowing
     held(tx, consent_id, whose)
     issuer = Issuer.of(home.keyring, home.installation.party)
     made = ledger.narrow(tx, consent_id, asked, issuer, now, channel=channel, actor=actor)
-    _freeze_uncovered(tx, [made.terms.subject_id], now=now)
+    freeze_bare(tx, [made.terms.subject_id], now=now)
     return made
 
 
@@ -295,12 +293,14 @@ def reconfirm_in(
     Raises:
         RequestRefused: there is no such consent of this caller.
         TransitionRefused: it is not in force, or needs no confirmation.
-        TermsRefused: SUBJECT_UNAVAILABLE; the evidence proves something already, or is older than what it confirms.
+        TermsRefused: the evidence proves something already, or is older than what it confirms; SUBJECT_UNAVAILABLE,
+            asked last.
     """
-    found = held(tx, consent_id, whose)
-    if subjects.deceased(tx, [found.terms.subject_id]):
+    held(tx, consent_id, whose)
+    confirmed = ledger.reconfirm(tx, consent_id, said, now, actor=actor)
+    if subjects.deceased(tx, [confirmed.terms.subject_id]):
         raise TermsRefused(Fault.SUBJECT_UNAVAILABLE, "nobody confirms for the dead")
-    return ledger.reconfirm(tx, consent_id, said, now, actor=actor)
+    return confirmed
 
 
 def held(tx: Transaction, consent_id: str, whose: Whose) -> Consent:
@@ -318,6 +318,17 @@ def held(tx: Transaction, consent_id: str, whose: Whose) -> Consent:
     return found
 
 
+def refuse_ward(consent: Consent) -> None:
+    """Refuse what a ward would bring about alone, on what a guardian agreed to. Ending and pausing are no such act.
+
+    Raises:
+        TermsRefused: GUARDIAN_NEEDED.
+    """
+    acted = consent.terms.representation
+    if acted is not None and acted.kind is Kind.GUARDIAN:
+        raise TermsRefused(Fault.GUARDIAN_NEEDED, "what a guardian agreed to goes on by the guardian's word")
+
+
 def end_of_the_dead(tx: Transaction, subject_id: UUID, *, actor: str, now: datetime) -> list[Consent]:
     """End what stands of a subject who has died: nothing is released of the dead on what they agreed to.
 
@@ -325,14 +336,14 @@ def end_of_the_dead(tx: Transaction, subject_id: UUID, *, actor: str, now: datet
     """
     standing = [one for one in ledger.list_for_subject(tx, subject_id) if one.state not in ENDED]
     ended = ledger.expire(tx, [one.consent_id for one in standing], now=now, actor=actor)
-    _freeze_uncovered(tx, [subject_id], now=now)
+    freeze_bare(tx, [subject_id], now=now)
     return ended
 
 
 def end_in(tx: Transaction, consent_ids: Collection[str], *, now: datetime) -> None:
     """End consents whose ground is over (`outgrowing`), freeze what no other covers; the caller holds the subjects."""
     ended = ledger.expire(tx, consent_ids, now=now)
-    _freeze_uncovered(tx, {one.terms.subject_id for one in ended}, now=now)
+    freeze_bare(tx, {one.terms.subject_id for one in ended}, now=now)
 
 
 # ---- what is held on consents ---------------------------------------------------------------------------------------
@@ -340,8 +351,8 @@ def end_in(tx: Transaction, consent_ids: Collection[str], *, now: datetime) -> N
 
 def expire_due(tx: Transaction, *, now: datetime) -> int:
     """Write `expired` where a consent's time is over, and freeze what no other covers; say how many ended."""
-    ended = ledger.expire_due(tx, now)
-    _freeze_uncovered(tx, set(ended), now=now)
+    ended = ledger.expire_due(tx, now, lambda people: store.hold_subjects(tx, people))
+    freeze_bare(tx, set(ended), now=now)
     return len(ended)
 
 
@@ -355,11 +366,11 @@ def freeze_uncovered(tx: Transaction, after: UUID, *, now: datetime) -> list[UUI
         "SELECT subject_id FROM subject WHERE subject_id > %s ORDER BY subject_id LIMIT %s", (after, SUBJECTS_AT_ONCE)
     ).fetchall()
     looked_at = [row[0] for row in page]
-    _freeze_uncovered(tx, looked_at, now=now)
+    freeze_bare(tx, looked_at, now=now)
     return looked_at
 
 
-def _freeze_uncovered(tx: Transaction, people: Collection[UUID], *, now: datetime) -> None:
+def freeze_bare(tx: Transaction, people: Collection[UUID], *, now: datetime) -> None:
     """Freeze the records of every kind that no consent of their subject covers any more."""
     if people:
         store.hold_subjects(tx, people)
@@ -410,20 +421,3 @@ class Changes:
 
 def _fields(items: frozenset[str]) -> frozenset[str]:
     return frozenset(item.partition(".")[2] for item in items)
-
-
-def read_register(raw: bytes) -> list[dict[str, str]]:
-    """Read a consent register (授权台账), workbook or text, into rows by column name.
-
-    Raises:
-        FileUnreadable: no table can be read from the bytes.
-        RegisterUnreadable: no sheet has the register's header within its first rows.
-    """
-    for grid in reading.read(raw):
-        for index in range(min(grid.height, _HEADER_WITHIN_ROWS)):
-            header = ["".join(cell.split()) for cell in grid.row(index)]
-            if set(header) >= _REGISTER_MARKS:
-                columns = [column.iloc[index + 1 :].astype(str).str.strip() for column in grid.columns]
-                rows = [dict(zip(header, cells, strict=False)) for cells in zip(*columns, strict=True)]
-                return [row for row in rows if any(row.values())]
-    raise RegisterUnreadable("no sheet has the header of a consent register (授权台账)")

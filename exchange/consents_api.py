@@ -10,6 +10,7 @@ own pages and consents taken by phone are doors of their own.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Response
@@ -47,6 +48,11 @@ class RecordedModel(BaseModel):
     recorded: Literal[True] = True
 
 
+def _told(consent: Consent) -> ConsentModel:
+    """Show a consent in the state that its recipient is told (docs/adr/0029)."""
+    return shown(replace(consent, state=consent.told))
+
+
 def build_router(home: Home) -> APIRouter:
     """Build the routes over an installation."""
     router = APIRouter(prefix="/v1/consents", tags=["lender"])
@@ -71,8 +77,6 @@ def _add_recording(router: APIRouter, home: Home) -> None:
             counter.refuse_unfit(given.evidence.kind, given.captured_at, given.valid_from, now=now)
             new = given.read(caller.org_code, now)
             with home.database.transaction() as tx:
-                if given.previous is not None:
-                    consents.held(tx, given.previous, Whose(recipient=caller.org_code))
                 counter.check(
                     tx,
                     home,
@@ -93,7 +97,7 @@ def _add_recording(router: APIRouter, home: Home) -> None:
                     actor=caller.client_id,
                     now=now,
                     beside=beside,
-                    noes=given.asked_by.noes,
+                    asked_by=given.asked_by,
                 )
         except TermsRefused as refused:
             raise terms.refused(refused) from refused
@@ -101,7 +105,7 @@ def _add_recording(router: APIRouter, home: Home) -> None:
             raise RequestRefused("consent-unknown") from unknown
         except TransitionRefused as refused:
             raise RequestRefused("consent-ended") from refused
-        return shown(made)
+        return _told(made)
 
     @router.post(
         "/refusals", status_code=201, summary="Record a person's no", responses=problems.responses(401, 403, 422)
@@ -135,7 +139,7 @@ def _add_seeing(router: APIRouter, home: Home) -> None:
     @router.get("/{consent_id}", summary="See a consent", responses=problems.responses(401, 403, 404))
     def see(consent_id: str, caller: calling) -> ConsentModel:
         """Show a consent that names the calling lender."""
-        return shown(found(consent_id, caller))
+        return _told(found(consent_id, caller))
 
     @router.get(
         "/{consent_id}/receipt",
@@ -154,13 +158,12 @@ def _add_changing(router: APIRouter, home: Home) -> None:
 
     def changed(change: Callable[[Transaction], Consent]) -> ConsentModel:
         try:
-            with home.database.transaction() as tx:
-                after = change(tx)
+            after = consents.undisturbed(home, change)
         except TransitionRefused as refused:
             raise RequestRefused("consent-ended") from refused
         except TermsRefused as refused:
             raise terms.refused(refused) from refused
-        return shown(after)
+        return _told(after)
 
     def by(caller: Caller) -> Whose:
         return Whose(recipient=caller.org_code)

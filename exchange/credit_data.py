@@ -25,14 +25,16 @@ from consent.errors import Fault, TermsRefused
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.grant import State
 from consent.notices import Notice
-from consent.record import NewConsent, SubjectType, Terms, midnight, settle
+from consent.record import Consent, NewConsent, SubjectType, Terms, midnight, settle
 from consent.representation import Representation
 from consent.scope import Mode, recipient_name
 from exchange.errors import RequestRefused
 from registry import catalogue
+from registry.clock import beijing_day
 from registry.records import NOBODY
 
 TYPE: Final = "credit_data"
+_LAST_INSTANT: Final = timedelta(microseconds=1)  # before an end that is exclusive
 _MOST: Final = 10_000  # uses, months or days: far beyond any ceiling, and within what the database holds
 _CODE: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
 _ITEM: Final = r"^[A-Z][A-Z0-9_]*(\.[a-z0-9_]+)?$"
@@ -163,6 +165,26 @@ def new_consent(  # noqa: PLR0913  # what an agreement adds to what was asked fo
         representation=representation,
         previous=previous,
     )
+
+
+def agreed_to(made: Consent) -> dict[str, Any]:
+    """Say what was agreed to, in the form in which it was asked for (RFC 9396 §7.1)."""
+    scope = made.terms.scope
+    return {
+        "type": TYPE,
+        "consent_id": made.consent_id,
+        "recipient": scope.recipient,
+        "purpose": scope.purpose,
+        "items": sorted(scope.items),
+        "history_months": scope.history_months,
+        "valid_to": beijing_day(scope.valid_until - _LAST_INSTANT).isoformat(),
+        "max_uses": scope.max_uses,
+        "uses_per_month": scope.uses_per_month,
+        "mode": scope.mode.value,
+        "data_life_days": made.terms.data_life_days,
+        "adverse_consequences_acknowledged": scope.w_acknowledged,
+        "sensitive_agreed": scope.sensitive_agreed,
+    }
 
 
 def settled(

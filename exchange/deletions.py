@@ -7,11 +7,12 @@
   run_clock    mark those whose time is over without a word, once, and log it (a job)
   of_all       what regulators read: of all lenders, or only what is overdue
 
-Time: fifteen working days (`deletions.yml`; Monday to Friday). After a withdrawal from the withdrawal on. After a
-consent that expired no earlier than the data life, counted from the last answer: until then the lender may keep what
-it was shown. The data life is the one that was agreed to, or the purpose's of today if that is shorter. A question
-answered a moment before a withdrawal is in the notice: whoever withdraws waits for its commit. What was shown under a
-consent that another took the place of goes with that other one.
+Time: fifteen working days (`deletions.yml`; Monday to Friday). After a withdrawal, and whatever else ended a consent
+before its time, from then on (the lender is told no other reason: docs/adr/0029). After a consent whose time was over
+no earlier than the data life, counted from the last answer: until then the lender may keep what it was shown. The data
+life is the one that was agreed to, or the purpose's of today if that is shorter. A question answered a moment before a
+withdrawal is in the notice: whoever withdraws waits for its commit. What was shown under a consent that another took
+the place of goes with that other one.
 
 That it was looked for answers is logged also where there were none: the public log must not tell whoever withdraws, or
 watches somebody do so, whether the lender had asked. A notice names the consent and the lender's own queries, no
@@ -152,7 +153,7 @@ def _ask(tx: Transaction, consent: Consent, ended_at: datetime) -> int:
         _SHOWN,
         (consent.consent_id, consent.terms.subject_id),
     ).fetchall()
-    reason = consent.state.value  # it has ended, and ends no second time
+    reason = consent.told.value  # it has ended, and ends no second time; early, it is as if it were withdrawn
     return sum(
         tx.execute(
             "INSERT INTO deletion_notice (notice_id, organisation, consent_id, reason, queries, ended_at, due_at)"

@@ -34,6 +34,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from exchange import journal
 from exchange.errors import CredentialsRefused
 from exchange.metrics import Metrics
+from exchange.oauth.certificates import shown_in
 from exchange.oauth.doors import PRESENTED
 from exchange.oauth.guard import Guard, Presented
 from exchange.problems import Told, tell, told_of
@@ -92,12 +93,13 @@ class Limits:
     streamed: int
     method: str
     prefix: str
-    wider: "Wider | None" = None
+    wider: tuple[Wider, ...] = ()
 
     def of(self, method: str, path: str) -> int:
         """Give the limit of one request."""
-        if self.wider is not None and self.wider.is_for(method, path):
-            return self.wider.most
+        for door in self.wider:
+            if door.is_for(method, path):
+                return door.most
         return self.streamed if method == self.method and path.startswith(self.prefix) else self.ordinary
 
 
@@ -185,7 +187,11 @@ class ClosedDoors:
         if scope["type"] == "http" and not self._public.has(scope["path"]):
             try:
                 scope[PRESENTED] = self._guard.verify_presented(
-                    scope["headers"], scope["method"], _path_as_sent(scope), clock.now()
+                    scope["headers"],
+                    scope["method"],
+                    _path_as_sent(scope),
+                    clock.now(),
+                    certificate=shown_in(scope),
                 )
             except CredentialsRefused as error:
                 await _send(told_of(self._issuer, error), send)

@@ -53,6 +53,7 @@ from exchange import (
     findings,
     journal,
     mending,
+    outcomes,
     outgrowing,
     pushing,
     recall_notices,
@@ -60,6 +61,7 @@ from exchange import (
     reweighing,
     telling,
 )
+from exchange.bulk import keeping, working
 from exchange.capture import paper, requests
 from exchange.feeds import LOOK_SECONDS, FeedRuns
 from exchange.holding import Held
@@ -78,7 +80,8 @@ RETRY_SECONDS: Final = 30.0
 SEQUENCE_SECONDS: Final = 0.5  # architecture.md, section 3: an entry is covered by a checkpoint within a second
 TELL_SECONDS: Final = 1.0  # between two looks for what lenders are to be told
 UPLOAD_SECONDS: Final = 1.0  # between two looks for uploads that are complete
-_THREADS: Final = 4
+BULK_SECONDS: Final = 1.0  # between two looks for batches of questions that wait
+_THREADS: Final = 5  # one more than jobs that may last: uploads, pushing, batches of questions, freezing
 
 _journal = structlog.get_logger("qingqiao.jobs")
 
@@ -172,12 +175,13 @@ def run_clocks(home: Home) -> None:
 
 
 def look_after_telling(home: Home) -> None:
-    """Mark deletions that are overdue, leave reminders, add up requests, and drop what arrived long ago."""
+    """Mark deletions that are overdue, leave reminders, add up requests, drop what is over."""
     _until_done(home, lambda tx: deletions.run_clock(tx, now=clock.now()), deletions.AT_ONCE)
     reminding.remind_all(home)
     with home.database.transaction() as tx:
         consent_figures.count_requests(tx, now=clock.now())
         telling.forget(tx, now=clock.now())
+        outcomes.forget_details(tx, now=clock.now())
         pushing.forget(tx, now=clock.now())
 
 
@@ -207,6 +211,11 @@ def clean_uploads(home: Home) -> None:
     uploading.clean(intake_of(home), home.uploads)
 
 
+def tidy_batches(home: Home) -> None:
+    """End lenders' batches of questions whose time is over, and destroy what is left of those that ended."""
+    keeping.tidy(home, now=clock.now())
+
+
 def table() -> list[Job]:
     """Return the jobs of an installation, in the order in which they first run."""
     return [
@@ -224,6 +233,8 @@ def table() -> list[Job]:
         Job("telling:push", TELL_SECONDS, pushing.push_due),
         Job("telling:look-after", 600, look_after_telling),
         Job("deletions:outlived", 86_400, ask_outlived),
+        Job("bulk:work", BULK_SECONDS, working.work_due),
+        Job("bulk:tidy", 300, tidy_batches),
         Job("capture:end", 60, end_captures),
         Job("consent:freeze-uncovered", 3600, freeze_uncovered),
         Job("intake:destroy-raw", 3600, destroy_raw_files),

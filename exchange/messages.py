@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
+from consent.evidence import Channel
 from exchange.accesses import ASKED, OUTCOMES, Place
 from exchange.security_events import NAMES
 from registry.canonical import JSON
@@ -39,6 +40,8 @@ class Kind(StrEnum):
     REQUEST = "request"
     DISPUTE = "dispute"
     COMPLAINT = "complaint"
+    PAGE_CODES_LOCKED = "page_codes_locked"
+    PAGE_CODES_ENDED = "page_codes_ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,17 @@ _WORDS: Final[Mapping[Kind, dict[str, str]]] = {
     Kind.DISPUTE: {"zh": "您提出的异议有新的进展。", "en": "There is news of a dispute that you filed."},
     Kind.COMPLAINT: {"zh": "您提出的投诉有新的进展。", "en": "There is news of a complaint that you filed."},
     Kind.REMINDER: {"zh": "您的一项授权需要您留意。", "en": "One of your consents needs your attention."},
+    Kind.PAGE_CODES_LOCKED: {
+        "zh": "有人在授权页面多次输错您的手机码，该页面暂不接受您的手机码，手机上的操作不受影响。"
+        "如非本人所为，别人让您输入的号码请不要输入。",
+        "en": "Wrong codes were given in your name on a lender's page; it takes none of yours for a while. Your phone"
+        " itself works as before. If it was not you, type no number that somebody gives you.",
+    },
+    Kind.PAGE_CODES_ENDED: {
+        "zh": "您手机上用于授权页面的旧手机码已停用。请在手机上重新获取；手机上的其他操作不受影响。",
+        "en": "The codes that your phone made for lenders' pages count no more. Fetch new ones on the phone; all else"
+        " on it works as before.",
+    },
     Kind.REQUEST: {"zh": "有一项授权申请等待您决定。", "en": "A request for your consent waits for you."},
 }
 _CHANGES: Final[Mapping[str, tuple[str, str]]] = {
@@ -163,10 +177,12 @@ _CHANGES: Final[Mapping[str, tuple[str, str]]] = {
     "expired": ("授权已到期", "has expired"),
     "superseded": ("授权已被新的授权取代", "was replaced by a later one"),
 }
+_GIVEN_UP: Final = ("授权已由该机构放弃", "was given up by that lender; it sees nothing more")
 
 
 def _changed(facts: Mapping[str, Any]) -> dict[str, str]:
-    zh, en = _CHANGES[facts["change"]]
+    given_up = facts["change"] == "withdrawn" and facts["channel"] == Channel.LENDER
+    zh, en = _GIVEN_UP if given_up else _CHANGES[facts["change"]]
     return {
         "zh": f"对“{facts['recipient']}”的{zh}（用途 {facts['purpose']}）。",
         "en": f"Your consent for {facts['recipient']} ({facts['purpose']}) {en}.",

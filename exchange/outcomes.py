@@ -6,9 +6,10 @@ came back within thirty days, is listed for regulators.
 
 Each report has a reference of the lender's own: the same again changes nothing, the same reference with another content
 is refused. Kind, decision and day are kept in any case: they say whether the query was for what it was said to be for.
-Amounts, terms and repayment states speak of a person's debts. They are kept only while the consent of that query
-stands, sealed under the person's data key, and are opened for the lender that sent them and the person alone; what
-stands to be learned from them needs a consent for that (MODEL_TRAINING).
+Amounts, terms and repayment states speak of a person's debts. They are kept only while a consent of that person for
+that lender and purpose stands, sealed under the person's data key, and are opened for the two of them alone: what
+stands to be learned from them needs a consent for that (MODEL_TRAINING). When the last one ends they are shown to
+nobody from that commit on, and a job drops them.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from consent.grant import ENDED, State
+from consent.grant import ENDED
 from exchange.errors import RequestRefused
 from exchange.events import Event
 from exchange.home import Home
@@ -109,13 +110,12 @@ def report(tx: Transaction, home: Home, caller: Caller, one: Reported, *, now: d
         RequestRefused: `query-unknown`; `outcome-reference-reused`; `outcome-date`: before the query, or to come.
     """
     row = tx.execute(
-        "SELECT q.subject_id, q.purpose, q.consent_id, q.decided_at, c.state, c.valid_until FROM query q"
-        " JOIN consent c USING (consent_id) WHERE q.query_id = %s AND q.organisation = %s",
+        "SELECT subject_id, purpose, consent_id, decided_at FROM query WHERE query_id = %s AND organisation = %s",
         (one.query_id, caller.org_code),
     ).fetchone()
     if row is None:
         raise RequestRefused("query-unknown")
-    subject_id, purpose, consent_id, decided_at, state, until = row
+    subject_id, purpose, consent_id, decided_at = row
     if not beijing_day(decided_at) <= one.happened_on <= beijing_day(now):
         raise RequestRefused("outcome-date")
     digest = _digest(home, one)
@@ -130,9 +130,8 @@ def report(tx: Transaction, home: Home, caller: Caller, one: Reported, *, now: d
         return Kept(known[0], known[2], fresh=False)
     outcome_id = uuid4()
     store.hold_subjects(tx, [subject_id])
-    stands = State(state) not in ENDED and until > now
     sealed = None
-    if one.details and stands:
+    if one.details and _stands(tx, subject_id, caller.org_code, purpose, now):  # read behind the lock: a withdrawal won
         text = canonical(one.details).decode()
         sealed = seal_words(home, (subject_id, Where.OUTCOME, outcome_id), text, now=now)
     tx.execute(
@@ -173,18 +172,21 @@ def report(tx: Transaction, home: Home, caller: Caller, one: Reported, *, now: d
     return Kept(outcome_id, sealed is not None, fresh=True)
 
 
-def of_lender(tx: Transaction, home: Home, organisation: str, *, after: int, limit: int) -> list[Outcome]:
+def of_lender(
+    tx: Transaction, home: Home, organisation: str, *, after: int, limit: int, now: datetime
+) -> list[Outcome]:
     """List what a lender has reported, in its order, behind a position."""
     rows = tx.execute(
-        f"{_SELECT} WHERE organisation = %s AND position > %s ORDER BY position LIMIT %s", (organisation, after, limit)
+        f"{_SELECT} WHERE organisation = %s AND position > %s ORDER BY position LIMIT %s",
+        (_ENDED, now, organisation, after, limit),
     ).fetchall()
     return _opened(home, rows)
 
 
-def of_subject(tx: Transaction, home: Home, subject_id: UUID) -> list[Outcome]:
+def of_subject(tx: Transaction, home: Home, subject_id: UUID, *, now: datetime) -> list[Outcome]:
     """List what lenders have reported of a person, the latest first."""
     rows = tx.execute(
-        f"{_SELECT} WHERE subject_id = %s ORDER BY position DESC LIMIT %s", (subject_id, PAGE_MOST)
+        f"{_SELECT} WHERE subject_id = %s ORDER BY position DESC LIMIT %s", (_ENDED, now, subject_id, PAGE_MOST)
     ).fetchall()
     return _opened(home, rows)
 
@@ -214,15 +216,36 @@ def silent(
     return [Silent(*row) for row in rows]
 
 
+def forget_details(tx: Transaction, *, now: datetime) -> int:
+    """Drop the details of reports whose holder has no consent any more (the job); say how many."""
+    return tx.execute(
+        f"UPDATE outcome o SET details = NULL WHERE details IS NOT NULL AND NOT {_STANDING}",  # noqa: S608  # fixed texts
+        (_ENDED, now),
+    ).rowcount
+
+
 def note_reading(tx: Transaction, actor: str, queries: int, *, now: datetime) -> None:
     """Write that a regulator read what is missing."""
     log.append(tx, [log.Entry(event=Event.OUTCOMES_READ, at=now, actor=actor, fields={"queries": queries})])
 
 
-_SELECT: Final = (
-    "SELECT position, outcome_id, organisation, query_id, reference, kind, decision, happened_on, recorded_at, details,"
-    " subject_id FROM outcome"
+_ENDED: Final = [state.value for state in ENDED]
+_STANDING: Final = (  # whoever made a consent smaller, or gave it anew, still has one
+    "EXISTS (SELECT FROM consent c WHERE c.subject_id = o.subject_id AND c.recipient = o.organisation"
+    " AND c.purpose = o.purpose AND c.state <> ALL(%s) AND c.valid_until > %s)"
 )
+_SELECT: Final = (
+    "SELECT position, outcome_id, organisation, query_id, reference, kind, decision, happened_on, recorded_at,"  # noqa: S608  # fixed texts
+    f" CASE WHEN {_STANDING} THEN details END, subject_id FROM outcome o"
+)
+
+
+def _stands(tx: Transaction, subject_id: UUID, organisation: str, purpose: str, now: datetime) -> bool:
+    row = tx.execute(
+        f"SELECT {_STANDING} FROM (SELECT %s::uuid AS subject_id, %s AS organisation, %s AS purpose) o",  # noqa: S608  # fixed texts
+        (_ENDED, now, subject_id, organisation, purpose),
+    ).fetchone()
+    return row == (True,)
 
 
 def _opened(home: Home, rows: Sequence[Sequence[Any]]) -> list[Outcome]:

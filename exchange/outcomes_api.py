@@ -71,7 +71,7 @@ class KeptModel(BaseModel):
     """A report is on record."""
 
     outcome_id: UUID
-    details_kept: bool = Field(description="false: none were stated, or the consent of that query has ended")
+    details_kept: bool = Field(description="false: none were stated, or no consent stands any more")
 
 
 class ReportedModel(BaseModel):
@@ -163,7 +163,7 @@ def _add_lenders(router: APIRouter, home: Home) -> None:
     ) -> ReportsModel:
         """List your own reports in their order, those behind `after`."""
         with home.database.transaction() as tx:
-            found = outcomes.of_lender(tx, home, caller.org_code, after=after, limit=limit)
+            found = outcomes.of_lender(tx, home, caller.org_code, after=after, limit=limit, now=clock.now())
         rows = [ReportedModel(**_shown(one)) for one in found]
         return ReportsModel(outcomes=rows, next=found[-1].position if found else after)
 
@@ -181,7 +181,7 @@ def _add_others(router: APIRouter, home: Home) -> None:
     def own(who: person) -> OwnReportsModel:
         """List what lenders have reported of the calling person."""
         with home.database.transaction() as tx:
-            found = outcomes.of_subject(tx, home, who.subject_id)
+            found = outcomes.of_subject(tx, home, who.subject_id, now=clock.now())
         return OwnReportsModel(outcomes=[OwnReportModel(**_shown(one), lender=one.organisation) for one in found])
 
     @router.get(

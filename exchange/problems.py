@@ -18,6 +18,7 @@ from typing import Any, Final
 import orjson
 from starlette.responses import Response
 
+from exchange import bulk_problems
 from exchange.errors import (
     CredentialsMissing,
     CredentialsRefused,
@@ -315,8 +316,9 @@ _DOORS: Final = (
        "a mistake of ours; nothing was released", "report the X-Request-Id to the operator"),
 )  # fmt: skip
 
+_BULK: Final = tuple(_p(*text) for text in bulk_problems.TEXTS)
 REFUSAL_CODES: Final = frozenset(problem.code for problem in _REFUSALS)
-CATALOGUE: Final[Mapping[str, Problem]] = {problem.code: problem for problem in (*_REFUSALS, *_DOORS)}
+CATALOGUE: Final[Mapping[str, Problem]] = {problem.code: problem for problem in (*_REFUSALS, *_DOORS, *_BULK)}
 
 _CODES_OF_ERRORS: Final[tuple[tuple[type[ExchangeError], str], ...]] = (
     (CredentialsMissing, "credentials-missing"),

@@ -94,7 +94,7 @@ def standing(consent: Consent, *, now: datetime) -> str:
         return "not_yet"
     if consent.state is State.ACTIVE and due is not None and now >= due:
         return "due"
-    return consent.state.value
+    return consent.told.value
 
 
 def sheet(home: Home, consent: Consent, language: Language, *, masked_name: str | None = None) -> Response:

@@ -12,7 +12,7 @@ Not here: the operating mode, which is chosen once, at `qingqiao init`, and lies
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, IPvAnyNetwork, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from registry.database import address
@@ -49,6 +49,12 @@ class Settings(BaseSettings):
     listen_port: Annotated[int, Field(ge=1, le=65535)] = 8420
     """The port that `qingqiao serve` listens on."""
 
+    tls_proxy: IPvAnyNetwork | None = None
+    """Address or network of the proxy that ends TLS and hands client certificates over; without it none is taken."""
+
+    mtls_address: Annotated[str | None, Field(pattern=r"^https://[^/?#\s]+(/[^?#\s]*)?$")] = None
+    """Public address under which that proxy asks for a client certificate, if it is another than the issuer's."""
+
     intake_processes: Annotated[int, Field(ge=0, le=256)] = 0
     """How many processes of its own an intake of many rows may start to clean rows and seal records; 0: none."""
 
@@ -63,6 +69,9 @@ class Settings(BaseSettings):
 
     dask_key: Path | None = None
     """PEM file of that certificate's key."""
+
+    batch_results_hours: Annotated[int, Field(ge=1, le=720)] = 72
+    """For how many hours a lender's batch of questions lies here, and then its results can be fetched."""
 
     @field_validator("home")
     @classmethod
@@ -85,6 +94,12 @@ class Settings(BaseSettings):
         files = (self.dask_ca, self.dask_certificate, self.dask_key)
         if self.dask_scheduler is not None and None in files:
             raise ValueError("QINGQIAO_DASK_SCHEDULER needs QINGQIAO_DASK_CA, _CERTIFICATE and _KEY")
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_come_from_a_proxy(self) -> Self:
+        if self.mtls_address is not None and self.tls_proxy is None:
+            raise ValueError("QINGQIAO_MTLS_ADDRESS is given without QINGQIAO_TLS_PROXY")
         return self
 
     @property

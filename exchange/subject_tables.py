@@ -2,6 +2,7 @@
 
 subject_phone      a phone that was bound in person: which client speaks for which subject, from when; its sealed secret
 binding_code       one-time codes handed out at a counter: handle, and a keyed hash, never the secret
+presence_wrong     wrong codes on pages, for one phone and one organisation whose pages they were
 binding_miss       how often handles that do not exist came from a network address, by its keyed hash
 subject_message    what a subject is told (accesses are not copied here: they are read from the log's own entries)
 subject_choice     what a subject has chosen of messages
@@ -46,8 +47,18 @@ class SubjectPhone(SQLModel, table=True):
     ended_at: datetime | None = moment(nullable=True)
     page_secret: bytes | None = bytes_(nullable=True)
     page_step: int = Field(sa_column=Column(BigInteger, nullable=False), default=0)
-    page_wrong: int = 0
-    page_locked_until: datetime | None = moment(nullable=True)
+
+
+class PresenceWrong(SQLModel, table=True):
+    """Wrong codes on pages of one organisation, or of all (an empty name), still counted since a moment; last told."""
+
+    __tablename__ = "presence_wrong"
+
+    client_id: str = Field(primary_key=True)
+    organisation: str = Field(primary_key=True)
+    wrong: int
+    since: datetime = moment()
+    told_at: datetime | None = moment(nullable=True)
 
 
 class BindingCode(SQLModel, table=True):

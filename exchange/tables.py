@@ -35,6 +35,7 @@ class Client(SQLModel, table=True):
     redirect_uris: list[str] = Field(
         sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"), default_factory=list
     )
+    certificate: dict[str, Any] | None = Field(sa_column=Column(JSONB(none_as_null=True), nullable=True), default=None)
     state: str = "active"
     created_at: datetime = moment()
 

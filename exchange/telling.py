@@ -21,6 +21,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from consent.events import Event
+from consent.grant import State, told
 from exchange import deletions
 from exchange.home import Home
 from exchange.oauth.clients import ACTIVE
@@ -48,7 +49,7 @@ _PAGE: Final = (
     " WHERE p.leaf_index > %s AND p.leaf_index <= %s AND e.event = ANY(%s) ORDER BY p.leaf_index"
 )
 _WAITING: Final = (
-    "SELECT e.entry_id, e.event, e.at, l.about, e.fields, c.previous FROM lender_event l"
+    "SELECT e.entry_id, e.event, e.at, l.about, e.fields, c.previous, c.valid_until FROM lender_event l"
     " JOIN log_entry e USING (entry_id) LEFT JOIN consent c ON c.consent_id = l.about"
     " WHERE l.organisation = %s AND l.settled_at IS NULL"
     " AND EXISTS (SELECT FROM client k WHERE k.client_id = %s AND k.organisation = l.organisation AND k.state = %s)"
@@ -117,7 +118,24 @@ def _refused_openly(
 def waiting(tx: Transaction, organisation: str, client_id: str, *, limit: int) -> list[Told]:
     """Give the events of an organisation that have not arrived, the first first; none to a client that is suspended."""
     rows = tx.execute(_WAITING, (organisation, client_id, ACTIVE, limit)).fetchall()
-    return [Told(str(entry_id), *rest) for entry_id, *rest in rows]
+    return [_told(*row) for row in rows]
+
+
+def _told(  # the columns of a row
+    entry_id: UUID,
+    event: str,
+    at: datetime,
+    about: str,
+    fields: Mapping[str, Any],
+    previous: str | None,
+    valid_until: datetime | None,
+) -> Told:
+    """Say an entry as its lender is told it: what ended before its time as withdrawn (docs/adr/0029)."""
+    if event == Event.EXPIRED and valid_until is not None:
+        state = told(State.EXPIRED, since=at, valid_until=valid_until)
+        event = Event.EXPIRED.value if state is State.EXPIRED else Event.WITHDRAWN.value
+        fields = {**fields, "state": state.value}
+    return Told(str(entry_id), event, at, about, fields, previous)
 
 
 def acknowledge(

@@ -2,7 +2,9 @@
 
   lookup, ensure_subjects   subjects by identifier, as UUIDs
   ids_of, ensure_ids        the same of one kind's identifiers, as 16 bytes each: for many thousands at once
+  tokens_of, found_by       the keyed hashes under which somebody may be known, and who is found by such
   known_as                  give a known subject a further identifier: it keeps all that is its own
+  unmake                    take back those that this transaction made and nothing came of
   mark_deceased, deceased   that it became known that a person has died
   hold_subjects             keep who changes these subjects' consents waiting until the transaction ends
 
@@ -45,6 +47,29 @@ def ensure_ids(
 ) -> dict[str, bytes]:
     """Find subjects by kind and identifier, the latter normalised, making those that are not known yet."""
     return _ensured(tx, keyring, named, now)
+
+
+def unmake(tx: Transaction, subjects: Collection[UUID]) -> None:
+    """Take back those of these subjects that this very transaction made: nothing came of them, and nobody saw them."""
+    made = tx.execute(
+        "SELECT subject_id FROM subject WHERE subject_id = ANY(%s) AND xmin = pg_current_xact_id()::xid",
+        (list(subjects),),
+    ).fetchall()
+    ids = [row[0] for row in made]
+    tx.execute("DELETE FROM subject_lookup WHERE subject_id = ANY(%s)", (ids,))
+    tx.execute("DELETE FROM subject WHERE subject_id = ANY(%s)", (ids,))
+
+
+def tokens_of(keyring: Keyring, identifier: Identifier) -> list[bytes]:
+    """Give every keyed hash under which somebody is known, or would be: to be kept where nobody is to be made known."""
+    keys, messages = keyring.symmetric_all(Purpose.LOOKUP), _messages(_named([identifier]))
+    return [token for key in keys for token in hmac_sha256_each(key.secret, messages)]
+
+
+def found_by(tx: Transaction, tokens: Collection[bytes]) -> set[UUID]:
+    """Tell which subjects are found by any of these keyed hashes, now: whoever was renumbered, by each number."""
+    found = tx.execute("SELECT DISTINCT subject_id FROM subject_lookup WHERE token = ANY(%s)", (list(tokens),))
+    return {row[0] for row in found}
 
 
 def known_as(tx: Transaction, keyring: Keyring, subject_id: UUID, identifier: Identifier, *, now: datetime) -> bool:

@@ -27,6 +27,9 @@ class Said:
     stderr: str
 
 
+REACHED = ("--office", "客户服务部", "--phone", "0971-0000002", "--address", "青海省测试市测试路2号")
+
+
 class InProcess:
     """Calls `qingqiao` for one home."""
 

@@ -2,6 +2,7 @@
 
 import connectors.tables
 import consent.tables
+import exchange.bulk_tables
 import exchange.capture.tables
 import exchange.subject_tables
 import exchange.tables
@@ -13,6 +14,7 @@ from registry import schema
 TABLES = (
     connectors.tables,
     consent.tables,
+    exchange.bulk_tables,
     exchange.capture.tables,
     exchange.subject_tables,
     exchange.tables,

@@ -14,14 +14,12 @@ path or log line. Not here: how far intake
 has come (`progress`), what the bytes mean (`connectors`).
 """
 
-from collections.abc import Callable, Coroutine
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
 from connectors import manifests, source, uploadfiles, uploads
@@ -29,16 +27,15 @@ from connectors.bounds import FILE_BYTES
 from connectors.errors import BytesDestroyed, ManifestRefused, UploadBusy, UploadLimit
 from connectors.uploads import State, Upload
 from exchange import problems
-from exchange.agency_api import tus
-from exchange.agency_api.arriving import Arriving, Ended, Patience
-from exchange.errors import ExchangeError, RequestRefused
+from exchange.agency_api import receiving, tus
+from exchange.agency_api.arriving import Patience
+from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
 from registry import clock
 from registry.database import Transaction
-from registry.suites import constant_time_equal
 
 UPLOADS_PATH: Final = "/agency/v1/uploads"
 UPLOAD_BYTES: Final = FILE_BYTES
@@ -52,7 +49,8 @@ _TUS_HEADERS: Final[list[dict[str, Any]]] = [
 
 def build_router(home: Home, *, patience: Patience | None = None) -> APIRouter:
     """Build the routes over an installation. `patience` is how long a slow line is waited for."""
-    router = APIRouter(prefix=UPLOADS_PATH, tags=["agency: uploads"], route_class=_speaking(home.settings.issuer))
+    spoken = receiving.speaking(home.settings.issuer)
+    router = APIRouter(prefix=UPLOADS_PATH, tags=["agency: uploads"], route_class=spoken)
     _add_tus(router, home, patience)
     return router
 
@@ -68,6 +66,7 @@ def _add_tus(router: APIRouter, home: Home, patience: Patience | None) -> None:
         "",
         status_code=201,
         summary="Create an upload",
+        response_class=Response,
         responses={
             201: {"headers": _described("Location", "Upload-Expires")},
             **problems.responses(400, 401, 403, 412, 413, 422, 429),
@@ -83,6 +82,7 @@ def _add_tus(router: APIRouter, home: Home, patience: Patience | None) -> None:
     @router.head(
         "/{upload_id}",
         summary="How much has arrived",
+        response_class=Response,
         responses={200: {"headers": _described("Upload-Offset", "Upload-Length")}, **problems.responses(*_SAID)},
         openapi_extra={"parameters": _TUS_HEADERS},
     )
@@ -235,28 +235,8 @@ async def _take(  # what one request is made of
     patience: Patience | None,
 ) -> int:
     """Steps 3 and 4; return the offset reached."""
-    begun = durable = at = upload.received_bytes
-    left = upload.size_bytes - begun
-    arriving = Arriving(request.receive, most=left, piece_bytes=uploadfiles.CHUNK_BYTES, patience=patience)
-    hashed = checksum.new() if checksum else None
-    async for piece in arriving.pieces():
-        await run_in_threadpool(files.write, at, piece)
-        at += len(piece)
-        if hashed is not None:
-            hashed.update(piece)
-        elif arriving.ended is not Ended.TOO_LONG:
-            await run_in_threadpool(_advance, home, upload, durable, at)
-            durable = at
-    if arriving.ended is Ended.TOO_LONG:
-        raise RequestRefused("upload-too-large")
-    if checksum is not None and hashed is not None and arriving.ended is Ended.WHOLE:
-        if not constant_time_equal(hashed.digest(), checksum.expected):
-            raise RequestRefused("upload-checksum")
-        if at > begun:
-            await run_in_threadpool(_advance, home, upload, begun, at)
-    if arriving.ended is Ended.SLOW:
-        raise RequestRefused("upload-too-slow")
-    return at
+    arrival = receiving.Arrival(upload.received_bytes, upload.size_bytes, checksum, patience)
+    return await receiving.take(request.receive, files, arrival, partial(_advance, home, upload))
 
 
 def _advance(home: Home, upload: Upload, was: int, to: int) -> None:
@@ -288,31 +268,6 @@ def _expires(upload: Upload) -> dict[str, str]:
 
 
 # ---- speaking tus ---------------------------------------------------------------------------------------------------
-
-
-def _speaking(issuer: str) -> type[APIRoute]:
-    """Make routes that say and demand the version of tus, in problems too."""
-
-    class TusRoute(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            return partial(_answer, issuer, super().get_route_handler())
-
-    return TusRoute
-
-
-async def _answer(issuer: str, route: Callable[[Request], Coroutine[Any, Any, Response]], request: Request) -> Response:
-    try:
-        if request.method != "OPTIONS" and request.headers.get("Tus-Resumable") != tus.VERSION:
-            raise RequestRefused("tus-version-unsupported")
-        response = await route(request)
-    except ExchangeError as error:
-        told = problems.told_of(issuer, error)
-        response = Response(told.body, told.status, told.headers)
-        if told.status == 412:  # noqa: PLR2004  # tus names this answer by its number
-            response.headers["Tus-Version"] = tus.VERSION
-    if request.method != "OPTIONS":
-        response.headers["Tus-Resumable"] = tus.VERSION
-    return response
 
 
 def _described(*names: str) -> dict[str, Any]:

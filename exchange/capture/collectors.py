@@ -13,7 +13,7 @@ from exchange.capture.events import Event
 from exchange.capture.witnesses import person_of
 from exchange.errors import RequestRefused
 from exchange.home import Home
-from registry import log
+from registry import log, subjects
 from registry.database import Transaction
 from registry.identifiers import ResidentId
 
@@ -45,9 +45,9 @@ def add(  # what a registration states
     """
     name = recipient_name(organisation)
     made = tx.execute(
-        "INSERT INTO collector (organisation, code, person, valid_from, valid_until) VALUES (%s, %s, %s, %s, %s)"
-        " ON CONFLICT DO NOTHING",
-        (name, code, person_of(home.keyring, who), now, until),
+        "INSERT INTO collector (organisation, code, person, lookups, valid_from, valid_until)"
+        " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (name, code, person_of(home.keyring, who), subjects.tokens_of(home.keyring, who), now, until),
     )
     if made.rowcount != 1:
         raise RequestRefused("collector-taken")
@@ -94,6 +94,18 @@ def require(tx: Transaction, organisation: str, code: str | None, *, at: datetim
     if not code or found is None:
         raise RequestRefused("collector-unknown")
     return code
+
+
+def same_person(tx: Transaction, organisation: str, one: str, other: str) -> bool:
+    """Say whether two codes of an organisation are one person's: by one number, or by two that the registry links."""
+    rows = tx.execute(
+        "SELECT code, person, lookups FROM collector WHERE organisation = %s AND code IN (%s, %s)",
+        (organisation, one, other),
+    ).fetchall()
+    if len({bytes(person) for _, person, _ in rows}) < len(rows) or one == other:
+        return True
+    found = [subjects.found_by(tx, lookups) for _, _, lookups in rows]
+    return len(found) > 1 and bool(set.intersection(*found))
 
 
 def _say(tx: Transaction, event: Event, organisation: str, code: str, now: datetime) -> None:

@@ -7,29 +7,28 @@ Steps of `answer` (the numbers are used in the code and the tests):
   3. "yes": number and a code over this very request and these very words prove that it is this person; unknown people,
      people without a phone and wrong codes get one answer. After five wrong ones the request ends with access_denied
   4. a consent is made of what a page can ask for (`asking.on_a_page`), if anything is left; it is recorded with its
-     evidence, and the request ends with a code
+     evidence, and the request ends with a code. What it is to replace ends with it; if that is not this person's, or
+     has ended meanwhile, the request ends with access_denied
 What the ledger refuses (a child, a person who has said no lately) is told to the person, who has proven presence; the
 lender learns that there is no agreement, as from a "no".
 """
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from consent.errors import Fault, TermsRefused
+from consent.errors import Fault, TermsRefused, TransitionRefused, UnknownConsent
 from consent.evidence import Channel
-from consent.record import Consent
-from exchange import consents, presence
+from exchange import consents, credit_data, presence
 from exchange.capture import asking, evidence
 from exchange.capture.asking import Act, Shown
-from exchange.credit_data import TYPE, CreditData
+from exchange.credit_data import CreditData
 from exchange.home import Home
 from exchange.oauth import codes
 from exchange.oauth.codes import Pending
 from exchange.oauth.redirects import answered
 from registry.canonical import b64url
-from registry.clock import beijing_day
 from registry.database import Transaction
 from registry.errors import MalformedIdentifier
 from registry.identifiers import ResidentId
@@ -38,7 +37,6 @@ from registry.suites import OCRA_SUITE
 WRONG_PRESENCE: Final = "wrong_presence"
 NOTHING_LEFT: Final = "nothing_left"
 TEXT_CHANGED: Final = "text_changed"
-_LAST_INSTANT: Final = timedelta(microseconds=1)  # before an end that is exclusive
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +48,7 @@ class Opened:
     shown: Shown
     number: str
     number_to_refuse: str
+    replaces: bool = False  # whether agreeing ends a consent that stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,8 @@ def _asked(tx: Transaction, home: Home, pending: Pending, page: Opened, given: G
         return Again(page, word=TEXT_CHANGED)
     if not asking.left_of(page.shown, acknowledged=False, sensitive=False):
         return Again(page, word=NOTHING_LEFT)  # before a code is used up
-    who, subject_id = _present(tx, home, given, page.number, now, to=pending.recipient)  # 3
+    asks = pending.recipient
+    who, subject_id = _present(tx, home, given, page.number, now, page_of=asks, to=asks)  # 3
     if who is not None and subject_id is not None:
         return _agree(tx, home, pending, page, who, subject_id, now)  # 4
     if codes.count_try(tx, pending):
@@ -122,7 +122,7 @@ def _opened(tx: Transaction, home: Home, pending: Pending, language: str, now: d
         return None
     page = asking.on_a_page(asking.told(tx, shown, home.installation.party))
     yes, no = (_number(home, pending, page, answer) for answer in ("agree", "refuse"))
-    return Opened(pending.digest, pending.redirect_uri, page, yes, no)
+    return Opened(pending.digest, pending.redirect_uri, page, yes, no, pending.replaces is not None)
 
 
 def _number(home: Home, pending: Pending, page: Shown, answer: str) -> str:
@@ -131,13 +131,13 @@ def _number(home: Home, pending: Pending, page: Shown, answer: str) -> str:
 
 
 def _present(
-    tx: Transaction, home: Home, given: Given, number: str, now: datetime, *, to: str | None = None
+    tx: Transaction, home: Home, given: Given, number: str, now: datetime, *, page_of: str, to: str | None = None
 ) -> tuple[ResidentId | None, UUID | None]:
     try:
         who = ResidentId.parse(given.identifier)
     except MalformedIdentifier:
         return None, None
-    return who, presence.proves(tx, home, who, given.code, number, now, to=to)
+    return who, presence.proves(tx, home, who, given.code, number, now, page_of=page_of, to=to)
 
 
 def _refuse(tx: Transaction, home: Home, pending: Pending, given: Given, now: datetime) -> None:
@@ -147,7 +147,7 @@ def _refuse(tx: Transaction, home: Home, pending: Pending, given: Given, now: da
     page = _opened(tx, home, pending, given.language, now)
     if page is None:
         return
-    _, subject_id = _present(tx, home, given, page.number_to_refuse, now)
+    _, subject_id = _present(tx, home, given, page.number_to_refuse, now, page_of=pending.recipient)
     if subject_id is not None:
         purpose = str(pending.wanted["purpose"])
         consents.refuse_in(tx, subject_id, pending.recipient, purpose, channel=Channel.H5, actor="subject", now=now)
@@ -173,32 +173,16 @@ def _agree(  # what a "yes" needs
     agreement = asking.agreed(page.shown, act, subject_id, now=now)
     try:
         with tx.transaction():  # the code stays used, whatever becomes of the rest
-            made = consents.grant_in(tx, home, who, agreement.new, actor="subject", now=now)
+            new = replace(agreement.new, previous=pending.replaces)
+            made = consents.grant_in(tx, home, who, new, actor="subject", now=now)
             evidence.keep(tx, made.consent_id, agreement.document, now=now)
-            code = codes.settle_granted(tx, pending, _granted(made), now=now)
+            code = codes.settle_granted(tx, pending, credit_data.agreed_to(made), now=now)
+    except (UnknownConsent, TransitionRefused):  # what it was to replace is somebody else's, or has ended meanwhile
+        codes.settle(tx, pending, codes.FAILED, now=now)
+        return _denied(home, pending)
     except TermsRefused as refused:
         return Again(page, fault=refused.code)
     return _back(home, pending, {"code": code})
-
-
-def _granted(made: Consent) -> dict[str, object]:
-    """Say what was agreed to, in the form in which it was asked for (RFC 9396 §7.1)."""
-    scope = made.terms.scope
-    return {
-        "type": TYPE,
-        "consent_id": made.consent_id,
-        "recipient": scope.recipient,
-        "purpose": scope.purpose,
-        "items": sorted(scope.items),
-        "history_months": scope.history_months,
-        "valid_to": beijing_day(scope.valid_until - _LAST_INSTANT).isoformat(),
-        "max_uses": scope.max_uses,
-        "uses_per_month": scope.uses_per_month,
-        "mode": scope.mode.value,
-        "data_life_days": made.terms.data_life_days,
-        "adverse_consequences_acknowledged": scope.w_acknowledged,
-        "sensitive_agreed": scope.sensitive_agreed,
-    }
 
 
 def _denied(home: Home, pending: Pending) -> Back:

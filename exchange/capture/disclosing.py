@@ -10,6 +10,8 @@ Steps (the numbers are used in the code and the tests):
 What is sealed holds the identifiers that were handed in with it; documents name nobody. Where the evidence lies with
 whoever collected it, nothing is kept here, and that is said: its SHA-256 stands in the consent. A piece `agrees` if its
 bytes have the hash that the signed receipt names (documents and paper), or the link that the device signed (records).
+A consent that was made smaller rests on the act by which the larger one was given: what is kept of that, under
+whichever of their ids, is its evidence too.
 No lender is served here: its own papers it has at `/v1/paper-consents`.
 """
 
@@ -85,7 +87,8 @@ def opened(home: Home, reader: Caller, consent_id: str, case: str, *, now: datet
         if consent is None:
             raise RequestRefused("consent-unknown")
         try:
-            pieces: tuple[Piece, ...] | None = (*_documents(tx, consent), *_sealed(tx, home, consent))  # 3
+            ids = _of_one_act(tx, consent)
+            pieces: tuple[Piece, ...] | None = (*_documents(tx, ids), *_sealed(tx, home, consent, ids))  # 3
         except KeyMissing:
             pieces = None
         _note(tx, reader, consent, case, pieces, now)  # 4
@@ -95,10 +98,24 @@ def opened(home: Home, reader: Caller, consent_id: str, case: str, *, now: datet
     return Opened(consent_id, evidence.kind, evidence.sha256, pieces)
 
 
-def _documents(tx: Transaction, consent: Consent) -> list[Piece]:
+def _of_one_act(tx: Transaction, consent: Consent) -> list[str]:
+    """Name a consent and those before it that rest on the same act: of the same holder, by the same evidence."""
+    digest, ids, at = consent.terms.capture.evidence.sha256, [consent.consent_id], consent
+    while digest is not None and at.terms.previous is not None:
+        before = ledger.get(tx, [at.terms.previous]).get(at.terms.previous)
+        if before is None or before.terms.holder != consent.terms.holder:
+            break
+        if before.terms.capture.evidence.sha256 != digest:
+            break
+        ids.append(before.consent_id)
+        at = before
+    return ids
+
+
+def _documents(tx: Transaction, ids: list[str]) -> list[Piece]:
     rows = tx.execute(
-        "SELECT sha256, document, created_at FROM capture_evidence WHERE consent_id = %s ORDER BY created_at",
-        (consent.consent_id,),
+        "SELECT sha256, document, created_at FROM capture_evidence WHERE consent_id = ANY(%s) ORDER BY created_at",
+        (ids,),
     ).fetchall()
     return [
         Piece("document", _JSON, at, bytes(document), constant_time_equal(sha256(bytes(document)), bytes(digest)))
@@ -106,17 +123,17 @@ def _documents(tx: Transaction, consent: Consent) -> list[Piece]:
     ]
 
 
-def _sealed(tx: Transaction, home: Home, consent: Consent) -> list[Piece]:
+def _sealed(tx: Transaction, home: Home, consent: Consent, ids: list[str]) -> list[Piece]:
     owner = consent.terms.subject_id
     records = tx.execute(
         "SELECT device_id, counter, link, sealed, uploaded_at FROM offline_record"
-        " WHERE consent_id = %s AND sealed IS NOT NULL ORDER BY counter",
-        (consent.consent_id,),
+        " WHERE consent_id = ANY(%s) AND sealed IS NOT NULL ORDER BY counter",
+        (ids,),
     ).fetchall()
     scans = tx.execute(
         "SELECT paper_id, original_sha256, scan_sha256, scan, scan_type, decided_at FROM paper_consent"
-        " WHERE consent_id = %s AND scan IS NOT NULL",
-        (consent.consent_id,),
+        " WHERE consent_id = ANY(%s) AND scan IS NOT NULL",
+        (ids,),
     ).fetchall()
     found = []
     for device_id, counter, link, sealed, at in records:

@@ -12,11 +12,12 @@ records are still to come, and of nobody whose they are; and it binds the device
 later: every announced head is kept.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple
+from uuid import UUID
 
 from pydantic import Field, ValidationError
 
@@ -35,7 +36,7 @@ from exchange.home import Home
 from exchange.oauth.clients import unreached
 from exchange.oauth.guard import Caller
 from exchange.problems import CATALOGUE
-from registry import log, store
+from registry import log, store, subjects
 from registry.canonical import JSON, canonical
 from registry.database import Transaction
 from registry.identifiers import Identifier
@@ -112,9 +113,10 @@ def upload(
             now=now,
             given=taking.bounds(),
         )
-        _hold_known(tx, home, checked.taken)
+        people = _held(tx, home, checked.taken, now=now)
         outcomes = [_again(counter, known[counter]) for counter in checked.repeated]
         outcomes += [_take(tx, home, caller, device, one, _record_of(signed, one), now=now) for one in checked.taken]
+        _forget_unconsenting(tx, people)
         _close(tx, device, checked, caller, now)
         after = devices.held(tx, device_id, caller.org_code)
     stopped = checked.broken
@@ -182,18 +184,26 @@ def _received(
     return {counter: (bytes(link), consent_id, reason) for counter, link, consent_id, reason in rows}
 
 
-def _hold_known(tx: Transaction, home: Home, records: Sequence[Taken]) -> None:
-    """Hold everybody known whose consent is about to be taken, at once and in one order, before any of them is written.
+def _held(tx: Transaction, home: Home, records: Sequence[Taken], *, now: datetime) -> set[UUID]:
+    """Make known and hold everybody whose consent is about to be taken, before any consent is written.
 
-    Held one by one in the records' order, two uploads that name the same people the other way round would wait for each
-    other without end.
+    All are made in one statement, and then all are held in one, each in one order. Made or held one by one in the
+    records' order, two uploads that name the same people the other way round would wait for each other without end.
     """
     people: list[Identifier] = []
     for one in records:
         if one.fault is None:
             with suppress(RequestRefused):  # what cannot be read has its reason where it is taken
                 people.append(_content(one.content).subject.read())
-    store.hold_subjects(tx, sorted(store.lookup(tx, home.keyring, people).values()))
+    ids = set(store.ensure_subjects(tx, home.keyring, people, now=now).values())
+    store.hold_subjects(tx, sorted(ids))
+    return ids
+
+
+def _forget_unconsenting(tx: Transaction, people: Collection[UUID]) -> None:
+    """Take back whoever was made known for a record that was refused: no trace is left of who has not consented."""
+    consenting = tx.execute("SELECT subject_id FROM consent WHERE subject_id = ANY(%s)", (list(people),))
+    subjects.unmake(tx, set(people) - {row[0] for row in consenting})
 
 
 def _record_of(signed: Sequence[Signed], one: Taken) -> Signed:
@@ -243,7 +253,7 @@ def _consent(
         actor=caller.client_id,
         now=now,
         beside=taken.beside(content, witness),
-        noes=content.asked_by.noes,
+        asked_by=content.asked_by,
     )
     place = f"offline|{device.device_id}|{one.counter}".encode()
     subject_id = store.lookup(tx, home.keyring, [who])[who.text]

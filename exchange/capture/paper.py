@@ -42,6 +42,7 @@ from exchange.oauth.guard import Caller
 from registry import log, store
 from registry.canonical import JSON, canonical
 from registry.database import Transaction
+from registry.errors import KeyMissing
 from registry.suites import constant_time_equal, sha256, sha256_hex
 
 MOST_SCAN_BYTES: Final = 2 << 20
@@ -100,7 +101,7 @@ def enter(home: Home, caller: Caller, given: PaperModel, *, now: datetime) -> Pa
         RequestRefused: `fingerprints-not-redacted`, `paper-too-old`, `paper-known`, `collector-unknown`,
             `witness-missing`, `witness-unfit`, `identifier-malformed`.
         TermsRefused: terms or a hash that no consent may have, or it is not known how the organisation is reached;
-            REPRESENTATIVE_UNFIT; SUBJECT_UNAVAILABLE.
+            REPRESENTATIVE_UNFIT. Whether somebody has died or was erased is not said here, but at `confirm`, last.
     """
     if not given.fingerprints_redacted:
         raise RequestRefused("fingerprints-not-redacted")
@@ -128,9 +129,7 @@ def enter(home: Home, caller: Caller, given: PaperModel, *, now: datetime) -> Pa
             "witness": witness,
             "representative": None if acted is None else acted.text,
         }
-        sealed = sealing.keep(home, subject_id, b"paper|" + paper_id.bytes, canonical(people), now=now)
-        if sealed is None:
-            raise TermsRefused(Fault.SUBJECT_UNAVAILABLE, "the key of this person has been erased")
+        sealed = sealing.keep_either(home, subject_id, paper_id, b"paper|" + paper_id.bytes, canonical(people), now=now)
         tx.execute(
             "INSERT INTO paper_consent (paper_id, organisation, client_id, subject_id, sealed, original_sha256, terms,"
             " state, entered_by, entered_at, open_until) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -184,7 +183,7 @@ def put_scan(home: Home, caller: Caller, paper_id: UUID, kind: str, content: byt
         paper = _open(tx, paper_id, caller, now)
         if caller.client_id != paper.entered_client:
             raise RequestRefused("paper-anothers")
-        sealed = sealing.keep(home, paper.subject_id, b"scan|" + paper_id.bytes, content, now=now)
+        sealed = sealing.keep(home, _owner(home, paper), b"scan|" + paper_id.bytes, content, now=now)
         tx.execute(
             "UPDATE paper_consent SET scan = %s, scan_type = %s, scan_sha256 = %s WHERE paper_id = %s",
             (sealed, kind, sha256(content), paper_id),
@@ -203,7 +202,7 @@ def scan(home: Home, caller: Caller, paper_id: UUID) -> tuple[str, bytes]:
         row = tx.execute("SELECT scan FROM paper_consent WHERE paper_id = %s", (paper_id,)).fetchone()
     if row is None or row[0] is None or paper.scan_type is None:
         raise RequestRefused("paper-unknown")
-    return paper.scan_type, sealing.opened(home, paper.subject_id, b"scan|" + paper_id.bytes, bytes(row[0]))
+    return paper.scan_type, sealing.opened(home, _owner(home, paper), b"scan|" + paper_id.bytes, bytes(row[0]))
 
 
 def confirm(home: Home, caller: Caller, paper_id: UUID, said: ConfirmModel, *, now: datetime) -> Consent:
@@ -236,8 +235,10 @@ def confirm(home: Home, caller: Caller, paper_id: UUID, said: ConfirmModel, *, n
             actor=caller.client_id,
             now=now,
             beside=taken.beside(given, witness),
-            noes=given.asked_by.noes,
+            asked_by=given.asked_by,
         )
+        if paper.subject_id not in home.datakeys.standing([paper.subject_id]):  # last, as what else only we know
+            raise TermsRefused(Fault.SUBJECT_UNAVAILABLE, "the key of this person has been erased")
         _decide(tx, paper, State.CONFIRMED, caller, said.collector, now, consent_id=made.consent_id)
         return made
 
@@ -281,7 +282,11 @@ def expire(tx: Transaction, *, now: datetime) -> int:
 def _given(home: Home, paper: Paper) -> tuple[PaperModel, str | None]:
     if paper.sealed is None:
         raise RequestRefused("paper-settled")
-    people = orjson.loads(sealing.opened(home, paper.subject_id, b"paper|" + paper.paper_id.bytes, paper.sealed))
+    place = b"paper|" + paper.paper_id.bytes
+    try:
+        people = orjson.loads(sealing.opened(home, _owner(home, paper), place, paper.sealed))
+    except KeyMissing as erased:  # since it was entered
+        raise TermsRefused(Fault.SUBJECT_UNAVAILABLE, "the key of this person has been erased") from erased
     stated = {
         **paper.terms,
         "subject": {"type": people.get("type", "resident_id"), "identifier": people["identifier"]},
@@ -291,6 +296,10 @@ def _given(home: Home, paper: Paper) -> tuple[PaperModel, str | None]:
         who = {"type": "resident_id", "identifier": people["representative"]}
         stated["representation"] = {**paper.terms["representation"], "representative": who}
     return PaperModel.model_validate(stated), people["witness"]
+
+
+def _owner(home: Home, paper: Paper) -> UUID:
+    return sealing.either(home, paper.subject_id, paper.paper_id)
 
 
 def _looked_at(said: ConfirmModel) -> bytes:
@@ -326,12 +335,8 @@ def _open(tx: Transaction, paper_id: UUID, caller: Caller, now: datetime) -> Pap
 def _second(tx: Transaction, paper_id: UUID, caller: Caller, collector: str, now: datetime) -> Paper:
     paper = _open(tx, paper_id, caller, now)
     collectors.require(tx, caller.org_code, collector, at=now)
-    same = tx.execute(
-        "SELECT FROM collector a JOIN collector b USING (organisation, person)"
-        " WHERE a.organisation = %s AND a.code = %s AND b.code = %s",
-        (caller.org_code, collector, paper.entered_by),
-    ).fetchone()  # one person may have had two codes
-    if caller.client_id == paper.entered_client or same is not None:
+    same = collectors.same_person(tx, caller.org_code, collector, paper.entered_by)
+    if caller.client_id == paper.entered_client or same:
         raise RequestRefused("four-eyes-needed")
     return paper
 

@@ -1,6 +1,8 @@
 """A consent confirmed again: at a lender's counter with a paper that was signed, or by the person's own phone.
 
-  at_counter   a registered collector took a signature: which evidence, and when; the paper stays with the lender
+  at_counter   a registered collector took an electronic signature: which evidence, and when; what was signed stays
+               with the lender. Paper is not taken: it goes under four eyes, which look at consents and not at
+               confirmations. Who signs on paper signs a new consent (`paper`)
   by_phone     the key of the phone bound in person signs the act; what it confirmed is kept, and is the evidence
 
 Both need evidence that proves nothing else for this recipient, signed after what it confirms (`consent.refusals`). What
@@ -8,14 +10,13 @@ a guardian agreed to is confirmed by the guardian, at the counter: a phone speak
 """
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from consent import receipt
+from consent import receipt, taking
 from consent.errors import Fault, TermsRefused
 from consent.evidence import Channel, Confirmation, Evidence, EvidenceKind
-from consent.record import Consent, refuse_unredacted
-from consent.representation import Kind
+from consent.record import Consent
 from exchange import consents
 from exchange.capture import collectors, evidence
 from exchange.consents import Whose
@@ -24,7 +25,6 @@ from registry.clock import rfc3339
 from registry.database import Transaction
 
 VERSION: Final = 1
-AHEAD: Final = timedelta(minutes=15)  # that a collector's clock may be ahead of ours
 
 
 def at_counter(
@@ -33,17 +33,20 @@ def at_counter(
     """Take a confirmation that a person signed at a lender's counter.
 
     Raises:
-        RequestRefused: `consent-unknown`: not this lender's; `collector-unknown`: nobody who collected for it then.
+        RequestRefused: `consent-unknown`: not this lender's; `collector-unknown`: nobody who collected for it both then
+            and now.
         TransitionRefused: it is not in force, or needs no confirmation.
-        TermsRefused: FINGERPRINTS_NOT_REDACTED; DATE_UNREADABLE: signed in the future; see `ledger.reconfirm`.
+        TermsRefused: PAPER_NEEDS_FOUR_EYES; DATE_UNREADABLE: signed in the future; see `ledger.reconfirm`.
     """
-    refuse_unredacted(said.evidence)
-    if said.captured_at > now + AHEAD:
+    if said.evidence.kind is EvidenceKind.PAPER_SCAN:
+        raise TermsRefused(Fault.PAPER_NEEDS_FOUR_EYES, "a confirmation is signed electronically")
+    if said.captured_at > now + taking.bounds().clock:
         raise TermsRefused(Fault.DATE_UNREADABLE, "confirmed in the future")
     signed = replace(said, captured_at=min(said.captured_at, now))
     whose = Whose(recipient=organisation)
     consents.held(tx, consent_id, whose)
-    collectors.require(tx, organisation, signed.collector, at=signed.captured_at)
+    for moment in (signed.captured_at, now):
+        collectors.require(tx, organisation, signed.collector, at=moment)
     return consents.reconfirm_in(tx, consent_id, signed, actor=actor, now=now, whose=whose)
 
 
@@ -56,9 +59,7 @@ def by_phone(tx: Transaction, consent_id: str, *, phone: str, whose: Whose, now:
         TermsRefused: GUARDIAN_NEEDED: a guardian gave it; see `ledger.reconfirm`.
     """
     found = consents.held(tx, consent_id, whose)
-    acted = found.terms.representation
-    if acted is not None and acted.kind is Kind.GUARDIAN:
-        raise TermsRefused(Fault.GUARDIAN_NEEDED, "what a guardian agreed to is confirmed by the guardian")
+    consents.refuse_ward(found)
     scope = found.terms.scope
     document: dict[str, JSON] = {
         "v": VERSION,

@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from exchange.home import Home
+from registry.errors import KeyMissing
 from registry.identifiers import Identifier, SubjectKind, parse_identifier
 from registry.suites import seal, unseal
 
@@ -17,6 +18,25 @@ def keep(home: Home, owner: UUID, place: bytes, content: bytes, *, now: datetime
     """Seal something; None if the owner's key has been erased."""
     key = home.datakeys.ensure_standing([owner], now=now).get(owner)
     return None if key is None else seal(home.sealing.suite, key, content, b"capture|" + place)
+
+
+def keep_either(  # what is sealed, and under whose key
+    home: Home, owner: UUID, otherwise: UUID, place: bytes, content: bytes, *, now: datetime
+) -> bytes:
+    """Seal something under the owner's key, or, if that has been erased, under one of its own: nobody is told which.
+
+    Raises:
+        KeyMissing: both were erased.
+    """
+    sealed = keep(home, owner, place, content, now=now) or keep(home, otherwise, place, content, now=now)
+    if sealed is None:
+        raise KeyMissing("what it was to be sealed under was erased")
+    return sealed
+
+
+def either(home: Home, owner: UUID, otherwise: UUID) -> UUID:
+    """Say under whose key `keep_either` sealed."""
+    return otherwise if otherwise in home.datakeys.standing([otherwise]) else owner
 
 
 def opened(home: Home, owner: UUID, place: bytes, sealed: bytes) -> bytes:

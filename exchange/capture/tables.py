@@ -46,6 +46,7 @@ class AuthorizationRequest(SQLModel, table=True):
     expires_at: datetime = moment()
     tries: int = 0
     language: str | None = None  # in which the page was opened last
+    replaces: str | None = None  # the consent that it is to take the place of
     settled_at: datetime | None = moment(nullable=True)
     outcome: str | None = None
     granted: dict[str, Any] | None = Field(sa_column=Column(JSONB(none_as_null=True), nullable=True), default=None)
@@ -97,13 +98,20 @@ class CaptureEvidence(SQLModel, table=True):
 
 
 class Collector(SQLModel, table=True):
-    """Somebody who collects consents for an organisation. `person` is a keyed hash of his or her identifier."""
+    """Somebody who collects consents for an organisation. `person` is a keyed hash of his or her identifier.
+
+    `lookups` are those by which the registry finds a person, if it knows this one: so somebody who was given another
+    number is still the same.
+    """
 
     __tablename__ = "collector"
 
     organisation: str = Field(primary_key=True)
     code: str = Field(primary_key=True)
     person: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    lookups: list[bytes] = Field(
+        sa_column=Column(ARRAY(LargeBinary), nullable=False, server_default="{}"), default_factory=list
+    )
     valid_from: datetime = moment()
     valid_until: datetime | None = moment(nullable=True)
 

@@ -9,9 +9,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from consent.evidence import Capture, Channel, Evidence, Language
+from consent.evidence import AskedBy, Capture, Channel, Evidence, Language
 from consent.record import NewConsent, SubjectType, midnight
-from consent.refusals import AskedBy
 from exchange import credit_data
 from exchange.acting import RepresentationModel
 from exchange.capture import witnesses

@@ -1,4 +1,7 @@
-"""How a client proves itself where it brings no token: private_key_jwt and a DPoP proof, the same at every endpoint.
+"""How a client proves itself where it brings no token, the same at every endpoint: private_key_jwt, or a certificate.
+
+One way a request: whoever sends an assertion is asked for nothing else, and a certificate beside it proves nothing but
+what a token is bound to. A certificate authenticates with `client_id` alone, if it is the client's own (RFC 8705 §2).
 
 What `authenticate` and `proof_of` return must be spent in the transaction that takes effect (`spending`). The errors
 are OAuth's (RFC 6749 §5.2, RFC 9449 §5), with fixed sentences.
@@ -12,17 +15,25 @@ from authlib.oauth2.rfc6749.errors import InvalidRequestError
 
 from exchange.errors import AssertionRefused, ProofRefused
 from exchange.oauth import assertion, dpop
-from exchange.oauth.clients import Directory, Registration
+from exchange.oauth.clients import CLIENT_ID, Directory, Registration
 from exchange.oauth.refused import ClientNotProven, InvalidDpopProof
 from exchange.oauth.spending import Spend
+from registry.suites.certificates import Certificate
 
+_ASSERTION: Final = frozenset({"client_assertion", "client_assertion_type"})
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def authenticate(
-    directory: Directory, form: Mapping[str, str], *, issuer: str, now: datetime, may_wait: bool
-) -> tuple[Registration, Spend]:
-    """Prove the client that a form's assertion names; give it, and the assertion to spend.
+    directory: Directory,
+    form: Mapping[str, str],
+    *,
+    issuer: str,
+    now: datetime,
+    may_wait: bool,
+    certificate: Certificate | None = None,
+) -> tuple[Registration, Spend | None]:
+    """Prove the client that a form names; give it, and the assertion to spend, if it came by one.
 
     Raises:
         ClientNotProven, InvalidRequestError: it did not prove itself, or in more ways than one.
@@ -31,8 +42,10 @@ def authenticate(
     """
     if "client_secret" in form:
         raise InvalidRequestError("one way of client authentication only")
+    if certificate is not None and "client_id" in form and not _ASSERTION.intersection(form):
+        return _by_certificate(directory, form["client_id"], certificate, now=now, may_wait=may_wait), None
     if form.get("client_assertion_type") != ASSERTION_TYPE or "client_assertion" not in form:
-        raise ClientNotProven(description="client authentication is private_key_jwt")
+        raise ClientNotProven(description="client authentication is private_key_jwt, or a registered certificate")
     try:
         claimed = assertion.read(form["client_assertion"])
         if form.get("client_id", claimed.client_id) != claimed.client_id:
@@ -47,6 +60,22 @@ def authenticate(
         return proven.client, assertion.check(proven, issuer=issuer, now=now)
     except AssertionRefused as error:
         raise ClientNotProven(description=str(error)) from error
+
+
+def _by_certificate(
+    directory: Directory, client_id: str, shown: Certificate, *, now: datetime, may_wait: bool
+) -> Registration:
+    client = directory.find(client_id, wait=may_wait) if CLIENT_ID.fullmatch(client_id) else None
+    if client and not owns(client, shown, now=now):
+        client = directory.read_again(client, wait=may_wait)  # it may have another certificate by now
+    if client is None or not owns(client, shown, now=now):
+        raise ClientNotProven(description="client certificate: not registered for this client, or out of date")
+    return client
+
+
+def owns(client: Registration, shown: Certificate, *, now: datetime) -> bool:
+    """Say whether a certificate is one that a client registered, within its days."""
+    return client.certificate is not None and client.certificate.accepts(shown, now=now)
 
 
 def proof_of(proofs: Sequence[str], *, url: str, now: datetime) -> dpop.Proof:

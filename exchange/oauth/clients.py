@@ -19,20 +19,21 @@ from consent.errors import Fault, TermsRefused
 from consent.parties import Contact
 from consent.scope import names_one, recipient_name
 from exchange.errors import RequestRefused
-from exchange.oauth import redirects
+from exchange.oauth import certificates, redirects
 from exchange.oauth.jwks import RegisteredKey, read_jwks
 from exchange.oauth.scopes import SCOPES_OF, Role
 from registry.database import Database, Transaction
 
 ACTIVE: Final = "active"
 SUSPENDED: Final = "suspended"
+REGISTERED: Final = "registered"  # how a client proves itself, to Authlib: as it is registered
 REMEMBERED: Final = 8192  # clients in the memory of one process; about 1 KB each
 CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{3,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A client as its row said when it was read. `jwks_text` is the row's JSON, to compare by."""
+    """A client as its row said when it was read. `jwks_text`, `certificate_text` are the row's JSON, to compare by."""
 
     client_id: str
     role: str
@@ -40,11 +41,18 @@ class Registration:
     scopes: frozenset[str]
     keys: tuple[RegisteredKey, ...]
     jwks_text: str
+    certificate: certificates.Registered | None = None
+    certificate_text: str | None = None
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        """Authlib asks: private_key_jwt is the one way, at every endpoint."""
+        """Authlib asks; what came was held against the registration already (`authenticating`)."""
         del endpoint
-        return method == "private_key_jwt"
+        return method == REGISTERED
+
+    @property
+    def proven_by(self) -> tuple[str, str | None]:
+        """What its proofs are checked against."""
+        return self.jwks_text, self.certificate_text
 
     def check_grant_type(self, grant_type: str) -> bool:
         """Authlib asks: systems use client_credentials, and a lender's redeem the codes of persons who agreed."""
@@ -83,7 +91,7 @@ class Directory:
             DatabaseUnavailable, psycopg.Error: the row could not be read.
         """
         current = self._read(client.client_id, wait=wait)
-        return None if current is None or current.jwks_text == client.jwks_text else current
+        return None if current is None or current.proven_by == client.proven_by else current
 
     def forget(self, client_id: str) -> None:
         """Read the row the next time."""
@@ -107,14 +115,18 @@ class Directory:
 def read(tx: Transaction, client_id: str) -> Registration | None:
     """Return an active client, or None: unknown and suspended are one to whoever asks."""
     row = tx.execute(
-        "SELECT role, organisation, scopes, jwks::text FROM client WHERE client_id = %s AND state = %s",
+        "SELECT role, organisation, scopes, jwks::text, certificate::text FROM client"
+        " WHERE client_id = %s AND state = %s",
         (client_id, ACTIVE),
     ).fetchone()
     if row is None:
         return None
-    role, organisation, scopes, jwks_text = row
+    role, organisation, scopes, jwks_text, certificate_text = row
     keys = read_jwks(orjson.loads(jwks_text))
-    return Registration(client_id, role, organisation, frozenset(scopes), keys, jwks_text)
+    certificate = certificates.registered(None if certificate_text is None else orjson.loads(certificate_text))
+    return Registration(
+        client_id, role, organisation, frozenset(scopes), keys, jwks_text, certificate, certificate_text
+    )
 
 
 def knows(tx: Transaction, organisation: str, role: Role) -> bool:
@@ -235,6 +247,18 @@ def set_redirects(tx: Transaction, client_id: str, uris: Iterable[str]) -> bool:
     changed = tx.execute(
         "UPDATE client SET redirect_uris = %s WHERE client_id = %s AND role = %s",
         (checked, client_id, Role.LENDER.value),
+    )
+    return changed.rowcount == 1
+
+
+def set_certificate(tx: Transaction, client_id: str, certificate: Mapping[str, Any] | None) -> bool:
+    """Put what a client shows by TLS in place of the old, or take it away; False if there is no such lender's client.
+
+    `certificate` is as `certificates.as_row` writes it. It is asked for beside the keys, which stay.
+    """
+    changed = tx.execute(
+        "UPDATE client SET certificate = %s::jsonb WHERE client_id = %s AND role = %s",
+        (None if certificate is None else orjson.dumps(dict(certificate)).decode(), client_id, Role.LENDER.value),
     )
     return changed.rowcount == 1
 

@@ -1,5 +1,6 @@
 """Pushed requests and their codes, as they are kept: each answered once, each code redeemed once, in any process.
 
+  full_for_seconds    whether an organisation has too many of them, and how long
   push     keep a request, if the client still stands as it was checked and the redirect URI is its own
   find     read a request that can still be answered, locked until the transaction ends
   count_try, settle   count a wrong proof of presence; write what became of a request, once
@@ -10,6 +11,7 @@ The secrets of request_uri and code are random; only their SHA-256 is kept. A re
 page again is harmless (a bad line, a chat program that looks at links), answering again is not possible.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +29,7 @@ from registry.database import Transaction
 
 CODE_SECONDS: Final = 60  # FAPI 2.0 §5.3.2.2
 MOST_TRIES: Final = 5
+MOST_AT_ONCE: Final = 1000  # requests of one organisation that were pushed within their lifetime, answered or not
 KEPT_AFTER_EXPIRY: Final = timedelta(days=1)
 AGREED: Final = "agreed"
 REFUSED: Final = "refused"
@@ -35,14 +38,15 @@ _SECRET_BYTES: Final = 32
 _DOMAIN: Final = {"request": b"request-uri\x00", "code": b"authorization-code\x00"}
 _PUSH: Final = """
 INSERT INTO authorization_request (digest, client_id, recipient, redirect_uri, state, nonce, code_challenge, dpop_jkt,
-                                   scopes, wanted, created_at, expires_at, tries)
+                                   scopes, wanted, replaces, created_at, expires_at, tries)
 SELECT %(digest)s, client_id, organisation, %(redirect_uri)s::text, %(state)s, %(nonce)s, %(challenge)s, %(jkt)s,
-       %(scopes)s, %(wanted)s, %(now)s, %(until)s, 0
+       %(scopes)s, %(wanted)s, %(replaces)s::text, %(now)s, %(until)s, 0
 FROM client WHERE client_id = %(client_id)s AND state = %(active)s AND organisation = %(organisation)s
-AND jwks = %(jwks)s::jsonb AND %(redirect_uri)s::text = ANY(redirect_uris)
+AND jwks = %(jwks)s::jsonb AND certificate IS NOT DISTINCT FROM %(certificate)s::jsonb
+AND %(redirect_uri)s::text = ANY(redirect_uris)
 """
 _FIND: Final = """
-SELECT r.digest, r.client_id, r.recipient, r.redirect_uri, r.state, r.wanted, r.tries
+SELECT r.digest, r.client_id, r.recipient, r.redirect_uri, r.state, r.wanted, r.tries, r.replaces
 FROM authorization_request r JOIN client c USING (client_id)
 WHERE r.digest = %s AND r.client_id = %s AND r.settled_at IS NULL AND r.expires_at > %s
 AND c.state = %s AND c.organisation = r.recipient AND r.redirect_uri = ANY(c.redirect_uris)
@@ -61,11 +65,15 @@ class Pending:
     state: str | None
     wanted: Mapping[str, Any]
     tries: int
+    replaces: str | None = None  # the consent that is to end with this agreement
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a code stands for. `authorization_details` is what the person agreed to, with the consent's id."""
+    """What a code stands for, and the key that it is bound to (`dpop_jkt`, as `par.Pushed` has it).
+
+    `authorization_details` is what the person agreed to, with the consent's id.
+    """
 
     client_id: str
     redirect_uri: str
@@ -78,7 +86,7 @@ class Granted:
 
 
 def push(tx: Transaction, pushed: Pushed, *, now: datetime) -> str | None:
-    """Keep a request (step 7 of `par`); give its request_uri. None: not this client's redirect URI, or not its keys.
+    """Keep a request (step 8 of `par`); give its request_uri. None: not this client's redirect URI, or not its keys.
 
     What it brought was spent before, in the same transaction.
     """
@@ -94,15 +102,35 @@ def push(tx: Transaction, pushed: Pushed, *, now: datetime) -> str | None:
             "jkt": pushed.dpop_jkt,
             "scopes": sorted(pushed.scopes),
             "wanted": Jsonb(pushed.wanted.as_json()),
+            "replaces": pushed.replaces,
             "now": now,
             "until": now + timedelta(seconds=LIFETIME_SECONDS),
             "client_id": pushed.client.client_id,
             "active": ACTIVE,
             "organisation": pushed.client.organisation,
             "jwks": pushed.client.jwks_text,
+            "certificate": pushed.client.certificate_text,
         },
     )
     return URN + secret if kept.rowcount == 1 else None
+
+
+def full_for_seconds(tx: Transaction, organisation: str, *, now: datetime) -> int | None:
+    """Say for how many seconds an organisation has too many requests to push another; None: it has not.
+
+    Those that were answered count on until their end: whoever looks for two requests of one number on the page
+    (`presence`) answers the own ones, and has no more of them for it.
+    """
+    place = suites.sha256(b"pushed-requests\x00" + organisation.encode())[:8]
+    tx.execute("SELECT pg_advisory_xact_lock(%s)", (int.from_bytes(place, "big", signed=True),))  # many at once
+    row = tx.execute(
+        "SELECT count(*), min(expires_at) FROM authorization_request WHERE recipient = %s AND expires_at > %s",
+        (organisation, now),
+    ).fetchone()
+    if row is None or row[0] < MOST_AT_ONCE:
+        return None
+    wait: timedelta = row[1] - now
+    return math.ceil(wait.total_seconds())
 
 
 def find(tx: Transaction, request_uri: str, client_id: str, *, now: datetime) -> Pending | None:

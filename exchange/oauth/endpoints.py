@@ -17,14 +17,16 @@ from starlette.routing import Route
 from consent.errors import Fault
 from exchange.batching import Together
 from exchange.errors import RequestRefused
-from exchange.oauth import codes, par, reading, spending, tokens
+from exchange.oauth import codes, grants, par, reading, spending, tokens
+from exchange.oauth.certificates import shown_in
 from exchange.oauth.clients import Directory, NotRemembered, unreached
 from exchange.oauth.par import URN
 from exchange.oauth.profile import JWKS_PATH, PAR_PATH, TOKEN_PATH, Profile
-from exchange.oauth.refused import ClientNotProven, InvalidAuthorizationDetails
+from exchange.oauth.refused import ClientNotProven, InvalidAuthorizationDetails, InvalidGrantId, TooManyPushed
 from exchange.oauth.server import Answer, TokenRequest, TokenServer
 from registry import clock
 from registry.database import Database
+from registry.suites.certificates import Certificate
 
 _FOR_AN_HOUR: Final = {"Cache-Control": "public, max-age=3600"}
 _FOR_FIVE_MINUTES: Final = {"Cache-Control": "public, max-age=300"}
@@ -91,6 +93,8 @@ _PAR_SCHEMA: Final[dict[str, Any]] = {
         "state": {"type": "string", "maxLength": 512},
         "nonce": {"type": "string", "maxLength": 512, "description": "comes back beside the token"},
         "resource": {"type": "string", "description": "RFC 8707; only our own"},
+        "grant_management_action": {"type": "string", "enum": ["create", "replace"]},
+        "grant_id": {"type": "string", "description": "with replace: the consent that this one takes the place of"},
     },
 }  # fmt: skip
 PAR_OPERATION: Final[dict[str, Any]] = {
@@ -110,6 +114,7 @@ PAR_OPERATION: Final[dict[str, Any]] = {
         },
         "400": {"description": "RFC 6749 §5.2", "content": {"application/json": {"example": _ERROR_EXAMPLE}}},
         "401": {"description": "client not proven", "content": {"application/json": {"example": _ERROR_EXAMPLE}}},
+        "429": {"description": "too many requests that have not ended; `Retry-After` says how long to wait"},
     },
 }
 
@@ -159,18 +164,28 @@ def par_route(profile: Profile, database: Database) -> Route:
     """Return the route of pushed requests; its description is `PAR_OPERATION`."""
     directory = Directory(database)
 
-    def push(parameters: Mapping[str, str], proofs: Sequence[str]) -> Answer:
+    def push(parameters: Mapping[str, str], proofs: Sequence[str], shown: Certificate | None) -> Answer:
         now = clock.now()
         try:
-            pushed = par.read(parameters, proofs, directory=directory, profile=profile, now=now, may_wait=True)
-            with database.transaction() as tx:  # step 7; what is spent stays so, whatever becomes of the rest
+            pushed = par.read(
+                parameters, proofs, directory=directory, profile=profile, now=now, may_wait=True, certificate=shown
+            )
+            with database.transaction() as tx:  # step 8; what is spent stays so, whatever becomes of the rest
                 fresh = [spending.spend(tx, one) for one in sorted(pushed.spends, key=lambda one: one.digest)]
                 unsaid = unreached(tx, pushed.client.organisation)
-                request_uri = codes.push(tx, pushed, now=now) if all(fresh) and not unsaid else None
+                organisation, purpose = pushed.client.organisation, pushed.wanted.purpose
+                kept = grants.replaceable(tx, pushed.replaces, organisation, purpose, now=now)
+                full = codes.full_for_seconds(tx, organisation, now=now)
+                sound = all(fresh) and not unsaid and kept and full is None
+                request_uri = codes.push(tx, pushed, now=now) if sound else None
             if not all(fresh):
                 raise ClientNotProven(description="client assertion or DPoP proof: used before")
             if unsaid:  # nobody shall be asked by whom it cannot be told how to reach (个人信息保护法 §23)
                 raise InvalidAuthorizationDetails(Fault.RECIPIENT_WITHOUT_CONTACT.value)
+            if not kept:
+                raise InvalidGrantId("grant_id: no grant of yours for this purpose that is in force")
+            if full is not None:
+                raise TooManyPushed(full)
             if request_uri is None:
                 directory.forget(pushed.client.client_id)
                 raise InvalidRequestError("redirect_uri is not registered for this client, or its keys have changed")
@@ -185,7 +200,7 @@ def par_route(profile: Profile, database: Database) -> Route:
             parameters = reading.parameters(request, body)
         except RequestRefused as error:
             return reading.response(Answer(400, {"error": "invalid_request", "error_description": str(error)}, ()))
-        answer = await run_in_threadpool(push, parameters, request.headers.getlist("dpop"))
+        answer = await run_in_threadpool(push, parameters, request.headers.getlist("dpop"), shown_in(request.scope))
         request.state.oauth_error = answer.error
         return reading.response(answer)
 
@@ -211,7 +226,13 @@ def build_router(profile: Profile, keys: tokens.TokenKeys) -> APIRouter:
 
 
 def _read(request: Request, body: bytes, endpoint: str) -> TokenRequest:
-    return TokenRequest(endpoint, reading.parameters(request, body), request.headers.getlist("dpop"), now=clock.now())
+    return TokenRequest(
+        endpoint,
+        reading.parameters(request, body),
+        request.headers.getlist("dpop"),
+        now=clock.now(),
+        certificate=shown_in(request.scope),
+    )
 
 
 def _json(body: Mapping[str, Any], headers: Mapping[str, str]) -> Response:

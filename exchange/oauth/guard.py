@@ -3,10 +3,12 @@
 Two halves, so that the release gate can do the second for many callers in its own transaction:
 
   `Guard.verify_presented`  pure: no database, no clock
-    1. one Authorization header under the DPoP scheme (Bearer is refused), one DPoP header
+    1. one Authorization header under the DPoP scheme and one DPoP header; or, on a connection made with a certificate
+       of which a trusted proxy tells (`certificates`), under the Bearer scheme and none. Bearer is else refused
     2. the access token is ours, for this resource, unexpired (`tokens`)
     3. the proof fits method, address, moment and token (`dpop`)
-    4. the proof's key is the one the token is bound to (RFC 9449 §4.3, step 12b)
+    4. the proof's key, or the certificate within its days, is the one the token is bound to (RFC 9449 §4.3 step 12b,
+       RFC 8705 §3)
     5. the token has the scope that the door asks for
 
   `admit`  in the caller's transaction, one statement for many
@@ -25,11 +27,13 @@ from typing import Final
 
 from exchange.errors import CredentialsMissing, CredentialsRefused, ProofRefused, ScopeMissing, TokenRefused
 from exchange.oauth import dpop
+from exchange.oauth.certificates import thumbprint
 from exchange.oauth.profile import Profile
 from exchange.oauth.scopes import Scope
 from exchange.oauth.spending import Spend
-from exchange.oauth.tokens import AccessToken, TokenKeys, Verifier
+from exchange.oauth.tokens import JKT, X5T, AccessToken, TokenKeys, Verifier
 from registry.database import Transaction
+from registry.suites.certificates import Certificate
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -39,7 +43,7 @@ WITH presented AS (
          WITH ORDINALITY AS t (client_id, jti, digest, expires_at, n)
 ), spent AS (
     INSERT INTO seen_proof (digest, expires_at)
-    SELECT DISTINCT ON (digest) digest, expires_at FROM presented ORDER BY digest
+    SELECT DISTINCT ON (digest) digest, expires_at FROM presented WHERE digest IS NOT NULL ORDER BY digest
     ON CONFLICT DO NOTHING RETURNING digest
 )
 SELECT spent.digest IS NOT NULL, revoked_token.jti IS NOT NULL, client.role, client.organisation, client.scopes
@@ -62,7 +66,7 @@ class Presented:
     client_id: str
     scopes: frozenset[str]
     token_jti: str
-    proof: Spend
+    proof: Spend | None  # None: bound to a certificate
     token_expires: float  # in seconds since 1970
     needed: Scope | None = None
     consent_id: str | None = None  # the one consent that the token is bound to
@@ -80,8 +84,8 @@ class Caller:
     kind: str
     scopes: frozenset[str]
     token_jti: str
-    proof_digest: bytes
-    proof_expires: datetime
+    proof_digest: bytes | None
+    proof_expires: datetime | None
     token_expires: datetime
     consent_id: str | None = None
 
@@ -95,7 +99,14 @@ class Guard:
         self._tokens = Verifier(profile.issuer, profile.resource, keys)
 
     def verify_presented(
-        self, headers: RawHeaders, method: str, path: str, now: datetime, *, scope: Scope | None = None
+        self,
+        headers: RawHeaders,
+        method: str,
+        path: str,
+        now: datetime,
+        *,
+        scope: Scope | None = None,
+        certificate: Certificate | None = None,
     ) -> Presented:
         """Do steps 1 to 5.
 
@@ -105,12 +116,18 @@ class Guard:
             path: the request's path, without query, as sent (percent-encoding kept).
             now: this instant.
             scope: what the door asks for; None leaves step 5 to a later `need`.
+            certificate: what the connection was made with, if a trusted proxy says so.
 
         Raises:
             CredentialsMissing, TokenRefused, ProofRefused, ScopeMissing: the step that failed.
         """
-        token, proof_text = _presented(headers)  # 1
+        token, proof_text = _presented(headers, certificate)  # 1
         access = self._tokens.verify(token, now=now)  # 2
+        if proof_text is None:
+            if certificate is None or not _bound_to(access, certificate, now):  # 4
+                raise TokenRefused("access token: not bound to the certificate of this connection")
+            presented = _of(access, None)
+            return presented if scope is None else need(presented, scope)  # 5
         proof = dpop.verify(
             proof_text,
             method=method,
@@ -118,9 +135,9 @@ class Guard:
             now=now,
             token_hash=dpop.hash_of(token),
         )  # 3
-        if proof.thumbprint != access.thumbprint:  # 4
+        if access.by != JKT or proof.thumbprint != access.thumbprint:  # 4
             raise ProofRefused("DPoP proof: its key is not the one the access token is bound to")
-        presented = _of(access, proof)
+        presented = _of(access, proof.spend)
         return presented if scope is None else need(presented, scope)  # 5
 
 
@@ -142,14 +159,14 @@ def admit(tx: Transaction, presented: Sequence[Presented]) -> list[Caller | Cred
         {
             "client": [one.client_id for one in presented],
             "jti": [one.token_jti for one in presented],
-            "proof": [one.proof.digest for one in presented],
-            "until": [one.proof.expires_at for one in presented],
+            "proof": [one.proof and one.proof.digest for one in presented],
+            "until": [one.proof and one.proof.expires_at for one in presented],
         },
     ).fetchall()
     taken: set[bytes] = set()
     outcomes: list[Caller | CredentialsRefused] = []
     for one, (fresh, revoked, role, organisation, scopes) in zip(presented, rows, strict=True):
-        if not fresh or one.proof.digest in taken:  # 6
+        if one.proof is not None and (not fresh or one.proof.digest in taken):  # 6
             outcomes.append(ProofRefused("DPoP proof: used before"))
         elif role is None or revoked:  # 7, 8
             outcomes.append(TokenRefused("access token: taken back, or its client is not active"))
@@ -166,13 +183,14 @@ def admit(tx: Transaction, presented: Sequence[Presented]) -> list[Caller | Cred
                     role,
                     held,
                     one.token_jti,
-                    spend.digest,
-                    spend.expires_at,
+                    None if spend is None else spend.digest,
+                    None if spend is None else spend.expires_at,
                     until,
                     one.consent_id,
                 )
             )
-        taken.add(one.proof.digest)
+        if one.proof is not None:
+            taken.add(one.proof.digest)
     return outcomes
 
 
@@ -187,7 +205,7 @@ def still_admitted(tx: Transaction, caller: Caller, *, scope: Scope, now: dateti
     return row is not None
 
 
-def _presented(headers: RawHeaders) -> tuple[str, str]:
+def _presented(headers: RawHeaders, certificate: Certificate | None) -> tuple[str, str | None]:
     authorizations: list[bytes] = []
     proofs: list[bytes] = []
     for name, value in headers:
@@ -198,14 +216,21 @@ def _presented(headers: RawHeaders) -> tuple[str, str]:
     if not authorizations:
         raise CredentialsMissing("an access token under the DPoP scheme is needed")
     scheme, _, token = authorizations[0].partition(b" ")
-    if len(authorizations) > 1 or scheme.lower() != b"dpop" or not token.isascii():
+    by_certificate = scheme.lower() == b"bearer" and certificate is not None
+    if len(authorizations) > 1 or not (by_certificate or scheme.lower() == b"dpop") or not token.isascii():
         raise CredentialsMissing("exactly one Authorization header, under the DPoP scheme, is needed")
+    if by_certificate:
+        if proofs:  # which of the two it is to be bound to, nobody could tell
+            raise CredentialsMissing("a DPoP proof goes with the DPoP scheme")
+        return token.decode("ascii"), None
     if len(proofs) != 1 or not proofs[0].isascii():
         raise ProofRefused("DPoP proof: exactly one DPoP header is needed")
     return token.decode("ascii"), proofs[0].decode("ascii")
 
 
-def _of(access: AccessToken, proof: dpop.Proof) -> Presented:
-    return Presented(
-        access.client_id, access.scopes, access.jti, proof.spend, access.expires, consent_id=access.consent_id
-    )
+def _bound_to(access: AccessToken, shown: Certificate, now: datetime) -> bool:
+    return access.by == X5T and access.thumbprint == thumbprint(shown) and shown.valid_at(now)
+
+
+def _of(access: AccessToken, spend: Spend | None) -> Presented:
+    return Presented(access.client_id, access.scopes, access.jti, spend, access.expires, consent_id=access.consent_id)

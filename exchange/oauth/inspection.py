@@ -1,7 +1,7 @@
 """What a token is worth now, and taking it back: introspection (RFC 7662) and revocation (RFC 7009).
 
 Steps of both (the numbers are used in the code and the tests):
-  1. the client proves itself by private_key_jwt, as at the token endpoint   (invalid_client)
+  1. the client proves itself, as at the token endpoint                      (invalid_client)
   2. the parameter `token` is there                                          (invalid_request)
   3. in one transaction: the assertion is spent, the client is active with the same keys, the act
 
@@ -26,13 +26,15 @@ from consent.grant import ENDED
 from exchange.errors import RequestRefused, TokenRefused
 from exchange.oauth import reading, spending
 from exchange.oauth.authenticating import authenticate
+from exchange.oauth.certificates import shown_in
 from exchange.oauth.clients import Directory, Registration
 from exchange.oauth.profile import INTROSPECT_PATH, REVOKE_PATH, Profile
 from exchange.oauth.refused import ClientNotProven
 from exchange.oauth.server import Answer
-from exchange.oauth.tokens import AccessToken, TokenKeys, Verifier
+from exchange.oauth.tokens import TYPES, AccessToken, TokenKeys, Verifier
 from registry import clock
 from registry.database import Database, Transaction
+from registry.suites.certificates import Certificate
 
 INACTIVE: Final[Mapping[str, Any]] = {"active": False}
 _STANDS: Final = (
@@ -48,14 +50,17 @@ def routes(profile: Profile, keys: TokenKeys, database: Database) -> list[Route]
     """Return the routes of both endpoints; their descriptions are `INTROSPECTION` and `REVOCATION`."""
     directory, verifier = Directory(database), Verifier(profile.issuer, profile.resource, keys)
 
-    def handled(form: Mapping[str, str], act: _Act) -> Answer:
+    def handled(form: Mapping[str, str], act: _Act, shown: Certificate | None) -> Answer:
         now = clock.now()
         try:
-            client, spent = authenticate(directory, form, issuer=profile.issuer, now=now, may_wait=True)  # 1
+            client, spent = authenticate(
+                directory, form, issuer=profile.issuer, now=now, may_wait=True, certificate=shown
+            )  # 1
             if "token" not in form:  # 2
                 raise InvalidRequestError("token is missing")
             with database.transaction() as tx:  # 3
-                fresh, stands = spending.spend(tx, spent), spending.stands(tx, client.client_id, client.jwks_text)
+                fresh = spending.spend(tx, spent)
+                stands = spending.stands(tx, client.client_id, client.jwks_text, client.certificate_text)
                 answer = act(tx, client, _read(verifier, form["token"], now), now) if fresh and stands else None
             if answer is None:
                 directory.forget(client.client_id)
@@ -89,11 +94,11 @@ def said_of(token: AccessToken, profile: Profile) -> dict[str, Any]:
         "sub": token.client_id,
         "client_id": token.client_id,
         "scope": " ".join(sorted(token.scopes)),
-        "token_type": "DPoP",
+        "token_type": TYPES[token.by],
         "iat": int(token.not_before),
         "exp": int(token.expires),
         "jti": token.jti,
-        "cnf": {"jkt": token.thumbprint},
+        "cnf": {token.by: token.thumbprint},
     }
     return said if token.details is None else said | {"authorization_details": [dict(token.details)]}
 
@@ -119,7 +124,7 @@ def _read(verifier: Verifier, text: str, now: datetime) -> AccessToken | None:
         return None
 
 
-def _route(path: str, handled: Callable[[Mapping[str, str], _Act], Answer], act: _Act) -> Route:
+def _route(path: str, handled: Callable[[Mapping[str, str], _Act, Certificate | None], Answer], act: _Act) -> Route:
     async def endpoint(request: Request) -> Response:
         request.scope["route"] = route  # as FastAPI's own routes do; journal and metrics name it
         body = await request.body()
@@ -127,7 +132,7 @@ def _route(path: str, handled: Callable[[Mapping[str, str], _Act], Answer], act:
             form = reading.parameters(request, body)
         except RequestRefused as error:
             return reading.response(Answer(400, {"error": "invalid_request", "error_description": str(error)}, ()))
-        answer = await run_in_threadpool(handled, form, act)
+        answer = await run_in_threadpool(handled, form, act, shown_in(request.scope))
         request.state.oauth_error = answer.error
         return reading.response(answer)
 

@@ -1,14 +1,18 @@
 """Pushed authorization requests (RFC 9126): a lender asks, over its own connection, for a person's agreement. Pure.
 
 Steps (the numbers are used in the code and the tests):
-  1. the client proves itself by private_key_jwt (`authenticating`)             (invalid_client)
+  1. the client proves itself (`authenticating`)                                (invalid_client)
   2. it is a lender's, and asks for itself; nothing is taken by reference       (unauthorized_client, invalid_request)
   3. response_type is code, PKCE is there and is S256       (unsupported_response_type, invalid_request)
-  4. the code will be bound to a key: a DPoP proof, `dpop_jkt`, or both alike   (invalid_dpop_proof, invalid_request)
+  4. the code will be bound to a key: a DPoP proof, `dpop_jkt`, or both alike; without them to the client's certificate
+                                                                                (invalid_dpop_proof, invalid_request)
   5. scopes and resource are this client's                                      (invalid_scope, invalid_target)
   6. `authorization_details` is one credit_data whose terms a consent may have  (invalid_authorization_details)
-  7. in one transaction: assertion and proof are spent, the client is active with the same keys, the redirect URI is one
-     of its own letter by letter, it is known how the lender is reached, the request is kept    (`codes.push`)
+  7. a grant to be replaced is named as Grant Management has it          (invalid_request, invalid_grant_id; `grants`)
+  8. in one transaction: assertion and proof are spent, the client is active with the same keys, the redirect URI is one
+     of its own letter by letter, it is known how the lender is reached, a grant to be replaced is its own, in force and
+     for the same purpose, the request is kept                                  (`codes.push`, `grants.replaceable`)
+     unless the organisation has too many                       (temporarily_unavailable; `codes.full_for_seconds`)
 
 Terms are refused here, before a person is asked: nobody shall agree to what cannot be recorded. Parameters that are not
 known are ignored, as RFC 6749 §3.1 wants.
@@ -26,14 +30,18 @@ from consent.errors import TermsRefused
 from exchange import credit_data
 from exchange.credit_data import CreditData
 from exchange.errors import RequestRefused
-from exchange.oauth import pkce
-from exchange.oauth.authenticating import authenticate, proof_of
+from exchange.oauth import grants, pkce
+from exchange.oauth.authenticating import authenticate, owns, proof_of
+from exchange.oauth.binding import Bound
+from exchange.oauth.certificates import thumbprint
 from exchange.oauth.clients import Directory, Registration
 from exchange.oauth.profile import Profile
 from exchange.oauth.refused import InvalidAuthorizationDetails
 from exchange.oauth.scopes import Role, Scope
 from exchange.oauth.spending import Spend
 from exchange.oauth.targets import refuse_elsewhere, scopes_of
+from exchange.oauth.tokens import JKT, X5T
+from registry.suites.certificates import Certificate
 
 LIFETIME_SECONDS: Final = 590  # FAPI 2.0 §5.3.2.2: less than 600
 URN: Final = "urn:ietf:params:oauth:request_uri:"
@@ -44,7 +52,7 @@ _BY_REFERENCE: Final = ("request", "request_uri")
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """A request that holds by itself, and what has to be spent with it."""
+    """A request that holds by itself, and what has to be spent with it. `dpop_jkt` is `binding.Bound.key`."""
 
     client: Registration
     spends: tuple[Spend, ...]
@@ -55,6 +63,7 @@ class Pushed:
     dpop_jkt: str
     scopes: frozenset[str]
     wanted: CreditData
+    replaces: str | None = None
 
 
 def read(  # what came, and what it is held against
@@ -65,8 +74,9 @@ def read(  # what came, and what it is held against
     profile: Profile,
     now: datetime,
     may_wait: bool,
+    certificate: Certificate | None = None,
 ) -> Pushed:
-    """Do steps 1 to 6.
+    """Do steps 1 to 7.
 
     Args:
         form: the parameters, each once.
@@ -75,12 +85,15 @@ def read(  # what came, and what it is held against
         profile: addresses, from configuration.
         now: this instant.
         may_wait: for the database, to find a client.
+        certificate: what the connection was made with, if a trusted proxy says so.
 
     Raises:
         OAuth2Error: of the kind that the step names.
         NotRemembered, DatabaseUnavailable, psycopg.Error: see `authenticate`.
     """
-    client, spent = authenticate(directory, form, issuer=profile.issuer, now=now, may_wait=may_wait)  # 1
+    client, spent = authenticate(
+        directory, form, issuer=profile.issuer, now=now, may_wait=may_wait, certificate=certificate
+    )  # 1
     if client.role != Role.LENDER or Scope.CONSENTS not in client.scopes:  # 2
         raise UnauthorizedClientError("only a lender's system asks persons for consent")
     if form.get("client_id") != client.client_id:
@@ -88,7 +101,8 @@ def read(  # what came, and what it is held against
     if any(name in form for name in _BY_REFERENCE):
         raise InvalidRequestError("a request is pushed as parameters, not by reference")
     challenge = _asked_for_a_code(form)  # 3
-    thumbprint, proof = _bound(form, proofs, profile, now)  # 4
+    shown = certificate if certificate is not None and owns(client, certificate, now=now) else None
+    bound = _bound(form, proofs, profile, now, shown)  # 4
     scopes = scopes_of(form.get("scope"), client)  # 5
     refuse_elsewhere(form.get("resource"), profile.resource)
     for name in ("state", "nonce"):
@@ -98,14 +112,15 @@ def read(  # what came, and what it is held against
         raise InvalidRequestError("redirect_uri is missing")
     return Pushed(
         client=client,
-        spends=(spent,) if proof is None else (spent, proof),
+        spends=tuple(one for one in (spent, bound.spend) if one is not None),
         redirect_uri=form["redirect_uri"],
         state=form.get("state"),
         nonce=form.get("nonce"),
         code_challenge=challenge,
-        dpop_jkt=thumbprint,
+        dpop_jkt=bound.key,
         scopes=scopes,
         wanted=_details(form, client, profile, now),  # 6
+        replaces=grants.to_replace(form),  # 7
     )
 
 
@@ -120,18 +135,22 @@ def _asked_for_a_code(form: Mapping[str, str]) -> str:
     return challenge
 
 
-def _bound(form: Mapping[str, str], proofs: Sequence[str], profile: Profile, now: datetime) -> tuple[str, Spend | None]:
+def _bound(
+    form: Mapping[str, str], proofs: Sequence[str], profile: Profile, now: datetime, shown: Certificate | None
+) -> Bound:
     stated = form.get("dpop_jkt")
     if stated is not None and not _THUMBPRINT.fullmatch(stated):
         raise InvalidRequestError("dpop_jkt is a SHA-256 thumbprint (RFC 7638)")
     if not proofs:
-        if stated is None:
-            raise InvalidRequestError("a DPoP proof or dpop_jkt is needed")
-        return stated, None
+        if stated is not None:
+            return Bound(JKT, stated, None)
+        if shown is None:
+            raise InvalidRequestError("a DPoP proof, dpop_jkt or a certificate of yours is needed")
+        return Bound(X5T, thumbprint(shown), None)
     proof = proof_of(proofs, url=profile.par_endpoint, now=now)
     if stated not in {None, proof.thumbprint}:
         raise InvalidRequestError("dpop_jkt is not the thumbprint of the proof's key")
-    return proof.thumbprint, proof.spend
+    return Bound(JKT, proof.thumbprint, proof.spend)
 
 
 def _details(form: Mapping[str, str], client: Registration, profile: Profile, now: datetime) -> CreditData:

@@ -31,6 +31,29 @@ class InvalidAuthorizationDetails(OAuth2Error):
     status_code = 400
 
 
+class InvalidGrantId(OAuth2Error):
+    """Grant Management §6.1: the grant to be replaced is unknown, over, or not this client's for this purpose."""
+
+    error = "invalid_grant_id"
+    status_code = 400
+
+
+class TooManyPushed(OAuth2Error):
+    """RFC 9126 §2.3: 429; `temporarily_unavailable` of RFC 6749 §4.1.2.1, with the seconds to wait."""
+
+    error = "temporarily_unavailable"
+    status_code = 429
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        """Say how long to wait."""
+        super().__init__("too many requests of yours that have not ended")
+        self._seconds = retry_after_seconds
+
+    def get_headers(self) -> list[tuple[str, str]]:
+        """Add Retry-After."""
+        return [*super().get_headers(), ("Retry-After", str(self._seconds))]
+
+
 class ClientNotProven(InvalidClientError):
     """RFC 6749 §5.2, always as 401: the client did not prove itself."""
 

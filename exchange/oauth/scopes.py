@@ -14,6 +14,8 @@ class Scope(StrEnum):
 
     QUERIES = "queries"
     CONSENTS = "consents"
+    GRANT_QUERY = "grant_management_query"  # the names are the specification's
+    GRANT_REVOKE = "grant_management_revoke"
     AUDIT_READ = "audit:read"
     AGENCY_UPLOAD = "agency:upload"
     AGENCY_DECIDE = "agency:decide"
@@ -31,7 +33,7 @@ class Role(StrEnum):
 
 
 SCOPES_OF: Final[dict[Role, frozenset[Scope]]] = {
-    Role.LENDER: frozenset({Scope.QUERIES, Scope.CONSENTS}),
+    Role.LENDER: frozenset({Scope.QUERIES, Scope.CONSENTS, Scope.GRANT_QUERY, Scope.GRANT_REVOKE}),
     Role.REGULATOR: frozenset({Scope.AUDIT_READ}),
     Role.AGENCY: frozenset({Scope.AGENCY_UPLOAD, Scope.AGENCY_DECIDE, Scope.AGENCY_READ}),
     Role.SUBJECT: frozenset({Scope.SUBJECT}),

@@ -6,8 +6,8 @@ too lax in for FAPI 2.0 is ours: `authenticating` (client authentication, proofs
 (`CodeGrant`, after `par` and the confirmation page).
 
 Steps of a token request (the numbers are used in the code and the tests):
-  1. exactly one DPoP proof, and it holds                         (invalid_dpop_proof)
-  2. private_key_jwt: the assertion proves a registered client    (invalid_client)
+  1. exactly one DPoP proof, and it holds; or none, and a certificate to bind to    (invalid_dpop_proof)
+  2. the assertion, or the certificate, proves a registered client; what is bound to is its own  (invalid_client)
   3. the scopes asked for are this client's                       (invalid_scope)
   4. write the token
   5. spend assertion, proof and code in one transaction           (invalid_client, invalid_dpop_proof, invalid_grant)
@@ -28,15 +28,18 @@ from authlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestError
 from authlib.oauth2.rfc6749.grants import BaseGrant, ClientCredentialsGrant, TokenEndpointMixin
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 
-from exchange.oauth import codes, dpop, pkce, tokens
-from exchange.oauth.authenticating import authenticate, proof_of
-from exchange.oauth.clients import Directory, NotRemembered, Registration
+from exchange.oauth import codes, pkce, tokens
+from exchange.oauth.authenticating import authenticate, owns, proof_of
+from exchange.oauth.binding import Bound
+from exchange.oauth.certificates import thumbprint
+from exchange.oauth.clients import REGISTERED, Directory, NotRemembered, Registration
 from exchange.oauth.codes import Granted
 from exchange.oauth.profile import Profile
 from exchange.oauth.refused import ClientNotProven, InvalidDpopProof
 from exchange.oauth.scopes import OF_AN_AGREEMENT
 from exchange.oauth.spending import Issue, Outcome, Redeem, Spend
 from exchange.oauth.targets import refuse_elsewhere, scopes_of
+from registry.suites.certificates import Certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +60,23 @@ class Answer:
 class TokenRequest(OAuth2Request):
     """One call of the token endpoint: parameters that occur once each, the DPoP headers, and this instant."""
 
-    def __init__(self, uri: str, form: Mapping[str, str], proofs: Sequence[str], *, now: datetime) -> None:
+    def __init__(
+        self,
+        uri: str,
+        form: Mapping[str, str],
+        proofs: Sequence[str],
+        *,
+        now: datetime,
+        certificate: Certificate | None = None,
+    ) -> None:
         """Take what the endpoint has read; `uri` is the endpoint's address from configuration."""
         super().__init__("POST", uri)
         self.payload = BasicOAuth2Payload(form)
         self.parameters = form
         self.proofs = proofs
         self.now = now
-        self.proof: dpop.Proof | None = None
+        self.certificate = certificate
+        self.bound: Bound | None = None
         self.assertion: Spend | None = None
         self.granted: Granted | None = None
         self.redeem: Redeem | None = None
@@ -72,18 +84,35 @@ class TokenRequest(OAuth2Request):
         self.may_wait = False  # for the database, to find a client; else NotRemembered is raised
 
 
-class SystemGrant(ClientCredentialsGrant):
-    """client_credentials, by private_key_jwt only, with a DPoP proof always."""
+def bound(request: TokenRequest) -> Bound:
+    """Do step 1: say what the token will be bound to. A proof comes before a certificate."""
+    if request.proofs or request.certificate is None:
+        proof = proof_of(request.proofs, url=request.uri, now=request.now)
+        return Bound(tokens.JKT, proof.thumbprint, proof.spend)
+    return Bound(tokens.X5T, thumbprint(request.certificate), None)
 
-    TOKEN_ENDPOINT_AUTH_METHODS: Final = ["private_key_jwt"]
+
+def refuse_anothers(request: TokenRequest) -> None:
+    """Do the end of step 2: a token is bound to no certificate but the client's own."""
+    shown = request.certificate
+    by_certificate = request.bound is not None and request.bound.by == tokens.X5T
+    if by_certificate and (shown is None or not owns(request.client, shown, now=request.now)):
+        raise ClientNotProven(description="client certificate: not registered for this client, or out of date")
+
+
+class SystemGrant(ClientCredentialsGrant):
+    """client_credentials: for what a registered system may do by itself."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS: Final = [REGISTERED]
 
     def validate_token_request(self) -> None:
         """Do steps 1 to 3."""
         request = self.request
-        request.proof = proof_of(request.proofs, url=request.uri, now=request.now)  # 1
+        request.bound = bound(request)  # 1
         if "code_verifier" in request.parameters:
             raise InvalidRequestError("code_verifier goes with a code")
         super().validate_token_request()  # 2
+        refuse_anothers(request)  # 2
         refuse_elsewhere(request.parameters.get("resource"), self.server.profile.resource)
         scopes_of(request.parameters.get("scope"), request.client)  # 3
 
@@ -91,10 +120,11 @@ class SystemGrant(ClientCredentialsGrant):
         """Do step 4, and prepare step 5."""
         request = self.request
         granted = scopes_of(request.parameters.get("scope"), request.client)
-        grant = tokens.Grant(request.client.client_id, granted, request.proof.thumbprint)
+        bound_to = request.bound
+        grant = tokens.Grant(request.client.client_id, granted, bound_to.thumbprint, by=bound_to.by)
         body = {
             "access_token": self.server.issuer.issue(grant, now=request.now),  # 4
-            "token_type": "DPoP",
+            "token_type": tokens.TYPES[grant.by],
             "expires_in": tokens.LIFETIME_SECONDS,
             "scope": " ".join(sorted(granted)),
         }
@@ -105,18 +135,20 @@ class SystemGrant(ClientCredentialsGrant):
 class CodeGrant(BaseGrant, TokenEndpointMixin):
     """authorization_code: what a person agreed to on the page, fetched by whom it was given to.
 
-    In place of step 3: the code is this client's, not too old, was given for this redirect URI and this proof's key,
-    and the verifier answers the challenge (invalid_grant, one sentence for all). In step 5 the code is used up as well.
+    In place of step 3: the code is this client's, not too old, was given for this redirect URI and this key (or
+    certificate), and the verifier answers the challenge (invalid_grant, one sentence for all). In step 5 the code is
+    used up as well.
     """
 
     GRANT_TYPE = "authorization_code"
-    TOKEN_ENDPOINT_AUTH_METHODS: Final = ["private_key_jwt"]
+    TOKEN_ENDPOINT_AUTH_METHODS: Final = [REGISTERED]
 
     def validate_token_request(self) -> None:
         """Do steps 1 to 3."""
         request = self.request
-        request.proof = proof_of(request.proofs, url=request.uri, now=request.now)  # 1
+        request.bound = bound(request)  # 1
         request.client = self.authenticate_token_endpoint_client()  # 2
+        refuse_anothers(request)  # 2
         if not request.client.check_grant_type(self.GRANT_TYPE):
             raise UnauthorizedClientError("codes are for lenders' systems")
         form = request.parameters
@@ -130,7 +162,7 @@ class CodeGrant(BaseGrant, TokenEndpointMixin):
             found is None
             or found.client_id != request.client.client_id
             or found.redirect_uri != form["redirect_uri"]
-            or found.dpop_jkt != request.proof.thumbprint
+            or found.dpop_jkt != request.bound.key
             or found.until <= request.now
             or not pkce.answers(form["code_verifier"], found.code_challenge)
         ):
@@ -142,15 +174,15 @@ class CodeGrant(BaseGrant, TokenEndpointMixin):
         request, found = self.request, self.request.granted
         held = found.scopes & request.client.scopes & OF_AN_AGREEMENT
         jti = tokens.fresh_jti()
-        grant = tokens.Grant(
-            request.client.client_id, held, request.proof.thumbprint, bound_to(found.authorization_details)
-        )
+        details = agreement(found.authorization_details)
+        grant = tokens.Grant(request.client.client_id, held, request.bound.thumbprint, details, by=request.bound.by)
         body = {
             "access_token": self.server.issuer.issue(grant, now=request.now, jti=jti),  # 4
-            "token_type": "DPoP",
+            "token_type": tokens.TYPES[grant.by],
             "expires_in": tokens.LIFETIME_SECONDS,
             "scope": " ".join(sorted(held)),
             "authorization_details": [dict(found.authorization_details)],
+            "grant_id": found.authorization_details[tokens.CONSENT],
         } | ({} if found.nonce is None else {"nonce": found.nonce})
         until = request.now + timedelta(seconds=tokens.LIFETIME_SECONDS)
         request.redeem = Redeem(codes.digest_of_code(request.parameters["code"]), jti, request.now, until)
@@ -158,7 +190,7 @@ class CodeGrant(BaseGrant, TokenEndpointMixin):
         return 200, body, [("Content-Type", "application/json")]
 
 
-def bound_to(details: Mapping[str, Any]) -> dict[str, str]:
+def agreement(details: Mapping[str, Any]) -> dict[str, str]:
     """Say in a token which agreement it rests on: what it covers stands in the ledger, and may have become less."""
     return {name: str(details[name]) for name in ("type", tokens.CONSENT, "purpose", "mode")}
 
@@ -186,7 +218,7 @@ class TokenServer(AuthorizationServer):
         self.profile = profile
         self.issuer = issuer
         self._directory = directory
-        self.register_client_auth_method("private_key_jwt", self._private_key_jwt)
+        self.register_client_auth_method(REGISTERED, self._proven)
         self.register_grant(SystemGrant)
         self.register_grant(CodeGrant)
 
@@ -229,15 +261,25 @@ class TokenServer(AuthorizationServer):
         """Prepare step 5. Nothing of the token is kept: it proves itself."""
         del token
         client: Registration = request.client
-        if request.assertion is None or request.proof is None:
-            raise ClientNotProven(description="client assertion and DPoP proof are needed")
+        if request.bound is None:
+            raise ClientNotProven(description="a token is bound to a key or a certificate")
         request.issue = Issue(
-            client.client_id, client.jwks_text, request.assertion, request.proof.spend, request.redeem
+            client.client_id,
+            client.jwks_text,
+            request.assertion,
+            request.bound.spend,
+            request.redeem,
+            client.certificate_text,
         )
 
-    def _private_key_jwt(self, _: object, request: TokenRequest) -> Registration:
+    def _proven(self, _: object, request: TokenRequest) -> Registration:
         client, request.assertion = authenticate(
-            self._directory, request.parameters, issuer=self.profile.issuer, now=request.now, may_wait=request.may_wait
+            self._directory,
+            request.parameters,
+            issuer=self.profile.issuer,
+            now=request.now,
+            may_wait=request.may_wait,
+            certificate=request.certificate,
         )
         return client
 

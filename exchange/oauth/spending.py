@@ -22,20 +22,21 @@ KEPT_AFTER_EXPIRY: Final = timedelta(minutes=5)  # so that no clock in the insta
 
 _ISSUE: Final = """
 WITH asked AS (
-    SELECT * FROM unnest(%(client)s::text[], %(jwks)s::text[],
+    SELECT * FROM unnest(%(client)s::text[], %(jwks)s::text[], %(certificate)s::text[],
                          %(assertion)s::bytea[], %(assertion_until)s::timestamptz[],
                          %(proof)s::bytea[], %(proof_until)s::timestamptz[])
-         WITH ORDINALITY AS t (client_id, jwks, assertion, assertion_until, proof, proof_until, n)
+         WITH ORDINALITY AS t (client_id, jwks, certificate, assertion, assertion_until, proof, proof_until, n)
 ), digests AS (
     SELECT assertion AS digest, assertion_until AS expires_at FROM asked
     UNION ALL SELECT proof, proof_until FROM asked
 ), spent AS (
     INSERT INTO seen_proof (digest, expires_at)
-    SELECT DISTINCT ON (digest) digest, expires_at FROM digests ORDER BY digest
+    SELECT DISTINCT ON (digest) digest, expires_at FROM digests WHERE digest IS NOT NULL ORDER BY digest
     ON CONFLICT DO NOTHING RETURNING digest
 )
 SELECT asked.assertion IN (SELECT digest FROM spent), asked.proof IN (SELECT digest FROM spent),
        client.state = 'active' AND client.jwks = asked.jwks::jsonb
+       AND client.certificate IS NOT DISTINCT FROM asked.certificate::jsonb
 FROM asked LEFT JOIN client USING (client_id) ORDER BY n
 """
 
@@ -60,13 +61,17 @@ class Redeem:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One token about to be issued: to whom, checked against which keys, on which assertion, proof and code."""
+    """One token about to be issued: to whom, checked against which keys, on which assertion, proof and code.
+
+    None: a certificate stood for it, of which there is nothing to spend.
+    """
 
     client_id: str
     jwks_text: str
-    assertion: Spend
-    proof: Spend
+    assertion: Spend | None
+    proof: Spend | None
     redeem: Redeem | None = None
+    certificate_text: str | None = None
 
 
 class Outcome(Enum):
@@ -86,27 +91,33 @@ def issue(tx: Transaction, asked: Sequence[Issue]) -> list[Outcome]:
         {
             "client": [one.client_id for one in asked],
             "jwks": [one.jwks_text for one in asked],
-            "assertion": [one.assertion.digest for one in asked],
-            "assertion_until": [one.assertion.expires_at for one in asked],
-            "proof": [one.proof.digest for one in asked],
-            "proof_until": [one.proof.expires_at for one in asked],
+            "certificate": [one.certificate_text for one in asked],
+            "assertion": [one.assertion and one.assertion.digest for one in asked],
+            "assertion_until": [one.assertion and one.assertion.expires_at for one in asked],
+            "proof": [one.proof and one.proof.digest for one in asked],
+            "proof_until": [one.proof and one.proof.expires_at for one in asked],
         },
     ).fetchall()
     taken: set[bytes] = set()
     outcomes = []
     for one, (assertion_fresh, proof_fresh, client_stands) in zip(asked, rows, strict=True):
         outcomes.append(
-            Outcome.ASSERTION_REPLAYED if not assertion_fresh or one.assertion.digest in taken
-            else Outcome.PROOF_REPLAYED if not proof_fresh or one.proof.digest in taken
+            Outcome.ASSERTION_REPLAYED if one.assertion and (not assertion_fresh or one.assertion.digest in taken)
+            else Outcome.PROOF_REPLAYED if one.proof and (not proof_fresh or one.proof.digest in taken)
             else Outcome.ISSUED if client_stands
             else Outcome.CLIENT_CHANGED
         )  # fmt: skip
-        taken.update((one.assertion.digest, one.proof.digest))
+        taken.update(spent.digest for spent in (one.assertion, one.proof) if spent)
     return outcomes
 
 
-def spend(tx: Transaction, one: Spend) -> bool:
-    """Spend one proof that came without a token, in the caller's transaction; False if it was used before."""
+def spend(tx: Transaction, one: Spend | None) -> bool:
+    """Spend one proof that came without a token, in the caller's transaction; False if it was used before.
+
+    Where a certificate stood for it there is nothing to spend.
+    """
+    if one is None:
+        return True
     spent = tx.execute(
         "INSERT INTO seen_proof (digest, expires_at) VALUES (%s, %s) ON CONFLICT DO NOTHING",
         (one.digest, one.expires_at),
@@ -114,10 +125,12 @@ def spend(tx: Transaction, one: Spend) -> bool:
     return spent.rowcount == 1
 
 
-def stands(tx: Transaction, client_id: str, jwks_text: str) -> bool:
-    """Say whether a client is active, with the keys that its assertion was checked against."""
+def stands(tx: Transaction, client_id: str, jwks_text: str, certificate_text: str | None) -> bool:
+    """Say whether a client is active, with the keys and certificate that it was checked against."""
     row = tx.execute(
-        "SELECT FROM client WHERE client_id = %s AND state = 'active' AND jwks = %s::jsonb", (client_id, jwks_text)
+        "SELECT FROM client WHERE client_id = %s AND state = 'active' AND jwks = %s::jsonb"
+        " AND certificate IS NOT DISTINCT FROM %s::jsonb",
+        (client_id, jwks_text, certificate_text),
     )
     return row.fetchone() is not None
 

@@ -1,8 +1,9 @@
-"""Access tokens: signed, short-lived, bound to the caller's key (RFC 9068, RFC 9449 §6). Pure.
+"""Access tokens: signed, short-lived, bound to the caller's key or certificate (RFC 9068, 9449 §6, 8705 §3). Pure.
 
 A token says which client may open which doors, for at most ten minutes, and only together with
-proofs signed by the key in `cnf.jkt`. It carries nothing about persons; one that rests on a person's
-agreement names the consent (`authorization_details`, RFC 9396 §9.1) and is of use under that one alone.
+proofs signed by the key in `cnf.jkt`, or on connections made with the certificate in `cnf.x5t#S256`. It carries nothing
+about persons; one that rests on a person's agreement names the consent (`authorization_details`, RFC 9396 §9.1) and is
+of use under that one alone.
 Whether the client is still active and the token not taken back is not in it: `guard.admit` asks the
 database on every use.
 
@@ -29,6 +30,9 @@ AHEAD_SECONDS: Final = 10  # how far the clocks of two web processes may differ
 MEDIA_TYPE: Final = "at+jwt"
 ROTATION_GRACE: Final = timedelta(minutes=5)  # clocks, and processes that read the ring a moment before `keys rotate`
 CONSENT: Final = "consent_id"
+JKT: Final = "jkt"
+X5T: Final = "x5t#S256"
+TYPES: Final[Mapping[str, str]] = {JKT: "DPoP", X5T: "Bearer"}  # RFC 8705 has no scheme of its own
 _JTI_BYTES: Final = 16
 _REMEMBERED: Final = 8192  # tokens; about 1 KB each
 
@@ -76,12 +80,13 @@ class TokenKeys:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a token is to say."""
+    """What a token is to say. `thumbprint` is of what it is bound to, `by` which kind that is."""
 
     client_id: str
     scopes: frozenset[str]
     thumbprint: str
     details: Mapping[str, str] | None = None
+    by: str = JKT
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,7 @@ class AccessToken:
     not_before: float
     expires: float
     details: Mapping[str, str] | None = None
+    by: str = JKT
 
     @property
     def consent_id(self) -> str | None:
@@ -127,7 +133,7 @@ class Issuer:
             "exp": issued + LIFETIME_SECONDS,
             "jti": jti or fresh_jti(),
             "scope": " ".join(sorted(grant.scopes)),
-            "cnf": {"jkt": grant.thumbprint},
+            "cnf": {grant.by: grant.thumbprint},
         }
         if grant.details is not None:
             claims["authorization_details"] = [dict(grant.details)]
@@ -179,18 +185,20 @@ class Verifier:
                 raise TokenRefused("access token: of another issuer, or for another resource")
             issued, expires = compact.moment(claims, "iat"), compact.moment(claims, "exp")
             binding = claims.get("cnf")
-            if issued is None or expires is None or not isinstance(binding, dict):
+            if issued is None or expires is None or not isinstance(binding, dict) or len(binding) != 1:
                 raise TokenRefused("access token: lacks its times or its binding")
             if expires - issued > LIFETIME_SECONDS or _signed_after_retirement(key, issued):
                 raise TokenRefused("access token: lives too long, or its key had been retired")
+            by = X5T if X5T in binding else JKT
             return AccessToken(
                 client_id=compact.text(claims, "client_id"),
                 scopes=frozenset(compact.text(claims, "scope").split(" ")),
-                thumbprint=compact.text(binding, "jkt"),
+                thumbprint=compact.text(binding, by),
                 jti=compact.text(claims, "jti"),
                 not_before=issued,
                 expires=expires,
                 details=_details(claims),
+                by=by,
             )
         except compact.MalformedJws as error:
             raise TokenRefused(f"access token: {error}") from error

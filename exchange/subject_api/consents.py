@@ -121,13 +121,15 @@ def _add_changing(router: APIRouter, home: Home, guard: asking) -> None:
 def _changed(
     home: Home, consent_id: str, who: Person, change: Callable[..., Consent], *, lets_in: bool = False
 ) -> dict[str, Any]:
+    def changed(tx: Transaction) -> Consent:
+        who.acts(tx)
+        if lets_in:
+            _refuse_on_trial(tx, _own(tx, consent_id, who), who)
+        whose = Whose(subject_id=who.subject_id)
+        return change(tx, consent_id, Channel.APP, actor=who.client_id, now=clock.now(), whose=whose)
+
     try:
-        with home.database.transaction() as tx:
-            who.acts(tx)
-            if lets_in:
-                _refuse_on_trial(tx, _own(tx, consent_id, who), who)
-            whose = Whose(subject_id=who.subject_id)
-            after = change(tx, consent_id, Channel.APP, actor=who.client_id, now=clock.now(), whose=whose)
+        after = consents.undisturbed(home, changed)
     except TransitionRefused as refused:
         raise RequestRefused("consent-ended") from refused
     except TermsRefused as refused:

@@ -1,14 +1,15 @@
-"""A person's own phones: which there are, refuse one that waits, end one."""
+"""A person's own phones: which there are, refuse one that waits, end one; another secret for this one's page codes."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
 from exchange import binding, problems
 from exchange.home import Home
 from exchange.portable.document import phone_shown
 from exchange.subject_api.asking import Person, asking
+from exchange.subject_api.bindings import PageCodesModel
 from registry import clock
 
 
@@ -46,6 +47,15 @@ def build_router(home: Home) -> APIRouter:
     def phones(who: person) -> PhonesModel:
         """List the phones that were ever bound, and where each stands."""
         return listed(who)
+
+    @router.post("/page-codes", summary="Another secret for page codes", responses=problems.responses(401, 403, 410))
+    def renew(who: person, response: Response) -> PageCodesModel:
+        """Give this phone another secret for the codes of pages, told this once; the one of before counts no more."""
+        with home.database.transaction() as tx:
+            who.acts(tx)
+            secret = binding.renew_page_secret(tx, home, who.subject_id, who.client_id, now=clock.now())
+        response.headers["Cache-Control"] = "no-store"
+        return PageCodesModel(secret=secret)
 
     @router.post(
         "/{client_id}/refuse", summary="Refuse a phone that waits", responses=problems.responses(401, 403, 404)

@@ -4,6 +4,9 @@ Two suites, each complete in itself:
   intl   SHA-256, HMAC-SHA-256, AES-256-GCM, Ed25519, ES256
   gm     国密: SM3 (GB/T 32905), SM4-GCM (GB/T 32907), SM2 with SM3 (GB/T 32918)
 
+`hpke` beside them seals to a public key of somebody else; it is imported by itself, since it needs pycryptodome, which
+the lender's kit does without.
+
 Everything here takes and returns bytes. Nothing here knows what the bytes mean, where keys lie or which key is whose.
 """
 

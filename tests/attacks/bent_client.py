@@ -27,6 +27,7 @@ from exchange.oauth.scopes import Role
 from registry import clock
 from registry.canonical import b64url
 from registry.suites import sha256
+from tests.reachable import CONTACT
 
 ISSUER = "https://exchange.example"
 TOKEN_URL = f"{ISSUER}/oauth/token"
@@ -181,6 +182,7 @@ def registered(
             jwks=caller.jwks,
             now=clock.now(),
             same_organisation=True,
+            contact=CONTACT if role is Role.LENDER else None,
         )
         if role is Role.AGENCY:
             name = recipient_name(organisation)

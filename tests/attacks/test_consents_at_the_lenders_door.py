@@ -213,13 +213,17 @@ def test_who_took_it_where_and_when_is_said_of_every_consent(exchange_home: Home
     assert post(bank, CONSENTS, given()).status_code == 201
 
 
-def test_a_confirmation_on_paper_says_that_fingerprints_were_redacted(exchange_home: Home, bank: Bank) -> None:
-    bare = {"kind": "paper_scan", "sha256": "0c" * 32}
+def test_no_confirmation_is_taken_on_paper_before_one_pair_of_eyes(exchange_home: Home, bank: Bank) -> None:
+    paper = {"kind": "paper_scan", "sha256": "0c" * 32}
     made = post(bank, CONSENTS, given())
     assert made.status_code == 201
     there = f"{CONSENTS}/{made.json()['consent_id']}/reconfirm"
     confirms = {"channel": "counter", "collector": "u-1027", "captured_at": rfc3339(clock.now())}
-    assert fault(post(bank, there, confirms | {"evidence": bare})) == "FINGERPRINTS_NOT_REDACTED"
+    for redacted in ({}, {"fingerprints_redacted": True}):
+        said = post(bank, there, confirms | {"evidence": paper | redacted})
+        assert fault(said) == "PAPER_NEEDS_FOUR_EYES"
+    signed = {"kind": "reliable_esign", "sha256": "0d" * 32}
+    assert code(post(bank, there, confirms | {"evidence": signed})) == (422, "collector-unknown")  # further than paper
 
 
 def test_a_lender_narrows_and_pauses_what_names_it_and_resumes_nothing(
@@ -245,7 +249,7 @@ def test_a_new_act_takes_the_place_of_a_consent_of_the_same_person_and_lender_on
 ) -> None:
     first = post(bank, CONSENTS, given()).json()["consent_id"]
     other = given(subject=subject(LI), previous=first, evidence=signed(2))
-    assert code(post(bank, CONSENTS, other)) == (409, "consent-ended")
+    assert code(post(bank, CONSENTS, other)) == (404, "consent-unknown")
     wider = post(bank, CONSENTS, given(previous=first, max_uses=6, evidence=signed(3)))
     assert wider.status_code == 201, wider.text
     with exchange_home.database.transaction() as tx:
@@ -363,7 +367,7 @@ def test_nothing_is_released_of_the_dead_and_nobody_consents_for_them(exchange_h
     assert subjects.note_death(exchange_home, ZHANG, document_sha256=DOCUMENT, actor="operator") == 0
     (told_of_the_dead,) = release(exchange_home, [question()])
     assert isinstance(told_of_the_dead, Refused)
-    assert told_of_the_dead.reason == "expired"
+    assert told_of_the_dead.reason == "withdrawn"
     told = post(bank, CONSENTS, given())
     assert fault(told) == "SUBJECT_UNAVAILABLE"
     assert "dea" not in told.text  # whoever asks is not told that somebody has died

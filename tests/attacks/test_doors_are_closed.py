@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute
 from exchange import journal
 from exchange.home import Home, Installation, Mode
 from tests.attacks.bent_client import CATALOGUE_URL, ISSUER, TOKEN_URL, Caller, Door
+from tests.reachable import CONTACT
 
 PUBLIC = {
     "/healthz",
@@ -23,19 +24,29 @@ PUBLIC = {
     "/oauth/token",
     "/oauth/jwks",
     "/oauth/par",
+    "/oauth/introspect",
+    "/oauth/revoke",
     "/oauth/authorize",
     "/pages/{name}",
     "/.well-known/oauth-authorization-server",
     "/schemas/subject-export-v1.json",
+    "/schemas/answer-verify-v1.json",
+    "/schemas/answer-tags-v1.json",
+    "/schemas/answer-summary-v1.json",
+    "/schemas/answer-report-v1.json",
+    "/reports/check",
     "/receipts/{consent_id}",
     "/subject/v1/bindings",
     "/consent-texts",
+    "/consent-texts/parties",
     "/consent-texts/{purpose}/{version}/{language}",
     "/consent-texts/{purpose}/{version}/{language}/aloud",
 }
 ASKED_OTHERWISE = {  # by POST, or with something beside
     "/oauth/token",
     "/oauth/par",
+    "/oauth/introspect",
+    "/oauth/revoke",
     "/oauth/authorize",
     "/pages/{name}",
     "/problems/{code}",
@@ -97,7 +108,9 @@ def test_public_doors_open_without_credentials_and_say_sandbox(door: Door, path:
 
 
 def test_production_does_not_call_itself_a_sandbox(exchange_home: Home) -> None:
-    real = Installation(Mode.PRODUCTION, "operator", "authorised operation", "no. 1", None, "exchange.example/log")
+    real = Installation(
+        Mode.PRODUCTION, "operator", "authorised operation", "no. 1", None, "exchange.example/log", CONTACT
+    )
     with Door(
         Home(exchange_home.settings, real, exchange_home.keyring, exchange_home.database, exchange_home.datakeys)
     ) as door:

@@ -16,7 +16,7 @@ from consent.scope import Mode
 from exchange import consents, jobs
 from exchange.errors import OutOfService, RequestRefused
 from exchange.home import Home
-from exchange.lender_api import refuse_personal
+from exchange.naming import refuse_personal
 from exchange.oauth import clients
 from exchange.oauth.scopes import Role
 from exchange.release import AskAgain, Permitted, recording, release
@@ -29,14 +29,17 @@ from registry.profile import Claim
 from registry.suites import sha256
 from tests.attacks.bent_client import ISSUER, Caller, Door
 from tests.attacks.test_queries import BANK_ONE, QUERIES, Bank, body, code
+from tests.capturing import in_person, staffed
 from tests.people import LI, ZHANG, caller, consented, held, question, sequenced
+from tests.reachable import CONTACT
 
 CONSENTS = f"{ISSUER}/v1/consents"
 CREDIT = "91630000MA00000000"
 
 
 @pytest.fixture
-def bank(door: Door, lender: Caller) -> Bank:
+def bank(exchange_home: Home, door: Door, lender: Caller) -> Bank:
+    staffed(exchange_home, BANK_ONE)
     return Bank(door, lender)
 
 
@@ -57,9 +60,9 @@ def given(**changes: Any) -> dict[str, Any]:
         "text_version": "2026-01",
         "text_language": "bo",
         "channel": "village",
-        "evidence": {"kind": "paper_scan", "sha256": "ab" * 32, "fingerprints_redacted": True},
+        "evidence": {"kind": "reliable_esign", "sha256": "ab" * 32},
     }
-    return stated | changes
+    return stated | in_person() | changes
 
 
 def post(bank: Bank, url: str, sent: dict[str, Any]) -> httpx.Response:
@@ -269,9 +272,10 @@ def test_a_withdrawal_is_not_undone_with_the_same_paper_or_an_earlier_day(exchan
     ended = post(bank, f"{CONSENTS}/{made.json()['consent_id']}/withdraw", {"channel": "counter"})
     assert ended.json()["state"] == "withdrawn"
     assert post(bank, CONSENTS, given()).json()["detail"].startswith("EVIDENCE_REUSED")
-    fresh = {"evidence": {"kind": "paper_scan", "sha256": "cd" * 32, "fingerprints_redacted": True}}
+    fresh = {"evidence": {"kind": "reliable_esign", "sha256": "cd" * 32}}
     yesterday = (clock.beijing_day(clock.now()) - timedelta(days=1)).isoformat()
-    earlier = post(bank, CONSENTS, given(valid_from=yesterday, **fresh))
+    dated_back = (clock.now() - timedelta(days=1)).isoformat()
+    earlier = post(bank, CONSENTS, given(valid_from=yesterday, captured_at=dated_back, **fresh))
     assert earlier.json()["detail"].startswith("BEFORE_WITHDRAWAL")
     assert post(bank, CONSENTS, given(**fresh)).status_code == 201
     other = given(subject={"type": "resident_id", "identifier": LI.text}, **fresh)
@@ -313,7 +317,7 @@ def test_of_two_withdrawals_at_once_the_second_freezes_what_neither_covers(excha
     one, two = (consented(exchange_home, recipient=name) for name in ("甲银行", "乙银行"))
     with exchange_home.database.transaction() as tx:
         first = ledger.withdraw(tx, one.consent_id, Channel.COUNTER, clock.now())
-        consents._freeze_uncovered(tx, [subject], now=clock.now())  # the first, before its commit
+        consents.freeze_bare(tx, [subject], now=clock.now())  # the first, before its commit
         second = Thread(
             target=consents.withdraw, args=(exchange_home, two.consent_id, Channel.COUNTER), kwargs={"actor": "test"}
         )
@@ -352,7 +356,7 @@ def _register(home: Home, organisation: str, **more: Any) -> None:
         keys = Caller("some-system").jwks
         clients.register(
             tx, f"c-{sha256(organisation.encode()).hex()[:8]}-{len(more)}", role=Role.LENDER,
-            organisation=organisation, jwks=keys, now=clock.now(), **more,
+            organisation=organisation, jwks=keys, now=clock.now(), contact=CONTACT, **more,
         )  # fmt: skip
 
 

@@ -18,10 +18,11 @@ from registry.errors import SealBroken
 from registry.suites import sha256, sha256_hex
 from tests.asking import WANTED, Bank, bank
 from tests.attacks.bent_client import ISSUER, Caller, Door, registered
-from tests.capturing import SECOND, collector, content, device
+from tests.capturing import SECOND, STAFF, collector, content, device
 from tests.integration.test_paper_consents import PNG, confirm, enter, put
 from tests.people import ZHANG, caller, consented
 from tests.phones import Phone, bound
+from tests.scenarios.stage import given
 
 CASE = "青监检〔2026〕17号"
 OFFICE = "省级监管部门"
@@ -95,6 +96,47 @@ def test_the_document_of_an_agreement_comes_back_letter_by_letter(
     with exchange_home.database.transaction() as tx:
         assert documents.of_consent(tx, consent_id) == piece["content"].encode()
     assert orjson.loads(piece["content"])["acts"]["agreed"] is True
+
+
+def test_a_consent_that_was_made_smaller_shows_the_act_it_rests_on_and_nobody_elses(
+    door: Door, phone: Phone, lender: Bank, regulator: Caller
+) -> None:
+    first = agreed_by_phone(phone, lender)
+    whole = opens(door, regulator, first).json()
+    smaller = first
+    for uses in (2, 1):
+        answer = phone.call("POST", f"/subject/v1/consents/{smaller}/narrow", json={"max_uses": uses})
+        assert answer.status_code == 200, answer.text
+        smaller = str(answer.json()["consent_id"])
+        found = opens(door, regulator, smaller).json()
+        assert (found["pieces"], found["evidence_sha256"]) == (whole["pieces"], whole["evidence_sha256"])
+    assert len(whole["pieces"]) == 1
+
+
+def test_a_smaller_consents_record_and_scan_are_found_too(
+    door: Door, exchange_home: Home, lender: Bank, regulator: Caller
+) -> None:
+    one, second = enter(lender), bank(exchange_home, door, "bank-second")
+    assert put(lender, one, PNG, "image/png").status_code == 200
+    scanned = str(confirm(second, one, scan_sha256=sha256_hex(PNG)).json()["consent_id"])
+    for first, form in ((scanned, "scan"), (taken_without_signal(exchange_home, lender), "device-record")):
+        said = {"channel": "counter", "history_months": 1}
+        answer = lender.api("POST", f"/v1/consents/{first}/narrow", json=said)
+        assert answer.status_code == 200, answer.text
+        (piece,) = opens(door, regulator, answer.json()["consent_id"]).json()["pieces"]
+        assert (piece["form"], piece["agrees"]) == (form, True)
+
+
+def test_a_later_consent_does_not_show_what_the_one_before_it_rested_on(
+    door: Door, exchange_home: Home, lender: Bank, regulator: Caller
+) -> None:
+    """It names a consent before it, and rests on an act of its own."""
+    before = taken_without_signal(exchange_home, lender)
+    collector(exchange_home, "c-0", STAFF)
+    answer = lender.api("POST", "/v1/consents", json=given(ZHANG, previous=before))
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["previous"] == before
+    assert opens(door, regulator, answer.json()["consent_id"]).json()["pieces"] == []
 
 
 def test_a_devices_record_is_unsealed_with_its_signature(

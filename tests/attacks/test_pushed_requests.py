@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from exchange.home import Home
-from exchange.oauth import clients
+from exchange.oauth import clients, codes
 from exchange.oauth.scopes import Role
 from registry.identifiers import ResidentId
 from tests.asking import (
@@ -24,6 +24,7 @@ from tests.asking import (
     bank,
 )
 from tests.attacks.bent_client import ISSUER, TOKEN_URL, Caller, Door, registered
+from tests.attacks.fapi_modules import oidf
 from tests.people import LI, ZHANG, held
 from tests.phones import Phone, bound
 
@@ -49,33 +50,91 @@ def no_consent(home: Home) -> bool:
         return tx.execute("SELECT count(*) FROM consent").fetchone() == (0,)
 
 
+def test_two_requests_of_one_number_cannot_be_searched_for(
+    door: Door, exchange_home: Home, lender_one: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codes, "MOST_AT_ONCE", 3)
+    colleague = bank(exchange_home, door, "bank-colleague")  # another system of the same organisation
+    for _ in range(3):
+        assert opened(door, lender_one).send("refuse").status_code == 303  # answered at once, and counted on
+    for pushing in (lender_one, colleague):
+        answer = pushing.push()
+        assert (answer.status_code, answer.json()["error"]) == (429, "temporarily_unavailable")
+        assert 0 < int(answer.headers["retry-after"]) <= 590
+    other = bank(exchange_home, door, "bank-other", organisation="别的银行")
+    assert other.push().status_code == 201
+    with exchange_home.database.transaction() as tx:
+        tx.execute("UPDATE authorization_request SET expires_at = now() WHERE recipient <> '别的银行'")
+    assert lender_one.push().status_code == 201
+
+
+def test_nobody_pushes_more_by_pushing_at_once(door: Door, lender_one: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codes, "MOST_AT_ONCE", 2)
+    requests = [("POST", PAR_URL, {"data": lender_one.form()}) for _ in range(6)]
+    statuses = sorted(answer.status_code for answer in door.together(*requests))
+    assert statuses == [201, 201, 429, 429, 429, 429]
+
+
 # ---- pushing --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "bent",
     [
-        {"code_challenge": None},
-        {"code_challenge_method": None},
-        {"code_challenge_method": "plain"},
-        {"code_challenge": "short"},
+        pytest.param({"code_challenge": None}, marks=oidf("fapi2-security-profile-final-par-ensure-pkce-required")),
+        pytest.param(
+            {"code_challenge_method": None}, marks=oidf("fapi2-security-profile-final-par-plain-pkce-rejected")
+        ),
+        pytest.param(
+            {"code_challenge_method": "plain"}, marks=oidf("fapi2-security-profile-final-par-plain-pkce-rejected")
+        ),
+        pytest.param({"code_challenge": "short"}, marks=oidf("fapi2-security-profile-final-par-ensure-pkce-required")),
         {"code_challenge": CHALLENGE + "="},
-        {"response_type": "token"},
-        {"response_type": "code id_token"},
+        pytest.param(
+            {"response_type": "token"}, marks=oidf("fapi2-security-profile-final-ensure-response-type-token-fails")
+        ),
+        pytest.param(
+            {"response_type": "code id_token"},
+            marks=oidf("fapi2-security-profile-final-ensure-response-type-code-idtoken-fails"),
+        ),
         {"response_type": None},
         {"response_mode": "fragment"},
         {"dpop_jkt": None},
         {"dpop_jkt": "x"},
         {"client_id": None},
         {"client_id": "other"},
-        {"redirect_uri": None},
-        {"redirect_uri": "https://bank.example/back"},
-        {"redirect_uri": REDIRECT + "&x=1"},
-        {"redirect_uri": "https://bank.example/BACK?branch=7"},
-        {"redirect_uri": "https://bank.example.evil.example/back?branch=7"},
+        pytest.param(
+            {"redirect_uri": None},
+            marks=oidf("fapi2-security-profile-final-ensure-redirect-uri-in-authorization-request"),
+        ),
+        pytest.param(
+            {"redirect_uri": "https://bank.example/back"},
+            marks=oidf(
+                "fapi2-security-profile-final-ensure-registered-redirect-uri",
+                "fapi2-security-profile-final-plain-fapi-tolerate-unregistered-redirect-uri",
+            ),
+        ),
+        pytest.param(
+            {"redirect_uri": REDIRECT + "&x=1"},
+            marks=oidf("fapi2-security-profile-final-ensure-registered-redirect-uri"),
+        ),
+        pytest.param(
+            {"redirect_uri": "https://bank.example/BACK?branch=7"},
+            marks=oidf("fapi2-security-profile-final-ensure-registered-redirect-uri"),
+        ),
+        pytest.param(
+            {"redirect_uri": "https://bank.example.evil.example/back?branch=7"},
+            marks=oidf("fapi2-security-profile-final-ensure-registered-redirect-uri"),
+        ),
         {"redirect_uri": "https://evil.example/"},
-        {"request": "eyJhbGciOiJub25lIn0.e30."},
-        {"request_uri": "urn:ietf:params:oauth:request_uri:x"},
+        pytest.param(
+            {"request": "eyJhbGciOiJub25lIn0.e30."},
+            marks=oidf("fapi2-security-profile-final-par-authorization-request-containing-request_uri"),
+        ),
+        pytest.param(
+            {"request_uri": "urn:ietf:params:oauth:request_uri:x"},
+            marks=oidf("fapi2-security-profile-final-par-authorization-request-containing-request_uri-form-param"),
+        ),
         {"scope": "audit:read"},
         {"resource": "https://elsewhere.example"},
         {"state": "x" * 513},
@@ -100,6 +159,7 @@ def test_a_bent_request_is_not_kept(lender_one: Bank, exchange_home: Home, bent:
         assert tx.execute("SELECT count(*) FROM authorization_request").fetchone() == (0,)
 
 
+@oidf("fapi2-security-profile-final-ensure-invalid-client-assertions-fail")
 def test_an_assertion_that_was_used_pushes_nothing_more(lender_one: Bank) -> None:
     assertion = lender_one.caller.assertion()
     assert lender_one.push(client_assertion=assertion).status_code == 201
@@ -107,6 +167,7 @@ def test_an_assertion_that_was_used_pushes_nothing_more(lender_one: Bank) -> Non
     assert (again.status_code, again.json()["error"]) == (401, "invalid_client")
 
 
+@oidf("fapi2-security-profile-final-ensure-mismatched-dpop-jkt-fails")
 def test_a_proof_beside_a_thumbprint_is_of_the_same_key(lender_one: Bank) -> None:
     proof = lender_one.caller.proof("POST", PAR_URL)
     assert lender_one.push(proof=proof).status_code == 201
@@ -160,6 +221,7 @@ def test_a_redirect_uri_that_was_taken_back_leads_nowhere(door: Door, exchange_h
 # ---- the page -------------------------------------------------------------------------------------------------------
 
 
+@oidf("fapi2-security-profile-final-par-attempt-to-use-request_uri-for-different-client")
 def test_another_client_s_request_uri_opens_nothing(door: Door, exchange_home: Home, lender_one: Bank) -> None:
     other = bank(exchange_home, door, "bank-two", "别的银行", "https://two.example/")
     page = Browser(door, other.caller.client_id, lender_one.pushed())
@@ -168,6 +230,7 @@ def test_another_client_s_request_uri_opens_nothing(door: Door, exchange_home: H
     assert "location" not in answer.headers
 
 
+@oidf("fapi2-security-profile-final-par-attempt-reuse-request_uri")
 @pytest.mark.parametrize("answer", ["agree", "refuse"])
 def test_a_request_is_answered_once(
     door: Door, exchange_home: Home, phone: Phone, lender_one: Bank, answer: str
@@ -181,6 +244,7 @@ def test_a_request_is_answered_once(
         assert tx.execute("SELECT count(*) FROM consent").fetchone() == ((1,) if answer == "agree" else (0,))
 
 
+@oidf("fapi2-security-profile-final-par-ensure-reused-request-uri-prior-to-auth-completion-succeeds")
 def test_opening_a_page_twice_is_harmless(door: Door, phone: Phone, lender_one: Bank) -> None:
     """A chat program that looks at links, and a reload over a bad line, spoil nothing."""
     page = opened(door, lender_one)
@@ -189,6 +253,7 @@ def test_opening_a_page_twice_is_harmless(door: Door, phone: Phone, lender_one: 
     assert "code" in back(with_own_cookie.agree(phone.secret))
 
 
+@oidf("fapi2-security-profile-final-ensure-unsigned-authorization-request-without-using-par-fails")
 @pytest.mark.parametrize(
     "address",
     [
@@ -348,10 +413,20 @@ def code(door: Door, phone: Phone, lender_one: Bank) -> str:
 @pytest.mark.parametrize(
     "bent",
     [
-        {"code_verifier": None},
-        {"code_verifier": VERIFIER[:-1] + "w"},
-        {"code_verifier": CHALLENGE},
-        {"code_verifier": "short"},
+        pytest.param(
+            {"code_verifier": None}, marks=oidf("fapi2-security-profile-final-ensure-pkce-code-verifier-required")
+        ),
+        pytest.param(
+            {"code_verifier": VERIFIER[:-1] + "w"},
+            marks=oidf("fapi2-security-profile-final-incorrect-pkce-code-verifier-rejected"),
+        ),
+        pytest.param(
+            {"code_verifier": CHALLENGE},
+            marks=oidf("fapi2-security-profile-final-incorrect-pkce-code-verifier-rejected"),
+        ),
+        pytest.param(
+            {"code_verifier": "short"}, marks=oidf("fapi2-security-profile-final-incorrect-pkce-code-verifier-rejected")
+        ),
         {"redirect_uri": None},
         {"redirect_uri": "https://evil.example/"},
         {"redirect_uri": "https://bank.example/back"},
@@ -369,6 +444,10 @@ def test_a_code_with_something_wrong_beside_it_gives_no_token(
     assert "access_token" not in answer.text
 
 
+@oidf(
+    "fapi2-security-profile-final-ensure-authorization-code-is-bound-to-client",
+    "fapi2-security-profile-final-ensure-token-endpoint-fails-with-mismatched-dpop-jkt",
+)
 def test_a_stolen_code_is_of_no_use_to_another_client_or_key(
     door: Door, exchange_home: Home, lender_one: Bank, code: str
 ) -> None:
@@ -381,6 +460,7 @@ def test_a_stolen_code_is_of_no_use_to_another_client_or_key(
     assert lender_one.redeem(code).status_code == 200
 
 
+@oidf("fapi2-security-profile-final-attempt-reuse-authorization-code-after-one-second")
 def test_a_code_gives_one_token_and_a_second_use_takes_it_back(
     door: Door, exchange_home: Home, lender_one: Bank, code: str
 ) -> None:
@@ -391,6 +471,7 @@ def test_a_code_gives_one_token_and_a_second_use_takes_it_back(
     assert lender_one.caller.get(door, token).status_code == 401
 
 
+@oidf("fapi2-security-profile-final-attempt-reuse-authorization-code-after-one-second")
 def test_of_many_that_redeem_one_code_in_two_processes_one_gets_a_token(
     door: Door, exchange_home: Home, lender_one: Bank, code: str
 ) -> None:
@@ -407,6 +488,7 @@ def test_of_many_that_redeem_one_code_in_two_processes_one_gets_a_token(
     assert sorted(statuses) == [200, 400]
 
 
+@oidf("fapi2-security-profile-final-attempt-reuse-authorization-code-after-one-second")
 def test_of_many_at_once_one_gets_a_token(door: Door, lender_one: Bank, code: str) -> None:
     caller = lender_one.caller
     requests = [

@@ -15,7 +15,9 @@ from consent.evidence import Channel
 from exchange import consents
 from exchange.home import Home
 from exchange.release import Outcome, Permitted, Refused, release
+from registry import clock
 from tests.attacks.bent_client import ISSUER, Caller, Door
+from tests.capturing import in_person, staffed
 from tests.people import LI, NOBODY, ZHANG, caller, consented, held, question, sequenced
 
 QUERIES = f"{ISSUER}/v1/queries"
@@ -246,16 +248,18 @@ def test_a_lender_records_and_withdraws_a_consent_that_names_itself_only(
     exchange_home: Home, bank: Bank, other_lender: Caller
 ) -> None:
     held(exchange_home)
+    staffed(exchange_home, BANK_ONE)
     address = f"{ISSUER}/v1/consents"
     given = {
         "subject": {"type": "resident_id", "identifier": ZHANG.text},
         "purpose": "LOAN_APPROVAL",
         "items": ["RATING"],
-        "valid_from": "2026-11-01",
+        "valid_from": clock.beijing_day(clock.now()).isoformat(),
         "text_version": "2026-01",
         "text_language": "bo",
         "channel": "village",
-        "evidence": {"kind": "paper_scan", "sha256": "ab" * 32, "fingerprints_redacted": True},
+        "evidence": {"kind": "reliable_esign", "sha256": "ab" * 32},
+        **in_person(),
     }
 
     def post(url: str, sent: dict[str, Any], client: Bank = bank) -> httpx.Response:

@@ -13,6 +13,7 @@ from exchange.oauth import clients
 from registry.canonical import b64url
 from registry.suites import hmac_sha256
 from tests.attacks.bent_client import ISSUER, TOKEN_URL, Caller, Door, FromNow, registered
+from tests.attacks.fapi_modules import oidf
 
 
 def refused(answer: Any, error: str, status: int) -> bool:
@@ -48,22 +49,26 @@ def test_every_algorithm_that_is_promised_works(door: Door, exchange_home: Home,
     assert caller.get(door, caller.token(door)).status_code == 200
 
 
+@oidf("fapi2-security-profile-final-ensure-holder-of-key-required")
 def test_no_proof_no_token(door: Door, lender: Caller) -> None:
     answer = door.call("POST", TOKEN_URL, data=lender.form())
     assert refused(answer, "invalid_dpop_proof", 400)
 
 
+@oidf("fapi2-security-profile-final-dpop-negative-tests")
 def test_two_proofs_are_none(door: Door, lender: Caller) -> None:
     proofs = [("DPoP", lender.proof("POST", TOKEN_URL)), ("DPoP", lender.proof("POST", TOKEN_URL))]
     assert refused(door.call("POST", TOKEN_URL, data=lender.form(), headers=proofs), "invalid_dpop_proof", 400)
 
 
+@oidf("fapi2-security-profile-final-dpop-negative-tests")
 def test_a_proof_that_was_used_is_refused(door: Door, lender: Caller) -> None:
     proof = lender.proof("POST", TOKEN_URL)
     assert lender.ask(door, proof).status_code == 200
     assert refused(lender.ask(door, proof), "invalid_dpop_proof", 400)
 
 
+@oidf("fapi2-security-profile-final-ensure-invalid-client-assertions-fail")
 def test_an_assertion_that_was_used_is_refused_also_after_a_restart(
     door: Door, lender: Caller, exchange_home: Home
 ) -> None:
@@ -74,6 +79,7 @@ def test_an_assertion_that_was_used_is_refused_also_after_a_restart(
         assert refused(lender.ask(restarted, client_assertion=assertion), "invalid_client", 401)
 
 
+@oidf("fapi2-security-profile-final-ensure-invalid-client-assertions-fail")
 def test_of_many_at_once_with_one_assertion_exactly_one_gets_a_token(door: Door, lender: Caller) -> None:
     form = lender.form()
     requests = [
@@ -83,6 +89,7 @@ def test_of_many_at_once_with_one_assertion_exactly_one_gets_a_token(door: Door,
     assert statuses == [200] + [401] * 19
 
 
+@oidf("fapi2-security-profile-final-ensure-client-assertion-with-wrong-aud-fails")
 @pytest.mark.parametrize(
     "audience",
     [TOKEN_URL, [ISSUER], [ISSUER, "https://elsewhere.example"], f"{ISSUER}/", "https://elsewhere.example", None],
@@ -92,6 +99,7 @@ def test_the_audience_is_the_issuer_as_one_string(door: Door, lender: Caller, au
     assert refused(answer, "invalid_client", 401)
 
 
+@oidf("fapi2-security-profile-final-ensure-invalid-client-assertions-fail")
 @pytest.mark.parametrize(
     "bent",
     [
@@ -124,6 +132,7 @@ def test_ten_seconds_ahead_is_a_clock_and_not_an_attack(door: Door, lender: Call
     assert lender.ask(door, client_assertion=lender.assertion(iat=ahead, nbf=ahead)).status_code == 200
 
 
+@oidf("fapi2-security-profile-final-ensure-invalid-client-assertions-fail")
 def test_alg_none_is_refused(door: Door, lender: Caller) -> None:
     signed = lender.assertion({"alg": "ES256"})
     header, claims, _ = signed.split(".")
@@ -132,6 +141,7 @@ def test_alg_none_is_refused(door: Door, lender: Caller) -> None:
     assert refused(lender.ask(door, client_assertion=f"{header}.{claims}."), "invalid_client", 401)
 
 
+@oidf("fapi2-security-profile-final-ensure-signed-client-assertion-with-RS256-fails")
 def test_rs256_is_refused_even_from_a_registered_rsa_key(door: Door, exchange_home: Home) -> None:
     caller = registered(exchange_home, Caller("rsa-lender", RSAKey.generate_key(2048, {"kid": "r"})))
     caller.algorithm = "PS256"
@@ -144,6 +154,7 @@ def test_rs256_is_refused_even_from_a_registered_rsa_key(door: Door, exchange_ho
     )
 
 
+@oidf("fapi2-security-profile-final-ensure-invalid-client-assertions-fail")
 def test_an_hmac_keyed_with_the_public_key_is_refused(door: Door, lender: Caller) -> None:
     _, claims, _ = lender.assertion().split(".")
     header = b64url(b'{"alg":"HS256","kid":"k1","typ":"JWT"}')
@@ -151,6 +162,7 @@ def test_an_hmac_keyed_with_the_public_key_is_refused(door: Door, lender: Caller
     assert refused(lender.ask(door, client_assertion=f"{header}.{claims}.{signature}"), "invalid_client", 401)
 
 
+@oidf("fapi2-security-profile-final-ensure-client-id-in-token-endpoint")
 def test_another_lenders_key_does_not_speak_for_this_one(door: Door, lender: Caller, other_lender: Caller) -> None:
     forged = other_lender.assertion(iss=lender.client_id, sub=lender.client_id)
     assert refused(lender.ask(door, client_assertion=forged), "invalid_client", 401)
@@ -230,6 +242,7 @@ def test_a_body_beyond_the_limit_is_not_read(door: Door, lender: Caller, *, decl
     assert answer.status_code == 413
 
 
+@oidf("fapi2-security-profile-final-ensure-client-assertion-in-token-endpoint")
 @pytest.mark.parametrize(
     "fields",
     [
@@ -272,6 +285,7 @@ def test_a_token_for_another_resource_is_refused(door: Door, lender: Caller) -> 
     assert refused(lender.ask(door, resource="https://elsewhere.example"), "invalid_target", 400)
 
 
+@oidf("fapi2-security-profile-final-dpop-negative-tests")
 @pytest.mark.parametrize(
     "bent",
     [
@@ -299,11 +313,13 @@ def test_a_bent_proof_is_refused(door: Door, lender: Caller, bent: dict[str, Any
     assert refused(lender.ask(door, lender.proof("POST", TOKEN_URL, **bent)), "invalid_dpop_proof", 400)
 
 
+@oidf("fapi2-security-profile-final-dpop-negative-tests")
 def test_a_proof_that_shows_its_private_key_is_refused(door: Door, lender: Caller) -> None:
     proof = lender.proof("POST", TOKEN_URL, header={"jwk": lender.proof_key.as_dict(private=True)})
     assert refused(lender.ask(door, proof), "invalid_dpop_proof", 400)
 
 
+@oidf("fapi2-security-profile-final-dpop-negative-tests")
 @pytest.mark.parametrize("curve", ["P-384", "secp256k1"])
 def test_a_proof_of_another_curve_is_refused(door: Door, lender: Caller, curve: str) -> None:
     key = ECKey.generate_key(curve)
@@ -311,6 +327,7 @@ def test_a_proof_of_another_curve_is_refused(door: Door, lender: Caller, curve: 
     assert refused(lender.ask(door, f"{header}.{claims}.{signature}"), "invalid_dpop_proof", 400)
 
 
+@oidf("fapi2-security-profile-final-dpop-negative-tests")
 def test_the_address_in_the_proof_is_ours_and_not_the_one_in_the_host_header(door: Door, lender: Caller) -> None:
     headers = {"DPoP": lender.proof("POST", "https://elsewhere.example/oauth/token"), "Host": "elsewhere.example"}
     answer = door.call("POST", TOKEN_URL, data=lender.form(), headers=headers)

@@ -21,6 +21,7 @@ from registry import clock
 from registry.canonical import b64url, unb64url
 from registry.keyring import Purpose
 from tests.attacks.bent_client import CATALOGUE_URL, ISSUER, Caller, Door, FromNow, registered, sign
+from tests.attacks.fapi_modules import oidf
 
 
 def refused(answer: Any, code: str, status: int) -> bool:
@@ -60,11 +61,13 @@ def test_a_forger_with_our_key_would_succeed_so_the_forgeries_below_fail_for_the
     assert lender.get(door, forged(exchange_home, lender)).status_code == 200
 
 
+@oidf("fapi2-security-profile-final-ensure-holder-of-key-required")
 def test_a_stolen_token_without_a_proof_is_refused(door: Door, lender: Caller) -> None:
     token = lender.token(door)
     assert refused(door.call("GET", CATALOGUE_URL, headers={"Authorization": f"DPoP {token}"}), "proof-invalid", 401)
 
 
+@oidf("fapi2-security-profile-final-ensure-holder-of-key-required")
 def test_a_token_as_bearer_is_refused(door: Door, lender: Caller) -> None:
     token = lender.token(door)
     headers = lender.headers("GET", CATALOGUE_URL, token) | {"Authorization": f"Bearer {token}"}
@@ -81,11 +84,13 @@ def test_two_authorization_headers_are_refused(door: Door, lender: Caller) -> No
     assert refused(door.call("GET", CATALOGUE_URL, headers=headers), "credentials-missing", 401)
 
 
+@oidf("fapi2-security-profile-final-ensure-holder-of-key-required")
 def test_a_stolen_token_with_the_thiefs_own_proof_is_refused(door: Door, lender: Caller, other_lender: Caller) -> None:
     token = lender.token(door)
     assert refused(other_lender.get(door, token), "proof-invalid", 401)
 
 
+@oidf("fapi2-security-profile-final-dpop-negative-tests")
 def test_a_replayed_proof_is_refused_also_after_a_restart(door: Door, lender: Caller, exchange_home: Home) -> None:
     token = lender.token(door)
     headers = lender.headers("GET", CATALOGUE_URL, token)
@@ -95,12 +100,14 @@ def test_a_replayed_proof_is_refused_also_after_a_restart(door: Door, lender: Ca
         assert refused(restarted.call("GET", CATALOGUE_URL, headers=headers), "proof-invalid", 401)
 
 
+@oidf("fapi2-security-profile-final-dpop-negative-tests")
 def test_of_many_at_once_with_one_proof_exactly_one_is_served(door: Door, lender: Caller) -> None:
     headers = lender.headers("GET", CATALOGUE_URL, lender.token(door))
     answers = door.together(*[("GET", CATALOGUE_URL, {"headers": headers}) for _ in range(20)])
     assert sorted(answer.status_code for answer in answers) == [200] + [401] * 19
 
 
+@oidf("fapi2-security-profile-final-dpop-negative-tests")
 @pytest.mark.parametrize(
     "bent",
     [

@@ -12,6 +12,7 @@ from exchange.home import Home
 from exchange.oauth import clients
 from tests.asking import Bank, Browser, back, bank
 from tests.attacks.bent_client import ISSUER, Caller, Door, FromNow, registered
+from tests.attacks.fapi_modules import oidf
 from tests.people import BANK, ZHANG, consented, held, sequenced
 from tests.phones import bound
 
@@ -100,6 +101,7 @@ BENT: dict[str, dict[str, Any]] = {
 }
 
 
+@oidf("fapi2-security-profile-final-ensure-invalid-client-assertions-fail")
 @pytest.mark.parametrize("url", [INTROSPECT, REVOKE])
 @pytest.mark.parametrize("bent", BENT.values(), ids=BENT)
 def test_whoever_does_not_prove_itself_is_told_nothing(
@@ -111,6 +113,7 @@ def test_whoever_does_not_prove_itself_is_told_nothing(
     assert lender.get(door, token).status_code == 200
 
 
+@oidf("fapi2-security-profile-final-ensure-invalid-client-assertions-fail")
 @pytest.mark.parametrize("url", [INTROSPECT, REVOKE])
 def test_an_assertion_is_used_once_at_either_door(door: Door, lender: Caller, url: str) -> None:
     assertion, token = lender.assertion(), lender.token(door)

@@ -12,7 +12,7 @@ import pytest
 
 from connectors import manifests
 from consent.scope import recipient_name
-from exchange import consents
+from exchange import consent_registers
 from exchange.client import NotReached
 from registry import clock
 from registry.canonical import unb64url
@@ -40,7 +40,9 @@ def roster(exchange: Exchange, tmp_path: Path) -> tuple[str, bytes, dict[str, ob
     """A farmland roster, and what must become of it now that its people have consented."""
     people = settle(seed=7, households=600, as_of=_DAY)
     written = register(people.households, as_of=_DAY, seed=7).write(tmp_path)
-    consents.import_register(exchange.home, consents.read_register(written.read_bytes()), actor="test")
+    consent_registers.import_register(
+        exchange.home, consent_registers.read_register(written.read_bytes()), actor="test"
+    )
     file = farmland(people.farmers, as_of=_DAY, seed=7)
     return file.name, file.content(), dict(file.expected[file.name])
 

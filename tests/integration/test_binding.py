@@ -1,6 +1,7 @@
 """Phones are bound in person, once for each key, and a second one waits and can be refused."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -242,11 +243,17 @@ def test_a_phone_whose_client_is_suspended_speaks_for_nobody(exchange_home: Home
 NUMBER = "20260302"
 
 
-def present(
-    home: Home, code: str, who: ResidentId = ZHANG, *, after: timedelta = timedelta(), to: str | None = None
+def present(  # whose, by what, where, when
+    home: Home,
+    code: str,
+    who: ResidentId = ZHANG,
+    *,
+    after: timedelta = timedelta(),
+    to: str | None = None,
+    page_of: str = "甲银行",
 ) -> object:
     with home.database.transaction() as tx:
-        return presence.proves(tx, home, who, code, NUMBER, clock.now() + after, to=to)
+        return presence.proves(tx, home, who, code, NUMBER, clock.now() + after, page_of=page_of, to=to)
 
 
 def password(phone: Phone, *, after: timedelta = timedelta()) -> str:
@@ -284,21 +291,82 @@ def test_a_phone_on_trial_proves_nothing_to_whoever_handed_out_its_code(exchange
     assert present(exchange_home, password(phone, after=over), after=over, to=SEEN.organisation) == other
 
 
-def test_five_wrong_passwords_lock_and_the_right_one_waits(exchange_home: Home, door: Door) -> None:
+def guessed(home: Home, times: int, *, page_of: str, after: timedelta = timedelta()) -> None:
+    for _ in range(times):
+        assert present(home, "00000000", page_of=page_of, after=after) is None
+
+
+def told(home: Home, phone: Phone) -> list[str | None]:
+    """Whose pages take no code for now, as the person is told."""
+    found = [one for one in phone.get("/subject/v1/messages")["messages"] if one["kind"] == "page_codes_locked"]
+    assert len(found) <= events(home).count("exchange:presence:locked")
+    return [one["facts"]["organisation"] for one in found]
+
+
+def test_wrong_codes_on_one_lenders_pages_stop_these_pages_and_no_others(exchange_home: Home, door: Door) -> None:
     phone = bound(exchange_home, door)
-    for _ in range(5):
-        assert present(exchange_home, "00000000") is None
+    guessed(exchange_home, 5, page_of="甲银行")
     assert present(exchange_home, password(phone)) is None
-    unlocked = timedelta(minutes=16)
-    assert present(exchange_home, password(phone, after=unlocked), after=unlocked) is not None
-    assert events(exchange_home).count("exchange:presence:locked") == 1
+    assert present(exchange_home, password(phone), page_of="乙银行") == subject_of(exchange_home, phone)
+    assert phone.get("/subject/v1/consents") == {"consents": []}
+    assert told(exchange_home, phone) == ["甲银行"]
 
 
-def test_locks_grow_up_to_a_day() -> None:
-    assert presence.lock_after(4) is None
-    assert presence.lock_after(5) == timedelta(minutes=15)
-    assert presence.lock_after(7) == timedelta(minutes=60)
-    assert presence.lock_after(500) == timedelta(hours=24)
+def test_wrong_codes_wear_off_and_never_lock_for_longer_than_half_an_hour(exchange_home: Home, door: Door) -> None:
+    phone, each = bound(exchange_home, door), timedelta(minutes=30, seconds=1)
+    guessed(exchange_home, 50, page_of="甲银行")
+    for times in range(1, 6):
+        assert present(exchange_home, password(phone, after=times * each), after=times * each) is not None
+        guessed(exchange_home, 5, page_of="甲银行", after=times * each)
+    assert told(exchange_home, phone) == ["甲银行"]  # once a day
+
+
+def test_the_person_is_told_once_a_day_of_each_lender(exchange_home: Home, door: Door) -> None:
+    phone = bound(exchange_home, door)
+    for days in range(2):
+        for page_of in ("甲银行", "乙银行"):
+            guessed(exchange_home, 11, page_of=page_of, after=timedelta(days=days, minutes=days))
+    assert sorted(told(exchange_home, phone), key=str) == ["乙银行", "乙银行", "甲银行", "甲银行"]
+
+
+def test_all_lenders_together_may_guess_no_more_than_the_bound(exchange_home: Home, door: Door) -> None:
+    phone = bound(exchange_home, door)
+    for lender in range(40):
+        guessed(exchange_home, 5, page_of=f"银行{lender}")
+    assert present(exchange_home, password(phone), page_of="别的银行") is None
+    assert told(exchange_home, phone)[0] is None
+    after = timedelta(minutes=5, seconds=1)
+    assert present(exchange_home, password(phone, after=after), page_of="别的银行", after=after) is not None
+
+
+def test_one_lender_never_reaches_the_bound_of_all() -> None:
+    at = clock.now()
+    one = everywhere = presence.Count(0, at)
+    for minute in range(3 * 24 * 60):
+        now = at + timedelta(minutes=minute)
+        one, everywhere = presence.still(one, presence.AT_ONE, now), presence.still(everywhere, presence.AT_ALL, now)
+        if one.wrong < presence.AT_ONE.most:
+            one, everywhere = replace(one, wrong=one.wrong + 1), replace(everywhere, wrong=everywhere.wrong + 1)
+        assert everywhere.wrong <= presence.AT_ONE.most
+
+
+def test_a_phone_fetches_another_secret_and_the_one_before_counts_no_more(exchange_home: Home, door: Door) -> None:
+    phone = bound(exchange_home, door)
+    answer = phone.call("POST", "/subject/v1/phones/page-codes")
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    renewed = replace(phone, secret=answer.json()["secret"])
+    assert present(exchange_home, password(phone)) is None
+    assert present(exchange_home, password(renewed)) == subject_of(exchange_home, phone)
+    assert "exchange:phone:page-codes-renewed" in events(exchange_home)
+
+
+def test_a_phone_that_waits_or_has_ended_fetches_no_secret(exchange_home: Home, door: Door) -> None:
+    phone = bound(exchange_home, door)
+    assert phone.call("POST", f"/subject/v1/phones/{phone.client.client_id}/end").status_code == 200
+    assert phone.call("POST", "/subject/v1/phones/page-codes").status_code == 401
+    with exchange_home.database.transaction() as tx:
+        kept = tx.execute("SELECT page_secret FROM subject_phone").fetchone()
+    assert kept == (None,)
 
 
 def test_a_message_of_an_access_is_never_written(exchange_home: Home, door: Door) -> None:

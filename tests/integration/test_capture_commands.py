@@ -10,7 +10,7 @@ from registry.canonical import b64url, unb64url
 from registry.database import Database
 from registry.suites import Ed25519Key
 from tests.capturing import COLLECTOR
-from tests.commanding import InProcess
+from tests.commanding import REACHED, InProcess
 from tests.databases import Addresses
 
 BANK = "青海民和农村商业银行"
@@ -61,7 +61,7 @@ def test_a_device_is_registered_by_its_public_key_alone(qingqiao: InProcess, tmp
 def test_a_redirect_uri_is_given_at_registration_or_later(
     qingqiao: InProcess, database: Database, tmp_path: Path
 ) -> None:
-    add = ("lender", "add", "bank", "--organisation", BANK, "--make-key", str(tmp_path / "k.json"))
+    add = ("lender", "add", "bank", "--organisation", BANK, "--make-key", str(tmp_path / "k.json"), *REACHED)
     assert qingqiao(*add, "--redirect-uri", "http://bank.example/").returncode == 2
     assert qingqiao(*add, "--redirect-uri", "https://bank.example/back").returncode == 0
 

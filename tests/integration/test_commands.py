@@ -10,9 +10,9 @@ import pytest
 
 from registry.trust import TrustPolicy
 from registry.verify import verify
+from tests.commanding import REACHED
 from tests.databases import Addresses
 
-CONTACT = ("--office", "客户服务部", "--phone", "0971-0000002", "--address", "青海省测试市测试路2号")
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "tests" / "samples" / "agencies"
 
@@ -80,7 +80,7 @@ def test_the_demo_holds_at_every_step_and_its_evidence_verifies_afterwards(short
 def test_in_production_a_day_cannot_be_chosen_and_the_choice_stands(short_path: Path, qingqiao: Command) -> None:
     made = qingqiao(
         "init", "--production", "--operator", "省信用平台运营中心", "--operating-mode", "government platform",
-        "--authorisation", "QH-2026-1", "--log-origin", "log.example/credit", *CONTACT,
+        "--authorisation", "QH-2026-1", "--log-origin", "log.example/credit", *REACHED,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     refused = qingqiao("intake", str(SAMPLES), "--as-of", "2026-06-15")
@@ -97,10 +97,10 @@ def test_production_says_how_its_operator_is_reached_or_is_not_opened(short_path
     unsaid = qingqiao("init", "--production", *stated)
     assert unsaid.returncode == 2
     assert "--office, --phone, --address" in unsaid.stderr
-    mobile = qingqiao("init", "--production", *stated, *CONTACT, "--phone", "13900000000")
+    mobile = qingqiao("init", "--production", *stated, *REACHED, "--phone", "13900000000")
     assert mobile.returncode == 2
     assert "个人手机" in mobile.stderr
-    assert qingqiao("init", "--production", *stated, *CONTACT).returncode == 0
+    assert qingqiao("init", "--production", *stated, *REACHED).returncode == 0
     path = next(short_path.rglob("installation.json"))
     chosen = orjson.loads(path.read_bytes())
     del chosen["contact"]  # a home of before
@@ -108,9 +108,9 @@ def test_production_says_how_its_operator_is_reached_or_is_not_opened(short_path
     behind = qingqiao("notices", "list")
     assert behind.returncode == 2
     assert "qingqiao installation contact" in behind.stderr
-    assert qingqiao("installation", "contact", *CONTACT).returncode == 0
+    assert qingqiao("installation", "contact", *REACHED).returncode == 0
     assert qingqiao("notices", "list").returncode == 0
-    assert orjson.loads(path.read_bytes())["contact"]["phone"] == CONTACT[3]
+    assert orjson.loads(path.read_bytes())["contact"]["phone"] == REACHED[3]
 
 
 def test_a_lenders_contact_is_needed_changed_by_command_and_logged(short_path: Path, qingqiao: Command) -> None:
@@ -118,16 +118,16 @@ def test_a_lenders_contact_is_needed_changed_by_command_and_logged(short_path: P
     unsaid = qingqiao("lender", "add", "bank-one", "--organisation", "甲银行", "--make-key", key)
     assert unsaid.returncode == 2
     assert "office, phone and address" in unsaid.stderr
-    assert qingqiao("lender", "contact", "甲银行", *CONTACT).returncode == 2, "no lender's system yet"
-    added = qingqiao("lender", "add", "bank-one", "--organisation", "甲银行", "--make-key", key, *CONTACT)
+    assert qingqiao("lender", "contact", "甲银行", *REACHED).returncode == 2, "no lender's system yet"
+    added = qingqiao("lender", "add", "bank-one", "--organisation", "甲银行", "--make-key", key, *REACHED)
     assert added.returncode == 0, added.stderr
-    moved = qingqiao("lender", "contact", "甲银行", *CONTACT[:4], "--address", "西宁市新址路9号")
+    moved = qingqiao("lender", "contact", "甲银行", *REACHED[:4], "--address", "西宁市新址路9号")
     assert moved.returncode == 0, moved.stderr
 
 
 def test_a_lender_and_consents_are_kept_by_command(short_path: Path, qingqiao: Command) -> None:
     key = short_path / "bank.json"
-    stated = ("--organisation", "青海民和农村商业银行", "--make-key", str(key), *CONTACT)
+    stated = ("--organisation", "青海民和农村商业银行", "--make-key", str(key), *REACHED)
     added = qingqiao("lender", "add", "bank-one", *stated)
     assert added.returncode == 0, added.stderr
     assert key.stat().st_mode & 0o077 == 0

@@ -111,7 +111,7 @@ def test_what_needs_an_act_of_its_own_is_left_out_on_a_page_and_the_rest_agreed_
     door: Door, phone: Phone, lender: Bank, by_hand: dict[str, str]
 ) -> None:
     """A code is no reliable signature: what the form says beside it changes nothing."""
-    sent = back(opened(door, lender, W_WANTED).agree(phone.secret, **by_hand))
+    sent = back(opened(door, lender, W_WANTED).agree(phone.secret, ZHANG, **by_hand))
     (granted,) = lender.redeem(sent["code"]).json()["authorization_details"]
     known = catalogue.current()
     assert known.w_items.isdisjoint(granted["items"])

@@ -1,22 +1,26 @@
 """A consent register taken in, again and again, and what each row becomes."""
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from consent import covering, ledger, refusals, uses
+from consent import covering, ledger, refusals, register, uses
 from consent.decision import Permit, Reason, Refusal, Request, decide
 from consent.errors import Fault, RegisterUnreadable
 from consent.evidence import Channel
 from consent.grant import State
-from consent.importing import ImportReport, import_register
+from consent.importing import ImportReport, import_lines
+from consent.narrowing import Narrower
+from consent.receipt import Issuer
+from consent.refusals import No
 from consent.register import Outcome, Remark
 from consent.scope import Mode
-from registry.database import Database
+from registry.database import Database, Transaction
 from registry.identifiers import Identifier, ResidentId
 from registry.keyring import Keyring, Purpose
 from tests.counting import statements
@@ -67,6 +71,24 @@ def keyring(tmp_path: Path) -> Keyring:
 
 
 Send = Callable[..., ImportReport]
+
+
+def at_the_counter(noes: Collection[No]) -> set[No]:
+    """Which refusals lenders know of."""
+    return {no for no in noes if no.channel is Channel.COUNTER}
+
+
+def import_register(
+    tx: Transaction,
+    table: Sequence[Mapping[str, str]],
+    *,
+    hold: Callable[[Collection[UUID]], None] = lambda _: None,
+    **more: Any,
+) -> ImportReport:
+    """Take a table in as one portion; its people are none of the registry's, so nobody can be held."""
+    lines, refused = register.read(table)
+    taken = import_lines(tx, lines, hold=hold, known=at_the_counter, **more)
+    return ImportReport(tuple(sorted([*refused, *taken.rows], key=lambda one: one.row_no)), taken.subjects)
 
 
 @pytest.fixture
@@ -238,6 +260,66 @@ def test_a_register_asks_nobody_who_has_lately_said_no(database: Database, peopl
         refusals.record_refusal(tx, who, BANK, "LOAN_APPROVAL", Channel.COUNTER, NOW, actor="test")
     anew = row(授权编号="SQ2", 证据文件哈希="cd" * 32, 生效日期="2026-06-16")
     assert only(send(anew)) == (Outcome.REFUSED, Fault.REFUSED_LATELY)
+
+
+def test_a_no_that_the_recipient_does_not_know_of_changes_no_row_of_a_register(
+    database: Database, people: People, send: Send
+) -> None:
+    """Whoever imports, or reads the report, may be the recipient: it would learn of a "no" that was said in silence."""
+    send(row(状态="withdrawn"))
+    who = people.ids[ROW["身份证号"]]
+    anew = row(授权编号="SQ2", 证据文件哈希="cd" * 32, 生效日期="2026-06-16")
+    with database.transaction() as tx:
+        for channel in (Channel.APP, Channel.H5):
+            refusals.record_refusal(tx, who, BANK, "LOAN_APPROVAL", channel, NOW, actor="test")
+    assert only(send(anew)) == (Outcome.IMPORTED, Remark.RECORDED)
+
+
+def test_a_row_older_than_a_pause_or_a_narrowing_undoes_neither(
+    database: Database, keyring: Keyring, people: People, send: Send
+) -> None:
+    send(ROW)
+    older = row(授权编号="SQ2", 证据文件哈希="cd" * 32, 生效日期="2026-06-15")
+    later = row(授权编号="SQ3", 证据文件哈希="ef" * 32, 生效日期="2026-06-16")
+    with database.transaction() as tx:
+        (given,) = ledger.list_for_subject(tx, people.ids[ROW["身份证号"]])
+        ledger.transition(tx, given.consent_id, State.PAUSED, channel=Channel.APP, now=NOW)
+    assert only(send(older)) == (Outcome.REFUSED, Fault.BEFORE_REDUCTION)
+    with database.transaction() as tx:
+        ledger.transition(tx, given.consent_id, State.ACTIVE, channel=Channel.APP, now=NOW)
+        smaller = Narrower(items=("RATING.grade",))
+        ledger.narrow(tx, given.consent_id, smaller, Issuer.of(keyring), NOW, channel=Channel.APP)
+    assert only(send(older)) == (Outcome.REFUSED, Fault.BEFORE_REDUCTION)
+    assert only(send(later)) == (Outcome.IMPORTED, Remark.RECORDED)
+
+
+def test_a_pause_outlives_the_consent_that_was_paused(database: Database, people: People, send: Send) -> None:
+    """It is the person's last word still when the consent's time is over; only the person takes it back."""
+    send(row(失效日期="2026-06-15"))
+    older = row(授权编号="SQ2", 证据文件哈希="cd" * 32, 生效日期="2026-06-14")
+    with database.transaction() as tx:
+        (given,) = ledger.list_for_subject(tx, people.ids[ROW["身份证号"]])
+        ledger.transition(tx, given.consent_id, State.PAUSED, channel=Channel.APP, now=NOW)
+        ledger.expire_due(tx, NOW + timedelta(days=2), lambda _: None)
+    assert only(send(older)) == (Outcome.REFUSED, Fault.BEFORE_REDUCTION)
+
+
+def test_everybody_of_a_portion_is_held_before_what_stands_is_locked(
+    database: Database, keyring: Keyring, people: People, send: Send
+) -> None:
+    """Whoever withdraws holds the person and then locks the consent: the other way round both would wait for ever."""
+    send(ROW)
+    held: list[UUID] = []
+
+    def hold(ids: Collection[UUID]) -> None:
+        held.extend(ids)
+        with database.transaction() as other:  # fails at once if the import has the row
+            other.execute("SELECT FROM consent WHERE register_no = %s FOR UPDATE NOWAIT", (ROW["授权编号"],))
+
+    reused = row(身份证号=OTHER_ID)  # another person's row, of the number that stands
+    with database.transaction() as tx:
+        import_register(tx, [reused], keyring=keyring, subjects=people, now=NOW, hold=hold)
+    assert held == sorted(people.ids[one] for one in (ROW["身份证号"], OTHER_ID))
 
 
 def test_a_register_begins_nothing_in_years_to_come(send: Send) -> None:

@@ -190,10 +190,13 @@ def test_a_later_consent_takes_the_place_of_an_earlier_one(database: Database, m
     outcome = decided(database, wanted.subject_id)
     assert isinstance(outcome, Permit)
     assert outcome.consent_id == second.consent_id
-    with pytest.raises(TransitionRefused):
-        make(replace(new(), previous=second.consent_id))
+    for stranger in (new(), replace(wanted, recipient="青海平安农村商业银行")):
+        with pytest.raises(UnknownConsent):  # as if there were none
+            make(replace(stranger, previous=second.consent_id))
     with pytest.raises(UnknownConsent):
         make(replace(wanted, previous=str(uuid4())))
+    with pytest.raises(TransitionRefused):
+        make(replace(wanted, previous=first.consent_id))
 
 
 def test_time_that_is_over_is_written_down_and_logged_once(database: Database, make: Make) -> None:
@@ -201,7 +204,7 @@ def test_time_that_is_over_is_written_down_and_logged_once(database: Database, m
     end = consent.terms.scope.valid_until
     for now, count in ((end - timedelta(microseconds=1), 0), (end, 1), (end, 0)):
         with database.transaction() as tx:
-            assert len(ledger.expire_due(tx, now)) == count
+            assert len(ledger.expire_due(tx, now, lambda _: None)) == count
     assert events(database, consent.consent_id) == ["consent:grant:recorded", "consent:grant:expired"]
 
 
@@ -362,7 +365,7 @@ def test_a_consent_that_is_not_in_force_covers_nothing(database: Database, make:
 def test_a_consent_that_ran_out_still_covers_the_days_before(database: Database, make: Make) -> None:
     consent = make(new())
     with database.transaction() as tx:
-        ledger.expire_due(tx, consent.terms.scope.valid_until)
+        ledger.expire_due(tx, consent.terms.scope.valid_until, lambda _: None)
         assert covering.covering(tx, [consent.terms.subject_id], "RATING", date(2026, 6, 15)) != {}
         assert covering.covering(tx, [consent.terms.subject_id], "RATING", date(2027, 1, 1)) == {}
 

@@ -328,7 +328,7 @@ class Life(RuleBasedStateMachine):
     def the_job_runs(self) -> None:
         with self.database.transaction() as tx:
             due = {one.consent_id for one in self._stands().values() if one.state not in ENDED}
-            ledger.expire_due(tx, self.now)
+            ledger.expire_due(tx, self.now, lambda _: None)
         for consent_id, one in self._stands().items():
             if consent_id in due and one.state is State.EXPIRED:
                 self.ended[consent_id] = State.EXPIRED

@@ -17,7 +17,7 @@ from connectors.credentials import Credentials
 from connectors.errors import SourceError
 from connectors.feed import Feed, feeds
 from connectors.intake import Intake
-from exchange import consents
+from exchange import consent_registers
 from exchange.home import Home
 from exchange.jobs import intake_of
 from exchange.release.collecting import people_for
@@ -97,7 +97,9 @@ class Connected:
 def connected(exchange_home: Home, agencies: Running, tmp_path: Path) -> Connected:
     people = settle(seed=7, households=100, as_of=_DAY)
     written = register(people.households, as_of=_DAY, seed=7).write(tmp_path)
-    consents.import_register(exchange_home, consents.read_register(written.read_bytes()), actor="test")
+    consent_registers.import_register(
+        exchange_home, consent_registers.read_register(written.read_bytes()), actor="test"
+    )
     folder = tmp_path / "feeds"
     folder.mkdir()
     credentials = Credentials(exchange_home.database, exchange_home.sealing)

@@ -147,6 +147,20 @@ def test_after_a_withdrawal_the_decision_is_kept_and_no_amount(exchange_home: Ho
     assert (one["decision"], one["details"]) == ("approved", None)
 
 
+def test_when_the_consent_ends_amounts_are_shown_to_nobody_and_dropped(exchange_home: Home, lender: System) -> None:
+    consent = consented(exchange_home)
+    held(exchange_home)
+    report(lender, asked(exchange_home), APPROVED)
+    with exchange_home.database.transaction() as tx:
+        assert outcomes.forget_details(tx, now=clock.now()) == 0
+    consents.withdraw(exchange_home, consent.consent_id, Channel.COUNTER, actor="test")
+    (one,) = reports(lender)
+    assert (one["decision"], one["details"]) == ("approved", None)
+    with exchange_home.database.transaction() as tx:
+        assert outcomes.forget_details(tx, now=clock.now()) == 1
+        assert tx.execute("SELECT details FROM outcome").fetchall() == [(None,)]
+
+
 def test_a_person_sees_what_was_reported_and_of_nobody_else(
     exchange_home: Home, door: Door, lender: System, query: UUID
 ) -> None:

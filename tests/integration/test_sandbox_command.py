@@ -71,3 +71,11 @@ def test_a_production_home_is_refused(short_path: Path, environment: dict[str, s
     assert refused.returncode == 2
     assert "production" in refused.stderr
     assert not (short_path / "sandbox").exists()
+
+
+def test_a_production_home_gets_no_lender_of_the_sandbox(short_path: Path, environment: dict[str, str]) -> None:
+    (short_path / "installation.json").write_text('{"mode": "production"}', encoding="utf-8")
+    refused = _run(environment, "lender")
+    assert refused.returncode == 2
+    assert "production" in refused.stderr
+    assert not (short_path / "sandbox").exists()

@@ -197,6 +197,16 @@ def test_guessing_over_several_requests_locks_the_person_and_not_the_request(sce
 
 
 @refuses("page-422")
+def test_a_stranger_who_knows_a_number_locks_nobody_out_of_another_lenders_page(scene: Scene) -> None:
+    who, phone = somebody(scene)
+    for _ in range(20):
+        opened(scene, lender=scene.other).send("refuse", identifier=who.text, code="00000000")
+    scene.refused(opened(scene, lender=scene.other).agree(phone.secret, who))
+    scene.permitted(opened(scene).agree(phone.secret, who))
+    scene.permitted(phone.call("GET", "/subject/v1/consents"))
+
+
+@refuses("page-422")
 def test_one_persons_password_does_not_agree_for_another(scene: Scene) -> None:
     (who, phone), (other, _) = somebody(scene), somebody(scene)
     scene.refused(opened(scene).agree(phone.secret, other))

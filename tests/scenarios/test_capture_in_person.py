@@ -7,10 +7,11 @@ from uuid import uuid4
 import pytest
 
 from consent.evidence import Channel
-from exchange import consents
+from exchange import consents, subjects
 from exchange.capture import collectors
-from registry import clock
+from registry import clock, store
 from registry.identifiers import ResidentId
+from registry.suites import sha256_hex
 from tests.asking import Bank, bank
 from tests.capturing import COLLECTOR, SECOND, collector, taken
 from tests.people import BANK
@@ -18,6 +19,8 @@ from tests.scenarios.stage import OTHER, Lender, Scene, World, collective, evide
 from tests.scenarios.test_collectives import resolved
 
 PAPERS = "/v1/paper-consents"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+AS_PNG = {"Content-Type": "image/png"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -225,6 +228,51 @@ def test_whoever_acts_for_somebody_does_not_witness_it(scene: Scene) -> None:
     scene.permitted(scene.records(who, witness=scene.person(30).text, **acts))
 
 
+def renumbered(scene: Scene, age: int, *, from_age: int | None = None) -> tuple[ResidentId, ResidentId]:
+    """Somebody who was given another number: the one of before, and the current one."""
+    old, new = scene.person(from_age or age), scene.person(age)
+    scene.recorded(old, representation=None if (from_age or age) >= 18 else guardian(scene.person(50)))
+    subjects.renumber(scene.home, old, new, document_sha256=b"\x07" * 32, actor="operator")
+    return old, new
+
+
+@refuses("witness-unfit")
+def test_nobody_witnesses_the_own_consent_under_the_number_of_before(scene: Scene) -> None:
+    old, new = renumbered(scene, 70)
+    scene.refused(before(scene, new, old.text))
+    scene.refused(before(scene, old, new.text))
+    scene.permitted(before(scene, new, scene.person(30).text))
+
+
+@refuses("witness-unfit", "REPRESENTATIVE_UNFIT")
+def test_a_collector_who_was_renumbered_is_the_same_under_each_number(scene: Scene) -> None:
+    for registered in (0, 1):  # under the number of before, and under the current one
+        numbers = scene.person(30), scene.person(30)
+        code = collector(scene.home, f"c-{uuid4()}", numbers[registered])
+        scene.recorded(numbers[0])
+        subjects.renumber(scene.home, *numbers, document_sha256=b"\x07" * 32, actor="operator")
+        for number in numbers:
+            scene.refused(before(scene, scene.person(70), number.text))
+            scene.refused(scene.records(scene.person(70), collector=code, representation=proxy(number)))
+    scene.permitted(before(scene, scene.person(70), scene.person(30).text))
+
+
+@refuses("witness-unfit")
+def test_a_witness_is_as_old_as_the_current_number_says(scene: Scene) -> None:
+    old, _ = renumbered(scene, 17, from_age=20)
+    scene.refused(before(scene, scene.person(70), old.text))
+    grown, _ = renumbered(scene, 20, from_age=19)
+    scene.permitted(before(scene, scene.person(70), grown.text))
+
+
+@refuses("witness-unfit")
+def test_whoever_acts_for_somebody_does_not_witness_it_under_another_number(scene: Scene) -> None:
+    old, new = renumbered(scene, 45)
+    acts: dict[str, Any] = {"representation": proxy(new), "read_aloud": True, "collector": "c-1"}
+    scene.refused(scene.records(scene.person(70), witness=old.text, **acts))
+    scene.permitted(scene.records(scene.person(70), witness=scene.person(30).text, **acts))
+
+
 @refuses("REPRESENTATIVE_UNFIT")
 def test_a_lenders_collector_does_not_agree_in_a_persons_name(scene: Scene) -> None:
     who = scene.person(70)
@@ -307,6 +355,49 @@ def test_a_second_code_makes_no_second_person(scene: Scene, second: Lender) -> N
     paper = entered(scene, who, original_sha256=original).json()
     scene.refused(confirmed(second, paper, who, original, collector=again))
     scene.permitted(confirmed(second, paper, who, original))
+
+
+@refuses("four-eyes-needed")
+def test_a_second_number_makes_no_second_person(scene: Scene, second: Lender) -> None:
+    who, original = scene.person(), uuid4().hex * 2
+    old, new = scene.person(30), scene.person(30)
+    codes = [collector(scene.home, f"c-{uuid4()}", number) for number in (old, new)]
+    scene.recorded(old)
+    subjects.renumber(scene.home, old, new, document_sha256=b"\x07" * 32, actor="operator")
+    paper = entered(scene, who, original_sha256=original, collector=codes[0]).json()
+    scene.refused(confirmed(second, paper, who, original, collector=codes[1]))
+    scene.permitted(confirmed(second, paper, who, original))
+
+
+@refuses("SUBJECT_UNAVAILABLE")
+def test_entering_a_paper_tells_of_nobody_whether_erased_or_dead(scene: Scene, second: Lender) -> None:
+    alive, dead, erased, later = (scene.person(60) for _ in range(4))
+    for who in (dead, erased):
+        scene.recorded(who)
+    subjects.note_death(scene.home, dead, document_sha256=b"\x07" * 32, actor="operator")
+    erase(scene, erased)
+    papers = {}
+    for who in (alive, dead, erased, later):
+        original = uuid4().hex * 2
+        answer = entered(scene, who, original_sha256=original)
+        papers[who] = answer.json(), original
+        put = scene.bank.pages.api("PUT", f"{PAPERS}/{papers[who][0]['paper_id']}/scan", content=PNG, headers=AS_PNG)
+        assert (answer.status_code, put.status_code, put.json()["scan_type"]) == (201, 200, "image/png")
+        assert scene.bank.call("GET", f"{PAPERS}/{papers[who][0]['paper_id']}/scan").content == PNG
+        differs = confirmed(second, papers[who][0], who, uuid4().hex * 2, scan_sha256=sha256_hex(PNG))
+        assert differs.json()["code"] == "paper-differs"
+    erase(scene, later)  # while the paper waits
+    for who, (paper, original) in papers.items():
+        expected = scene.permitted if who is alive else scene.refused
+        expected(confirmed(second, paper, who, original, scan_sha256=sha256_hex(PNG)))
+        assert len(scene.consents(who)) == (0 if who is later else 1)
+
+
+def erase(scene: Scene, who: ResidentId) -> None:
+    """Erase somebody's data key."""
+    with scene.home.database.transaction() as tx:
+        known = store.lookup(tx, scene.home.keyring, [who])[who.text]
+    scene.home.datakeys.erase(known, now=clock.now())
 
 
 @refuses("paper-differs")

@@ -6,10 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
+from exchange.capture import collectors
 from registry import clock
 from registry.clock import rfc3339
 from registry.identifiers import ResidentId
 from tests.capturing import collector
+from tests.people import BANK
 from tests.phones import bound
 from tests.scenarios.stage import Scene, World, code, evidence, refuses, subject, today
 
@@ -92,6 +94,24 @@ def test_a_confirmation_is_no_paper_for_a_consent(scene: Scene) -> None:
 def test_a_confirmation_that_nobody_registered_has_taken_confirms_nothing(scene: Scene) -> None:
     consent_id = consented(scene, scene.person())
     scene.refused(confirms(scene, consent_id, collector="c-nobody"))
+    scene.permitted(confirms(scene, consent_id))
+
+
+@refuses("collector-unknown")
+def test_a_collector_who_has_left_confirms_nothing_of_before(scene: Scene) -> None:
+    consent_id, code_ = consented(scene, scene.person()), collector(scene.home, "c-left", scene.person(30))
+    signed = clock.now()
+    with scene.home.database.transaction() as tx:
+        assert collectors.end(tx, BANK, code_, now=clock.now())
+    scene.refused(confirms(scene, consent_id, collector=code_, at=signed))
+    scene.permitted(confirms(scene, consent_id, at=signed))
+
+
+@refuses("PAPER_NEEDS_FOUR_EYES")
+def test_a_paper_that_one_pair_of_eyes_has_seen_confirms_nothing(scene: Scene) -> None:
+    consent_id = consented(scene, scene.person())
+    paper = evidence(kind="paper_scan", fingerprints_redacted=True)
+    scene.refused(confirms(scene, consent_id, evidence=paper))
     scene.permitted(confirms(scene, consent_id))
 
 
@@ -192,3 +212,23 @@ def test_a_ward_does_not_confirm_alone_what_a_guardian_agreed_to(scene: Scene) -
     phone = bound(scene.home, scene.door, ward)
     scene.refused(phone.call("POST", f"/subject/v1/consents/{consent_id}/reconfirm"))
     scene.permitted(confirms(scene, consent_id))
+
+
+@refuses("GUARDIAN_NEEDED")
+def test_a_ward_does_not_let_go_on_alone_what_a_guardian_has_paused(scene: Scene) -> None:
+    ward, parent = scene.person(16), scene.person(45)
+    acted = {"kind": "guardian", "relation": "parent", "representative": subject(parent), "document_sha256": "01" * 32}
+    consent_id = consented(scene, ward, representation=acted, sensitive_agreed=True)
+    phone, own = bound(scene.home, scene.door, ward), f"/subject/v1/consents/{consent_id}"
+    scene.permitted(scene.bank.call("POST", f"/v1/consents/{consent_id}/pause", {"channel": "counter"}))
+    scene.refused(phone.call("POST", f"{own}/resume"))
+    smaller = phone.call("POST", f"{own}/narrow", json={"max_uses": 1})
+    scene.permitted(smaller)
+    assert smaller.json()["state"] == "paused"  # making it smaller lets nothing in
+    now = smaller.json()["consent_id"]
+    scene.refused(phone.call("POST", f"/subject/v1/consents/{now}/resume"))
+    assert code(scene.asks(ward, purpose="POST_LOAN")) == "paused"
+    again = consented(scene, ward, representation=acted, sensitive_agreed=True, previous=now)  # by the guardian
+    assert code(scene.asks(ward, purpose="POST_LOAN")) == "permitted"
+    for act, expected in (("pause", scene.permitted), ("resume", scene.refused), ("withdraw", scene.permitted)):
+        expected(phone.call("POST", f"/subject/v1/consents/{again}/{act}"))

@@ -38,7 +38,7 @@ def job_runs(scene: Scene, *, days: int) -> None:
         outgrowing.end_all(scene.home)
 
 
-@refuses("expired")
+@refuses("withdrawn")
 def test_what_a_parent_agreed_to_ends_with_childhood_also_where_its_date_says_otherwise(scene: Scene) -> None:
     ward, by = nearly(18, days=2), scene.person(45)
     made = scene.recorded(ward, representation=parent(by), sensitive_agreed=True)
@@ -55,7 +55,7 @@ def test_what_a_parent_agreed_to_ends_with_childhood_also_where_its_date_says_ot
     assert rows == [("system", "active")]
 
 
-@refuses("expired")
+@refuses("withdrawn")
 def test_a_power_of_attorney_that_is_over_carries_nothing_on(scene: Scene) -> None:
     who, by = scene.person(60), scene.person(35)
     acted = {"kind": "proxy", "relation": "child", "representative": subject(by), "document_sha256": "02" * 32}
@@ -67,7 +67,7 @@ def test_a_power_of_attorney_that_is_over_carries_nothing_on(scene: Scene) -> No
     scene.refused(scene.gate(who))
 
 
-@refuses("expired")
+@refuses("withdrawn")
 def test_an_appointed_guardian_of_an_adult_goes_on_and_one_of_a_child_does_not(scene: Scene) -> None:
     child, adult, by = nearly(18), scene.person(40), scene.person(45)
     appointed = parent(by, relation="appointed")
@@ -136,7 +136,7 @@ def test_nobody_acts_for_himself_under_another_number(scene: Scene) -> None:
     scene.permitted(scene.records(new, representation=acted | {"representative": subject(by)}))
 
 
-@refuses("expired")
+@refuses("withdrawn")
 def test_a_birthday_that_was_corrected_ends_what_a_parent_agreed_to(scene: Scene) -> None:
     old, new, by = scene.person(16), scene.person(19), scene.person(45)
     scene.recorded(old, representation=parent(by), sensitive_agreed=True)

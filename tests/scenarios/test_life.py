@@ -294,7 +294,7 @@ def test_a_wider_consent_does_not_rest_on_the_paper_of_the_one_it_replaces(scene
     scene.permitted(scene.records(who, evidence=evidence(), **wider))
 
 
-@refuses("consent-ended")
+@refuses("consent-unknown")
 def test_a_wider_consent_does_not_take_the_place_of_somebody_elses(scene: Scene) -> None:
     one, other = scene.person(), scene.person()
     made = scene.recorded(one)
@@ -329,7 +329,7 @@ def like_a_code(text: str) -> bool:
     return False
 
 
-@refuses("consent-ended")
+@refuses("consent-unknown")
 def test_a_consent_does_not_take_the_place_of_one_for_another_purpose(scene: Scene) -> None:
     who = scene.person()
     made = scene.recorded(who)

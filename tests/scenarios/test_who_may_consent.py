@@ -3,16 +3,18 @@
 from datetime import timedelta
 from typing import Any
 
+from joserfc.jwk import ECKey
+
 from consent.evidence import Channel
 from consent.record import NewConsent, SubjectType, midnight
 from exchange import consents, subjects
 from exchange.consenting import Beside
-from registry import clock
+from registry import clock, store
 from registry.identifiers import ResidentId
 from registry.records import NOBODY
 from tests.capturing import collector
 from tests.people import BANK, capture, consented, held
-from tests.phones import bound
+from tests.phones import bound, shown, try_binding
 from tests.scenarios.stage import Scene, born, refuses, subject, today, years_before
 
 FUND = ["HOUSE_FUND.fund_status"]
@@ -264,10 +266,25 @@ def test_the_phone_of_the_dead_opens_nothing(scene: Scene) -> None:
 
 @refuses("binding-refused")
 def test_no_phone_is_bound_for_the_dead(scene: Scene) -> None:
-    dead, seen = scene.person(80), {"verified": "resident_card_seen", "collector": collector(scene.home, "c-dead")}
+    """And the lender that hands out the code does not learn of the death: the code binds nothing, like a wrong one."""
+    seen = {"verified": "resident_card_seen", "collector": collector(scene.home, "c-dead")}
+    dead, alive = scene.person(80), scene.person(80)
     died(scene, dead)
-    scene.refused(scene.bank.call("POST", "/v1/bindings", {"subject": subject(dead)} | seen))
-    scene.permitted(scene.bank.call("POST", "/v1/bindings", {"subject": subject(scene.person(80))} | seen))
+    for who, expected in ((dead, scene.refused), (alive, scene.permitted)):
+        offered = scene.bank.call("POST", "/v1/bindings", {"subject": subject(who)} | seen)
+        assert (offered.status_code, sorted(offered.json())) == (201, ["code", "expires_at"])
+        key = ECKey.generate_key("P-256")
+        expected(try_binding(scene.door, shown(offered.json()["code"], key, who), key))
+    with scene.home.database.transaction() as tx:
+        known = store.lookup(tx, scene.home.keyring, [dead, alive])
+        told = {
+            who.text: tx.execute(
+                "SELECT fields->'binds' FROM log_entry WHERE subject_id = %s AND event = 'exchange:binding:offered'",
+                (known[who.text],),
+            ).fetchall()
+            for who in (dead, alive)
+        }
+    assert told == {dead.text: [(False,)], alive.text: [(True,)]}
 
 
 @refuses("withdrawn")

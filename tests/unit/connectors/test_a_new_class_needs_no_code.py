@@ -18,6 +18,7 @@ CLASS = """
 class: BEEKEEPING
 since: v3
 zh: 养蜂
+bo: སྦྲང་གསོ།
 en: Beekeeping
 provider: 农业农村部门
 frequency: yearly
@@ -29,6 +30,7 @@ purposes: [LOAN_APPROVAL]
 kinds:
   HIVES:
     zh: 蜂群
+    bo: སྦྲང་ཚོགས།
     en: Hives
     subject: [person]
     sensitivity: S2
@@ -39,10 +41,10 @@ kinds:
     basis: consent
     legal_basis: 征信业管理条例第十三条
     fields:
-      hives: {type: int, unit: 群, zh: 蜂群数, en: Hives}
-      honey_income: {type: fen, unit: 元, zh: 蜂蜜收入, en: Income from honey, w: true}
-      certified: {type: bool, zh: 是否认证, en: Certified}
-      counted_on: {type: date, zh: 统计日期, en: Counted on}
+      hives: {type: int, unit: 群, zh: 蜂群数, bo: སྦྲང་གྲངས།, en: Hives}
+      honey_income: {type: fen, unit: 元, zh: 蜂蜜收入, bo: སྦྲང་རྩིའི་ཡོང་འབབ།, en: Income from honey, w: true}
+      certified: {type: bool, zh: 是否认证, bo: ར་སྤྲོད་ཡིན་མིན།, en: Certified}
+      counted_on: {type: date, zh: 统计日期, bo: རྩིས་རྒྱག་ཚེས་གྲངས།, en: Counted on}
 """
 SOURCE = """
 source: beekeeping
