@@ -232,7 +232,8 @@ def refuse_reconfirming(tx: Transaction, consent: Consent, said: Confirmation, *
     if used is not None or _has_confirmed(tx, recipient, digest):
         raise TermsRefused(Fault.EVIDENCE_REUSED, "the evidence stands under a consent or a confirmation already")
     row = tx.execute(  # of the same holder: a consent that was made smaller has another id
-        "SELECT max(coalesce(f.captured_at, f.confirmed_at)) FROM consent_confirmation f JOIN consent c USING (consent_id)"
+        "SELECT max(coalesce(f.captured_at, f.confirmed_at))"
+        " FROM consent_confirmation f JOIN consent c USING (consent_id)"
         " WHERE c.subject_id = %s AND c.recipient = %s AND c.purpose = %s",
         consent.terms.holder,
     ).fetchone()

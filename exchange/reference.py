@@ -60,6 +60,7 @@ class Operation:
 def build_router(describe: Callable[[], dict[str, Any]]) -> APIRouter:
     """Build the route over the description that `/openapi.json` gives."""
     router = APIRouter(tags=["operating"])
+    written: dict[tuple[str, str], bytes] = {}  # the same for everybody, for as long as the process lives
 
     @router.get(PATH, summary="The reference of the interfaces", response_class=Response)
     def show(
@@ -67,8 +68,10 @@ def build_router(describe: Callable[[], dict[str, Any]]) -> APIRouter:
         lang: Annotated[Literal["zh", "en"], Query()] = "zh",
     ) -> Response:
         """Show the interfaces of one audience, in Chinese or English."""
+        if (audience, lang) not in written:
+            written[audience, lang] = page(describe(), audience, lang)
         more = {"Cache-Control": "public, max-age=300"}
-        return Response(page(describe(), audience, lang), 200, {**pages.headers(), **more}, pages.MEDIA_TYPE)
+        return Response(written[audience, lang], 200, {**pages.headers(), **more}, pages.MEDIA_TYPE)
 
     return router
 

@@ -24,6 +24,7 @@ PUBLIC = {
     "/oauth/token",
     "/oauth/jwks",
     "/oauth/par",
+    "/docs",
     "/oauth/introspect",
     "/oauth/revoke",
     "/oauth/authorize",
@@ -85,7 +86,19 @@ def test_every_door_but_the_public_ones_refuses_strangers(door: Door) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/v2/queries", "/admin", "/docs", "/v1/queries/", "/healthz/x", "/problemsx", "/logx", "/v1/../healthzz"],
+    [
+        "/",
+        "/v2/queries",
+        "/admin",
+        "/docs/",
+        "/docsx",
+        "/redoc",
+        "/v1/queries/",
+        "/healthz/x",
+        "/problemsx",
+        "/logx",
+        "/v1/../healthzz",
+    ],
 )
 def test_an_address_that_does_not_exist_is_closed_too(door: Door, path: str) -> None:
     assert door.call("GET", ISSUER + path).status_code == 401
