@@ -262,7 +262,7 @@ def test_a_label_that_is_not_the_records_is_refused(
 
 
 def test_what_is_only_signed_is_said_to_be_only_signed() -> None:
-    assert any("figures, labels, remarks and yes or no" in said for said in NOT_SHOWN)
+    assert any("figures, tags, marks, warnings, labels, remarks and yes or no" in said for said in NOT_SHOWN)
 
 
 # ---- one file, one form ----------------------------------------------------------------------------------------------

@@ -22,13 +22,21 @@ from registry import clock
 from tests.agencies import AGENCY, OTHER_AGENCY, delivered, events, line, roster, shown, staff, wanted
 from tests.attacks.bent_client import ISSUER, Caller, Door
 from tests.people import BANK, LI, NOBODY, ZHANG, consented, question
+from tests.reachable import CONTACT
 
 
 def enrolled(home: Home, client_id: str, role: Role, organisation: str) -> Caller:
     made = Caller(client_id)
     with home.database.transaction() as tx:
         clients.register(
-            tx, client_id, role=role, organisation=organisation, jwks=made.jwks, now=clock.now(), same_organisation=True
+            tx,
+            client_id,
+            role=role,
+            organisation=organisation,
+            jwks=made.jwks,
+            now=clock.now(),
+            same_organisation=True,
+            contact=CONTACT if role is Role.LENDER else None,
         )
     return made
 

@@ -8,12 +8,12 @@ from uuid import UUID
 import jsonschema
 import orjson
 import pytest
+from joserfc.jwk import ECKey
 
 from consent import receipt
 from consent.decision import Reason
 from consent.scope import Mode
 from exchange import binding, complaints, jobs, subjects
-from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.portable import document
 from exchange.release import Permitted, Refused, release
@@ -24,7 +24,7 @@ from tests.attacks.bent_client import ISSUER, Door
 from tests.commanding import InProcess
 from tests.databases import Addresses
 from tests.people import BANK, LI, SUBSIDY, ZHANG, caller, consented, held, question
-from tests.phones import Phone, bound, code_for
+from tests.phones import Phone, bound, code_for, shown, try_binding
 
 OTHER_BANK = "别的银行"
 TIBETAN = "ང་ཡི་རྩྭ་ཐང་གི་ཁ་གསབ།"
@@ -305,8 +305,9 @@ def test_the_phones_of_the_dead_are_ended(exchange_home: Home, door: Door) -> No
     phone = bound(exchange_home, door)
     subjects.note_death(exchange_home, ZHANG, document_sha256=b"\x07" * 32, actor="operator")
     assert phone.call("GET", "/subject/v1/records").status_code == 401
-    with pytest.raises(RequestRefused):
-        code_for(exchange_home)
+    key = ECKey.generate_key("P-256")
+    refused = try_binding(door, shown(code_for(exchange_home), key), key)
+    assert (refused.status_code, refused.json()["code"]) == (403, "binding-refused")
 
 
 def test_the_operator_reads_and_answers_complaints_by_command(

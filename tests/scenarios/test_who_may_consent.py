@@ -244,7 +244,7 @@ def test_the_dead_agree_for_nobody(scene: Scene) -> None:
     scene.permitted(scene.records(who, representation=proxy(scene.person(80), relation="relative")))
 
 
-@refuses("expired")
+@refuses("withdrawn")
 def test_nothing_of_the_dead_is_shown_on_what_they_agreed_to(scene: Scene) -> None:
     who = scene.person(80)
     consented(scene.home, who)
