@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from exchange.garbage import spare_the_collector
 from exchange.home import SANDBOX, Home
 from exchange.settings import Settings
 from registry import clock, schema
@@ -32,6 +33,11 @@ from tests.databases import Addresses, Server, fresh
 _HERE = Path(__file__).parent
 _TEMPLATE_LOCK = 7_118_420  # held while one worker makes or drops the templates and the others wait
 _USER_LOCK = _TEMPLATE_LOCK + 1  # shared by the workers that use them
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector pass over what is loaded by now: each test builds an application, and there are thousands."""
+    spare_the_collector()
 
 
 @pytest.fixture(scope="session")
