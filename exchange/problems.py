@@ -12,6 +12,7 @@ Not here: errors of the token endpoint, which RFC 6749 prescribes (`oauth.server
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -407,16 +408,23 @@ def refusal(reason: str, query_id: object, *, issuer: str = "") -> Response:
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return what a route says in OpenAPI of the problems it answers with, each with its examples."""
-    said: dict[int | str, dict[str, Any]] = {}
-    for status in statuses:
-        examples = {
-            problem.code: {"summary": problem.title, "value": orjson.loads(tell("", problem.code).body)}
-            for problem in CATALOGUE.values()
-            if problem.status == status
+    return {
+        status: {
+            "description": _phrase(status),
+            "content": {MEDIA_TYPE: {"schema": SCHEMA, "examples": _examples(status)}},
         }
-        content = {MEDIA_TYPE: {"schema": SCHEMA, "examples": examples}}
-        said[status] = {"description": _phrase(status), "content": content}
-    return said
+        for status in statuses
+    }
+
+
+@cache
+def _examples(status: int) -> Mapping[str, Any]:
+    """Give an example of each problem of a status; the same for every route, and never written to."""
+    return {
+        problem.code: {"summary": problem.title, "value": orjson.loads(tell("", problem.code).body)}
+        for problem in CATALOGUE.values()
+        if problem.status == status
+    }
 
 
 def _phrase(status: int) -> str:

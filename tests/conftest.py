@@ -7,14 +7,16 @@ must be allowed to create databases).
 Tests under tests/unit have no sockets. Nothing here skips: what is missing is a failure.
 """
 
+import gc
 import os
 import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import psycopg
 import pytest
@@ -30,6 +32,8 @@ from registry.embedded import EmbeddedPostgres
 from registry.keyring import Keyring
 from tests.databases import Addresses, Server, fresh
 
+_COLLECTED_EVERY: Final = 20  # tests
+_FINISHED = count(1)
 _HERE = Path(__file__).parent
 _TEMPLATE_LOCK = 7_118_420  # held while one worker makes or drops the templates and the others wait
 _USER_LOCK = _TEMPLATE_LOCK + 1  # shared by the workers that use them
@@ -38,6 +42,12 @@ _USER_LOCK = _TEMPLATE_LOCK + 1  # shared by the workers that use them
 def pytest_collection_finish() -> None:
     """Let the collector pass over what is loaded by now: each test builds an application, and there are thousands."""
     spare_the_collector()
+
+
+def pytest_runtest_logfinish() -> None:
+    """Collect what some tests have left, since by itself the collector comes too seldom for that many applications."""
+    if next(_FINISHED) % _COLLECTED_EVERY == 0:
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
