@@ -13,16 +13,11 @@ stored, no identifier anywhere. The sheet (`sheet`) is written for those who may
 """
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
-from importlib import resources
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-import yaml
 from fastapi import APIRouter, Request, Response
-from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 
 from consent import ledger, printing, receipt
@@ -36,13 +31,11 @@ from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth import form
 from registry import clock
-from registry.canonical import b64
-from registry.suites import constant_time_equal, sha256
+from registry.suites import constant_time_equal
 
 RECEIPTS_PATH: Final = "/receipts"
 _DIGEST_DIGITS: Final = 64
 _CODE: Final = re.compile(rf"[0-9a-f]{{{printing.CODE_DIGITS},{_DIGEST_DIGITS}}}")
-_PLACE: Final = "style-src 'self';"
 
 
 def build_router(home: Home) -> APIRouter:
@@ -52,7 +45,7 @@ def build_router(home: Home) -> APIRouter:
     @router.get("/{consent_id}", summary="Page that checks a receipt", response_class=Response)
     def show(consent_id: str, lang: str | None = None) -> Response:  # noqa: ARG001  # the same for every id
         """Show the page; it tells nothing of any consent."""
-        return _page(home, pages.language_of(lang), script=_script())
+        return _page(home, pages.language_of(lang), with_script=True)
 
     @router.post("/{consent_id}", summary="Check a receipt", response_class=Response)
     async def check(consent_id: str, request: Request) -> Response:
@@ -110,30 +103,8 @@ def sheet(home: Home, consent: Consent, language: Language, *, masked_name: str 
 
 
 def _page(
-    home: Home, language: str, *, found: bool | None = None, state: str | None = None, script: str = ""
+    home: Home, language: str, *, found: bool | None = None, state: str | None = None, with_script: bool = False
 ) -> Response:
-    text = pages.page(
-        "receipt.html",
-        language,
-        base=urlsplit(home.settings.issuer).path,
-        say=_words(language),
-        found=found,
-        state=state,
-        script=Markup(script),  # noqa: S704  # a file of ours
-    )
-    told = pages.headers()
-    if script:
-        allowed = f"{_PLACE} script-src 'sha256-{b64(sha256(script.encode()))}';"
-        told["Content-Security-Policy"] = told["Content-Security-Policy"].replace(_PLACE, allowed)
+    base = urlsplit(home.settings.issuer).path
+    text, told = pages.checking("receipt", language, base=base, with_script=with_script, found=found, state=state)
     return Response(text, headers=told, media_type=pages.MEDIA_TYPE)
-
-
-@cache
-def _script() -> str:
-    return (resources.files("exchange.pages") / "receipt.js").read_text("utf-8").strip()
-
-
-@cache
-def _words(language: str) -> Mapping[str, Any]:
-    said = yaml.safe_load((resources.files("exchange.pages") / "receipt.yml").read_text("utf-8"))
-    return {name: words[language] for name, words in said.items()}

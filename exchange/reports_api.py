@@ -11,16 +11,12 @@ address learns nothing.
 """
 
 from collections.abc import Mapping
-from functools import cache
-from importlib import resources
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
-import yaml
 from fastapi import APIRouter, Query, Request, Response
-from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 
 from exchange import pages, problems
@@ -37,7 +33,7 @@ from exchange.portable.sheet import MEDIA_TYPE
 from exchange.release import AskAgain, Permitted, Refused, response_bytes
 from exchange.reports import schemas
 from registry import catalogue, clock, jws
-from registry.canonical import b64, canonical
+from registry.canonical import canonical
 from registry.clock import rfc3339
 from registry.errors import SignatureInvalid
 from registry.keyring import Purpose
@@ -47,7 +43,6 @@ CHECK_PATH: Final = "/reports/check"
 SLIP_TYPE: Final = "qq-report-slip+jws"
 _MODE: Final = "report"
 _SLIP: Final = frozenset({"answer_sha256", "decided_at", "lender", "query_id"})
-_PLACE: Final = "style-src 'self';"
 _FOR_AN_HOUR: Final = {"Cache-Control": "public, max-age=3600"}
 _Staff = Annotated[str | None, Query(pattern=REFERENCE, max_length=64)]
 
@@ -89,7 +84,7 @@ def build_router(home: Home) -> APIRouter:
     @router.get(CHECK_PATH, summary="Page that checks a report", tags=["reports"], response_class=Response)
     def show(lang: str | None = None) -> Response:
         """Show the page; it tells nothing of any report."""
-        return _page(home, pages.language_of(lang), script=_script())
+        return _page(home, pages.language_of(lang), with_script=True)
 
     @router.post(CHECK_PATH, summary="Check a report", tags=["reports"], response_class=Response)
     async def check(request: Request) -> Response:
@@ -169,30 +164,13 @@ def _schema_of(path: str) -> Any:  # noqa: ANN401  # a route's function
 
 
 def _page(
-    home: Home, language: str, *, checked: bool = False, slip: Mapping[str, str] | None = None, script: str = ""
+    home: Home,
+    language: str,
+    *,
+    checked: bool = False,
+    slip: Mapping[str, str] | None = None,
+    with_script: bool = False,
 ) -> Response:
-    text = pages.page(
-        "report.html",
-        language,
-        base=urlsplit(home.settings.issuer).path,
-        say=_words(language),
-        checked=checked,
-        slip=slip,
-        script=Markup(script),  # noqa: S704  # a file of ours
-    )
-    told = pages.headers()
-    if script:
-        allowed = f"{_PLACE} script-src 'sha256-{b64(sha256(script.encode()))}';"
-        told["Content-Security-Policy"] = told["Content-Security-Policy"].replace(_PLACE, allowed)
+    base = urlsplit(home.settings.issuer).path
+    text, told = pages.checking("report", language, base=base, with_script=with_script, checked=checked, slip=slip)
     return Response(text, headers=told, media_type=pages.MEDIA_TYPE)
-
-
-@cache
-def _script() -> str:
-    return (resources.files("exchange.pages") / "report.js").read_text("utf-8").strip()
-
-
-@cache
-def _words(language: str) -> Mapping[str, Any]:
-    said = yaml.safe_load((resources.files("exchange.pages") / "report.yml").read_text("utf-8"))
-    return {name: words[language] for name, words in said.items()}

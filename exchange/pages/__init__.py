@@ -14,8 +14,10 @@ from typing import Any, Final
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from registry.suites import sha256_hex
+from registry.canonical import b64
+from registry.suites import sha256, sha256_hex
 
 LANGUAGES: Final = ("zh", "bo", "en")
 MEDIA_TYPE: Final = "text/html; charset=utf-8"
@@ -56,9 +58,38 @@ def page(template: str, language: str, **values: object) -> bytes:
     return known.render(w=words(language), language=language, style=style_path(), **values).encode()
 
 
+def checking(
+    name: str, language: str, *, base: str, with_script: bool, **values: object
+) -> tuple[bytes, dict[str, str]]:
+    """Write a page on which something of ours is checked, with its headers: `<name>.html`, `.yml`, `.js` if asked for.
+
+    The script hands on what stands behind the address's `#`; its hash is in the policy, and nothing else may run.
+
+    Args:
+        name: of the page's files in this folder.
+        language: one of LANGUAGES.
+        base: the path under which the exchange is reached.
+        with_script: whether the page may run its script.
+        values: what else the template asks for; all of it is escaped.
+    """
+    script = _file(f"{name}.js").strip() if with_script else ""
+    say = {word: said[language] for word, said in yaml.safe_load(_file(f"{name}.yml")).items()}
+    text = page(f"{name}.html", language, base=base, say=say, script=Markup(script), **values)  # noqa: S704  # ours
+    told = headers()
+    if script:
+        allowed = f"style-src 'self'; script-src 'sha256-{b64(sha256(script.encode()))}';"
+        told["Content-Security-Policy"] = told["Content-Security-Policy"].replace("style-src 'self';", allowed)
+    return text, told
+
+
 def words(language: str) -> Mapping[str, Any]:
     """Give the words of a language, by name."""
     return {name: said[language] for name, said in _all_words().items()}
+
+
+@cache
+def _file(name: str) -> str:
+    return (resources.files("exchange.pages") / name).read_text("utf-8")
 
 
 @cache
