@@ -4,13 +4,11 @@ import csv
 import io
 import socket
 import time
-import zipfile
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha1, sha256  # noqa: TID251  # an agency's own tool, not our cipher room
-from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
 from uuid import UUID, uuid4
@@ -32,6 +30,7 @@ from registry.database import Transaction
 from registry.suites import sm3
 from tests.attacks.bent_client import ISSUER, Caller, Door, registered
 from tests.attacks.uploading import UPLOADS, Agency, patch_head, served
+from tests.bombs import bomb
 from tests.unit.connectors.consent_register import SAMPLES, basis_of_register, everybody, nobody
 
 ROSTER = SAMPLES / "玉树市2025年草原生态保护补助奖励资金发放花名册.xlsx"
@@ -437,15 +436,9 @@ def test_what_is_no_table_is_refused_with_a_reason(agency: Agency, intake: Intak
         assert agency.json(url)["why"]["code"] == "NOT_A_TABLE"
 
 
-def test_a_zip_of_death_is_a_blocked_batch(agency: Agency, intake: Intake, exchange_home: Home, tmp_path: Path) -> None:
-    bomb = tmp_path / "bomb.xlsx"
-    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as package:
-        package.writestr("[Content_Types].xml", "<Types/>")
-        for number in range(3):
-            with package.open(f"xl/worksheets/sheet{number}.xml", "w", force_zip64=True) as part:
-                for _ in range(800):
-                    part.write(b" " * (1 << 20))
-    url = agency.upload(bomb.read_bytes(), filename="bomb.xlsx")
+def test_a_zip_of_death_is_a_blocked_batch(agency: Agency, intake: Intake, exchange_home: Home) -> None:
+    sheets = {f"xl/worksheets/sheet{number}.xml": 800 for number in range(3)}
+    url = agency.upload(bomb({"[Content_Types].xml": 1, **sheets}, b" "), filename="bomb.xlsx")
     uploading.take_all(intake, exchange_home.uploads)
     (batch_id,) = agency.json(url)["batches"]
     batch = agency.json(f"{ISSUER}/agency/v1/batches/{batch_id}")

@@ -21,6 +21,7 @@ from openpyxl.styles import Font, PatternFill
 from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.worksheet import Worksheet
 
+from tests.bombs import bomb
 from tests.unit.connectors.tables import Cell, person
 
 Rows = Sequence[Sequence[Any]]
@@ -794,14 +795,7 @@ def entities_in_the_sheet() -> tuple[bytes, str, list[End]]:
 
 @_case
 def unpacks_to_gigabytes() -> tuple[bytes, str, list[End]]:
-    file = io.BytesIO(one([HEADER, *rows()]))
-    with (
-        zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as package,
-        package.open("xl/media/a.bin", "w", force_zip64=True) as part,
-    ):
-        for _ in range(2200):
-            part.write(bytes(1 << 20))
-    return file.getvalue(), FILE, ["blocked:FILE_UNREADABLE"]
+    return bomb({"xl/media/a.bin": 2200}, b"\0", one([HEADER, *rows()])), FILE, ["blocked:FILE_UNREADABLE"]
 
 
 @_case
