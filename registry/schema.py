@@ -10,6 +10,7 @@ Partitions of the record tables are made in the migration and are no tables of t
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Literal
@@ -82,6 +83,7 @@ def is_current(history: History, url: str) -> bool:
     return found[0]
 
 
+@cache
 def newest(history: History) -> str:
     """Give the newest revision of a history, from the scripts alone."""
     config = Config(stdout=StringIO())
