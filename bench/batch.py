@@ -3,11 +3,12 @@
   single   POST /v1/queries to one web process over 32 connections, nothing else going on (`bench.query`)
   batch    the same questions as one file, worked off by a process of its own, as `qingqiao jobs run` does: once with
            the job's rests and once without
-  fetch    its parts through the web process: opened anew at the gate, signed, sealed by HPKE
+  fetch    all of its parts through the other web process: opened anew at the gate, signed, sealed by HPKE
   beside   single questions over 4 connections, without a batch and while one is being worked off with its rests
 
-`python -m bench.batch [SUBJECTS]`: 10,000 by default, one line each. The file is put in place without HTTP. A line that
-is not permitted ends the run.
+`python -m bench.batch [SUBJECTS]`: 10,000 by default, one line each; 100,000 is a whole file. Files are handed in over
+HTTP to one web process, and fetched from another. A line that is not permitted, or whose answer does not hold, ends
+the run.
 """
 
 import subprocess
@@ -18,28 +19,23 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
-import orjson
-from joserfc import jwt
 
 from bench import query
-from bench.query import LENDER, PURPOSE, TYPICAL, WARM_UP
-from bench.rig.load import Load, drive
-from bench.rig.measure import Figure, show
+from bench.query import PURPOSE, TYPICAL, WARM_UP
+from bench.rig.load import HOST, Load, drive
+from bench.rig.measure import Figure, resident, show
 from bench.rig.serving import free_port, fresh_home, serving, settings
-from connectors import uploadfiles
-from exchange.bulk import keeping, keys, preparing, results, working
-from exchange.bulk.keeping import Batch
-from exchange.client import Client, Lender, new_client
+from exchange.bulk import keys, preparing, results, working
+from exchange.client import Client, Fetched, Lender, Subject, check_batch, new_client, question
 from exchange.home import Home, open_home
-from exchange.oauth.guard import Caller
-from registry import clock
-from registry.canonical import b64url
+from registry import clock, encryption
+from registry.canonical import canonical
 from registry.identifiers import ResidentId
-from registry.suites import sha256
 from registry.suites.hpke import HpkeKey
+from registry.trust import TrustPolicy
 from sandbox.numbers import resident_id
 
 SUBJECTS: Final = 10_000
@@ -55,28 +51,19 @@ def people(count: int) -> list[ResidentId]:
     return [ResidentId.parse(resident_id("630222", first + timedelta(days=2 * number))) for number in range(count)]
 
 
-def handed_in(home: Home, who: list[ResidentId], client: Client) -> Batch:
-    """Put a file of one line a person in place, and cut it into blocks."""
-    lines = [
-        orjson.dumps(
-            {
-                "subject": {"type": "resident_id", "identifier": one.text},
-                "purpose": PURPOSE,
-                "business_no": str(uuid4()),
-                "items": TYPICAL,
-            }
-        )
+def file_of(who: list[ResidentId]) -> bytes:
+    """Write a file of one line a person; each is another question than those of any file before."""
+    return b"".join(
+        canonical(question(Subject.person(one.text), purpose=PURPOSE, business_no=uuid4().hex, items=TYPICAL)) + b"\n"
         for one in who
-    ]
-    content, now = b"\n".join(lines), clock.now()
-    caller = Caller(client.client_id, LENDER, "lender", frozenset({"queries"}), "", b"", now, now)
-    with home.database.transaction() as tx:
-        batch, _ = keeping.create(home, tx, caller, uuid4().hex, len(content), sha256(content), now=now)
-        files = uploadfiles.begin(keeping.folder(home), home.sealing, batch.batch_id, now=now)
-        files.write(0, content)
-        keeping.advance(tx, batch, was=0, to=len(content), now=now)
+    )
+
+
+def handed_in(home: Home, lender: Lender, content: bytes) -> str:
+    """Hand a file in over HTTP and have it cut into blocks; give the batch's id."""
+    batch = lender.hand_in(content)
     preparing.prepare_all(home)
-    return batch
+    return batch.batch_id
 
 
 @contextmanager
@@ -101,7 +88,7 @@ def work(folder: str, port: str, rest: str) -> None:
             pass
 
 
-def worked(home: Home, folder: Path, port: int, batch: Batch, rest: float) -> float:
+def worked(home: Home, folder: Path, port: int, batch: str, rest: float) -> float:
     """Have a batch worked off; give its lines a second."""
     with worker(folder, port, rest):
         began = time.perf_counter()
@@ -112,43 +99,35 @@ def worked(home: Home, folder: Path, port: int, batch: Batch, rest: float) -> fl
     return (counts(home, batch)[0] - done) / seconds
 
 
-def counts(home: Home, batch: Batch) -> tuple[int, int]:
+def counts(home: Home, batch: str) -> tuple[int, int]:
     """Lines that have an outcome, and those permitted."""
     with home.database.transaction() as tx:
         row = tx.execute(
             "SELECT count(*), count(*) FILTER (WHERE code IS NULL) FROM bulk_line WHERE batch_id = %s",
-            (batch.batch_id,),
+            (batch,),
         ).fetchone()
     return (0, 0) if row is None else (row[0], row[1])
 
 
-def finished(home: Home, batch: Batch) -> bool:
+def finished(home: Home, batch: str) -> bool:
     """Say whether a batch is over.
 
     Raises:
         RuntimeError: a line was not permitted.
     """
     with home.database.transaction() as tx:
-        row = tx.execute("SELECT ended_at FROM bulk_batch WHERE batch_id = %s", (batch.batch_id,)).fetchone()
+        row = tx.execute("SELECT ended_at FROM bulk_batch WHERE batch_id = %s", (batch,)).fetchone()
     done, permitted = counts(home, batch)
     if done != permitted:
         raise RuntimeError("not every line was permitted")
     return row is not None and row[0] is not None
 
 
-def fetched(issuer: str, client: Client, batch_id: UUID, parts: int) -> float:
-    """Fetch parts; give the lines a second."""
-    with Lender(issuer, client) as lender, httpx.Client(base_url=issuer, timeout=60) as http:
-        token, proof_key = lender.credentials()
-        began = time.perf_counter()
-        for number in range(1, parts + 1):
-            path = f"/v1/batches/{batch_id}/results/{number}"
-            claims = {"htm": "GET", "htu": issuer + path, "iat": int(time.time()), "jti": uuid4().hex}
-            claims["ath"] = b64url(sha256(token.encode()))
-            header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": proof_key.as_dict(private=False)}
-            proof = jwt.encode(header, claims, proof_key)
-            http.get(path, headers={"Authorization": f"DPoP {token}", "DPoP": proof}).raise_for_status()
-        return parts * results.PART_LINES / (time.perf_counter() - began)
+def fetched(lender: Lender, batch: str, parts: int) -> tuple[float, dict[int, bytes]]:
+    """Fetch parts; give the lines a second, and the parts as they came."""
+    began = time.perf_counter()
+    came = {number: lender.fetch_part(batch, number) for number in range(1, parts + 1)}
+    return parts * results.PART_LINES / (time.perf_counter() - began), came
 
 
 def single(issuer: str, port: int, who: list[ResidentId], client: Client, count: int, connections: int) -> Load:
@@ -167,25 +146,41 @@ def _spread(load: Load) -> str:
 
 def main(subjects: int) -> None:
     """Measure and print."""
-    who, client, port = people(subjects), new_client("bench"), free_port()
+    who, client, port, other = people(subjects), new_client("bench"), free_port(), free_port()
+    key = HpkeKey.generate("P-256")
     with fresh_home() as folder:
         chosen = settings(folder, port)
         with open_home(chosen) as home:
             query.fill(home, who, client)
-            key = HpkeKey.generate("P-256")
             with home.database.transaction() as tx:
-                keys.register(tx, client.client_id, keys.read(keys.jwk_of(key)), now=clock.now())
-        with open_home(chosen) as home, serving("app", folder, port):
+                keys.register(tx, client.client_id, encryption.read(encryption.jwk_of(key)), now=clock.now())
+        with (
+            open_home(chosen) as home,
+            serving("app", folder, port) as receiver,
+            serving("app", folder, other, port) as giver,
+            Lender(chosen.issuer, client) as here,
+            httpx.Client(base_url=f"http://{HOST}:{other}", timeout=120) as http,
+            Lender(chosen.issuer, client, http=http) as there,
+        ):
             single(chosen.issuer, port, who, client, WARM_UP, CONNECTIONS)
             alone = single(chosen.issuer, port, who, client, query.QUERIES, CONNECTIONS)
-            rested = worked(home, folder, port, handed_in(home, who, client), working.REST)
-            last = handed_in(home, who, client)
+            rested = worked(home, folder, port, handed_in(home, here, file_of(who)), working.REST)
+            before = [resident("VmRSS", one.pid) for one in (receiver, giver)]
+            content = file_of(who)
+            began = time.perf_counter()
+            last = handed_in(home, here, content)
+            upload = time.perf_counter() - began
             restless = worked(home, folder, port, last, 0)
-            fetching = fetched(
-                chosen.issuer, client, last.batch_id, min(_FETCHED_PARTS, subjects // results.PART_LINES)
-            )
+            fetching, parts = fetched(there, last, there.see_batch(last).parts_ready)
+            peaks = [resident("VmHWM", one.pid) for one in (receiver, giver)]
+            whole = Fetched(there.see_batch(last), parts, there.fetch_manifest(last))
+            began = time.perf_counter()
+            verdict, _ = check_batch(whole, key, TrustPolicy.parse(home.keyring.trust_policy()), questions=content)
+            checking = verdict.lines / (time.perf_counter() - began)
+            if verdict.answers != subjects:
+                raise RuntimeError("not every line came back with an answer that holds")
             quiet = single(chosen.issuer, port, who, client, BESIDE_QUERIES, BESIDE_CONNECTIONS)
-            running = handed_in(home, who, client)
+            running = handed_in(home, here, file_of(who))
             with worker(folder, port, working.REST):
                 beside = single(chosen.issuer, port, who, client, BESIDE_QUERIES, BESIDE_CONNECTIONS)
                 over = finished(home, running)
@@ -195,10 +190,13 @@ def main(subjects: int) -> None:
             Figure("worked off, with the job's rests", alone.rate, rested, "lines"),
             Figure("worked off, without rests", alone.rate, restless, "lines"),
             Figure("fetched: opened anew, signed, sealed", alone.rate, fetching, "lines"),
+            Figure("checked and opened by the lender's kit, offline", alone.rate, checking, "lines"),
             Figure("single questions beside a batch", quiet.rate, beside.rate, "queries"),
         ],
         [
             f"{subjects:,} subjects, a line each; single queries over {CONNECTIONS} connections",
+            f"a file of {len(content) >> 20} MB received by one process and cut in {upload:.1f} s",
+            f"{peaks[0] - before[0]:.0f} MB more memory of it, {peaks[1] - before[1]:.0f} of that which gave the parts",
             f"{BESIDE_CONNECTIONS} connections: alone {_spread(quiet)}; beside a batch {_spread(beside)}",
             *(["the batch was over before the single questions were: take more subjects"] if over else []),
         ],

@@ -41,7 +41,7 @@ import pyarrow.csv
 
 from bench.rig import workbook
 from bench.rig.cost import Parts, server_seconds
-from bench.rig.measure import Figure, best_rate, show
+from bench.rig.measure import Figure, best_rate, resident, show
 from bench.rig.serving import free_port, fresh_home, settings
 from connectors import normalise, rawfiles, reading
 from connectors.executors import IN_PROCESS, Processes, Workers
@@ -138,13 +138,13 @@ def read_rates(path: Path, rows: int, processes: int) -> dict[str, float]:
 
 def memory(path: Path, rows: int) -> dict[str, float]:
     """Megabytes resident before the file is read, and the most while it is judged, its own bytes included; seconds."""
-    before, began = _resident("VmRSS"), time.perf_counter()
+    before, began = resident("VmRSS"), time.perf_counter()
     with rawfiles.spooled(path) as raw:
         outcome = judge(raw, name=path.name)
         read, seconds = outcome.rows, time.perf_counter() - began
         for _ in outcome.frames():
             pass
-    peak = _resident("VmHWM")
+    peak = resident("VmHWM")
     if read != rows:
         raise RuntimeError("not every row was read")
     return {"before": before, "peak": peak, "file": path.stat().st_size / _MEGABYTE, "seconds": seconds}
@@ -152,16 +152,10 @@ def memory(path: Path, rows: int) -> dict[str, float]:
 
 def split_memory(path: Path, rows: int) -> dict[str, float]:
     """Measure the same for the limit."""
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     if split(path.read_bytes()) != rows:
         raise RuntimeError("not every row was read")
-    return {"before": before, "peak": _resident("VmHWM")}
-
-
-def _resident(what: str) -> float:
-    """Read megabytes from the kernel's own account: VmRSS is now, VmHWM the most so far."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{what}:"))
+    return {"before": before, "peak": resident("VmHWM")}
 
 
 # ---- from file to durable -------------------------------------------------------------------------------------------
@@ -219,7 +213,7 @@ def durable(folder: Path, rows: int, stored: int = 0, processes: int = 0, times:
 def taken_in(home: Home, way: Intake, path: Path, rows: int, *, watched: bool) -> dict[str, Any]:
     """Take a file in and remove it: rows a second, and µs of CPU a row of our process, its parts, and the server."""
     gc.collect()
-    parts, before = Parts(), _resident("VmRSS")
+    parts, before = Parts(), resident("VmRSS")
     server, workers, cpu, began = server_seconds(home.database), os.times(), time.process_time(), time.perf_counter()
     with parts.watching() if watched else nullcontext():  # what is watched cannot be sent elsewhere
         (taken,) = way.take(path, path.name, as_of=_AS_OF)
@@ -233,7 +227,7 @@ def taken_in(home: Home, way: Intake, path: Path, rows: int, *, watched: bool) -
         "workers": 1e6 * sum(ended[2:4]) / rows - 1e6 * sum(workers[2:4]) / rows,
         "server": 1e6 * (server_seconds(home.database) - server) / rows,
         "parts": parts.lines(rows, spent) if watched else [],
-        "peak": _resident("VmHWM") - before,
+        "peak": resident("VmHWM") - before,
         "load": os.getloadavg()[0],
     }
 

@@ -12,7 +12,7 @@
       7 W-items acknowledged?        ─no─▶ W_NOT_ACKNOWLEDGED
       8 sensitive items agreed to?   ─no─▶ SENSITIVE_NOT_AGREED
       9 confirmed again in time?     ─no─▶ RECONFIRMATION_DUE
-     10 a use left, this month too?  ─no─▶ USES_EXHAUSTED | MONTHLY_USES_EXHAUSTED     (not asked by `reopen`)
+     10 a use left, this month too?  ─no─▶ USES_EXHAUSTED | MONTHLY_USES_EXHAUSTED     (not by `reopen`, `follow`)
      11 the answer's life not over?  ─no─▶ DATA_LIFE_OVER                              (asked by `reopen` alone)
                      │yes
                    Permit, on the narrowest consent that came through
@@ -59,6 +59,7 @@ class Reason(StrEnum):
     MONTHLY_USES_EXHAUSTED = "monthly-uses-exhausted"
     DATA_LIFE_OVER = "data-life-over"
     RECALLED = "recalled"  # never decided here: the gate finds it when an earlier answer is asked for again
+    STAFF_NOT_LISTED = "staff-not-listed"  # likewise: who asks is not on the lender's list of staff
 
 
 _DISTANCE: Final[Mapping[Reason, int]] = MappingProxyType({reason: far for far, reason in enumerate(Reason)})
@@ -229,6 +230,25 @@ def reopen(request: Request, answered: Answered, grants: Sequence[Grant], *, now
     for grant in grants:
         if grant.consent_id == answered.consent_id:
             obstacle = _obstacle(request, grant, now) or _outlived(grant, answered.decided_at, now)
+            return _permit(request, grant) if obstacle is None else Refusal(obstacle)
+    return Refusal(Reason.NO_CONSENT)
+
+
+def follow(
+    request: Request, purpose: Purpose | None, consent_id: str, grants: Sequence[Grant], *, now: datetime
+) -> Permit | Refusal:
+    """Decide whether something that happened may be told to whoever subscribed under a consent.
+
+    The subscribing took a use; what follows takes none and needs none left. Everything else holds as of now, the
+    lender's own purpose included, and it may rest only on the consent that was subscribed under. What is told is not
+    an answer that could be opened again, so step 11 is not asked.
+    """
+    refused = screen(request, purpose)
+    if refused is not None:
+        return refused
+    for grant in grants:
+        if grant.consent_id == consent_id:
+            obstacle = _obstacle(request, grant, now)
             return _permit(request, grant) if obstacle is None else Refusal(obstacle)
     return Refusal(Reason.NO_CONSENT)
 

@@ -10,8 +10,7 @@ Steps for each organisation that is due (a job; the numbers are used in the code
 Killed between 2 and 3, the event is sent once more: at least once, with the same `jti`. Nothing is lost by a pause:
 what has not arrived can be polled (RFC 8936) at any time.
 
-No redirect is followed, nothing is taken from the environment, an answer is read up to ANSWER_BYTES, a whole request
-takes DEADLINE_SECONDS at most, however the other side drips. Of what it answers only a code of RFC 8935 is kept.
+How a request is sent, and what bounds it, is said in `outbound`. Of what is answered only a code of RFC 8935 is kept.
 """
 
 import asyncio
@@ -27,22 +26,19 @@ import orjson
 import structlog
 
 from consent.scope import recipient_name
-from exchange import push_targets, telling
+from exchange import outbound, push_targets, telling
 from exchange.errors import RequestRefused
 from exchange.events import Event
 from exchange.home import Home, Mode
+from exchange.oauth import clients
 from exchange.oauth.clients import ACTIVE
 from exchange.oauth.scopes import Role
-from exchange.push_targets import Unreachable
+from exchange.outbound import Answered
 from exchange.security_events import MEDIA_TYPE, Told, signed
 from registry import clock, log
 from registry.canonical import JSON
 from registry.database import Transaction
 
-CONNECT_SECONDS: Final = 5.0
-READ_SECONDS: Final = 10.0
-DEADLINE_SECONDS: Final = 15.0
-ANSWER_BYTES: Final = 16 * 1024
 FAILURES_MOST: Final = 20  # in a row: half a day of tries
 AT_ONCE: Final = 100  # events of one organisation in one run of the job
 RUN_SECONDS: Final = 20.0  # for one organisation in one run: whoever is slow keeps the others waiting no longer
@@ -133,12 +129,12 @@ def push_due(home: Home) -> int:
 
 async def _push(home: Home, push: Push) -> int:
     """Send an organisation's events one after the other. Its loop is its own: waiting for the database holds nobody."""
-    timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
     arrived, until = 0, time.monotonic() + RUN_SECONDS
-    async with httpx.AsyncClient(timeout=timeout, trust_env=False, follow_redirects=False) as http:
+    async with outbound.client() as http:
         while arrived < AT_ONCE and time.monotonic() < until:
             with home.database.transaction() as tx:  # 1
-                told = telling.waiting(tx, push.organisation, push.client_id, limit=1)
+                stands = clients.read(tx, push.client_id) is not None  # suspended meanwhile: nothing more is sent
+                told = telling.waiting(tx, push.organisation, push.client_id, limit=1) if stands else []
             if not told:
                 break
             began = time.monotonic()
@@ -154,40 +150,20 @@ async def _push(home: Home, push: Push) -> int:
 
 async def _send(http: httpx.AsyncClient, home: Home, push: Push, told: Told) -> Outcome:
     token = signed(home.keyring, home.settings.issuer, told, audience=push.client_id, now=clock.now())
-    try:
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            sandbox = home.installation.mode is Mode.SANDBOX
-            target = await asyncio.to_thread(push_targets.resolve, push.url, sandbox=sandbox)
-            headers = {"Content-Type": f"application/{MEDIA_TYPE}", "Accept": "application/json"}
-            headers |= {"Host": target.authority, "Accept-Encoding": "identity"}
-            async with http.stream(
-                "POST", target.url, content=token, headers=headers, extensions={"sni_hostname": target.host}
-            ) as answer:
-                return await _read(answer)
-    except Unreachable as error:
-        return Outcome(error.fault)
-    except RequestRefused:
-        return Outcome("address-refused")
-    except TimeoutError:
-        return Outcome("too-long")
-    except httpx.TimeoutException:
-        return Outcome("timeout")
-    except (httpx.HTTPError, OSError):  # their texts hold addresses
-        return Outcome("unreachable")
+    headers = {"Content-Type": f"application/{MEDIA_TYPE}", "Accept": "application/json"}
+    sandbox = home.installation.mode is Mode.SANDBOX
+    return _outcome(await outbound.post(http, push.url, token, headers, sandbox=sandbox, read=(_REFUSED,)))
 
 
-async def _read(answer: httpx.Response) -> Outcome:
-    if answer.status_code == _ACCEPTED:
+def _outcome(answered: Answered) -> Outcome:
+    if answered.fault is not None:
+        return Outcome(answered.fault)
+    if answered.status == _ACCEPTED:
         return Outcome("accepted", accepted=True)
-    if answer.status_code != _REFUSED:
-        return Outcome(f"status:{answer.status_code}")
-    body = b""
-    async for piece in answer.aiter_raw():
-        body += piece
-        if len(body) > ANSWER_BYTES:
-            return Outcome("refused:other", error="other")
+    if answered.status != _REFUSED:
+        return Outcome(f"status:{answered.status}")
     try:
-        said = orjson.loads(body)["err"]
+        said = orjson.loads(answered.body or b"")["err"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         said = "other"
     error = said if said in telling.ERRORS else "other"

@@ -11,6 +11,7 @@ RegistryError
 │   └── DateAmbiguous          a two-digit year: the century would be guessed; the sender must write it out
 ├── CanonicalError             a value outside the canonical profile reached signing; a mistake in the program
 ├── CatalogueError             an item that the catalogue does not name; the caller must correct it
+├── EncryptionKeyRefused      a key that nothing can be sealed to or opened with; its owner must give another
 ├── KeyMissing                 a key is not in the ring or cannot be opened; the key officer must act
 ├── CipherUnavailable          this machine lacks a cipher (SM2 needs libcrypto 3); the operator must install it
 ├── SealBroken                 sealed bytes do not open under their key; stop serving, call the duty officer
@@ -90,6 +91,10 @@ class SignatureInvalid(ProofFailed):
 
 class AnswerFailed(RegistryError):
     """Opened records out of which no answer can be built."""
+
+
+class EncryptionKeyRefused(RegistryError):
+    """A JWK that is not a key of ours for encryption."""
 
 
 class DatabaseUnavailable(RegistryError):

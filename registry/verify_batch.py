@@ -16,23 +16,32 @@ whoever asks for it, line by line; nothing is written here.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
-from exchange.bulk.results import FORMAT, MANIFEST_TYPE, PART_FORMAT
 from registry import jws
 from registry.canonical import canonical, unb64url
 from registry.errors import RegistryError
 from registry.suites import sha256
-from registry.suites.hpke import HpkeKey
 from registry.trust import TrustPolicy
 from registry.verify import ANSWER_TYPE
 
+PART_FORMAT: Final = "qingqiao-batch-part/v1"
+FORMAT: Final = "qingqiao-batch/v1"
+MANIFEST_TYPE: Final = "qq-batch+jws"
 _HEADER: Final = frozenset({"format", "batch_id", "part", "first_line", "last_line", "lines", "key", "suite"})
 _WHOLE: Final = frozenset({"working", "finished"})  # a batch that was cancelled ends in the middle of a part
 _OF_THE_FILE: Final = b"qq-bulk\x00"  # as `keeping.salted` and `answer.request_digest` have it
 _OF_A_QUESTION: Final = b"qq-request\x00"
+
+
+class Opens(Protocol):
+    """A private key that opens what was sealed to it, as `registry.suites.hpke.HpkeKey` does."""
+
+    def open(self, sealed: bytes, *, info: bytes, aad: bytes) -> bytes:
+        """Open sealed bytes, or raise `SealBroken`."""
+        ...
 
 
 class BatchRefused(Exception):  # a statement, as the other errors are
@@ -60,7 +69,7 @@ def verify(  # what is held against each other
     document: bytes,
     parts: Mapping[int, bytes],
     policy: TrustPolicy,
-    key: HpkeKey,
+    key: Opens,
     *,
     questions: bytes | None = None,
     partial: bool = False,

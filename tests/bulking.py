@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite  # noqa: T
 
 from exchange.bulk import keys, working
 from exchange.home import Home
-from registry import clock
+from registry import clock, encryption
 from registry.canonical import canonical, unb64url
 from registry.identifiers import ResidentId
 from registry.suites import sha256
@@ -105,7 +105,7 @@ def batcher(home: Home, door: Door, client_id: str = "bank", organisation: str =
     """Register a lender's system with a key that results are sealed to."""
     made = Batcher(home, door, registered(home, Caller(client_id), organisation=organisation))
     with home.database.transaction() as tx:
-        keys.register(tx, client_id, keys.read(keys.jwk_of(made.key)), now=clock.now())
+        keys.register(tx, client_id, encryption.read(encryption.jwk_of(made.key)), now=clock.now())
     return made
 
 

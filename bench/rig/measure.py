@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 REPEATS: Final = 5
@@ -48,6 +49,12 @@ class Figure:
         aim = "" if self.aim is None else f"{self.aim:,.0f} {self.unit}/s" if self.absolute else f"{self.aim:.2f}"
         rates = [f"{rate:,.0f} {self.unit}/s" for rate in (self.limit, self.ours)]
         return [self.what, *rates, f"{self.ratio:.2f}", aim, self.verdict]
+
+
+def resident(what: str, pid: int | str = "self") -> float:
+    """Read a process's megabytes from the kernel's own account: VmRSS is now, VmHWM the most so far."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{what}:"))
 
 
 def best_rate(count: int, run: Callable[[], object], *, repeats: int = REPEATS, cpu: bool = False) -> float:

@@ -6,13 +6,14 @@ jobs are not in this process.
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,20 +21,27 @@ import uvicorn
 from fastapi import FastAPI, Request
 
 from bench.rig.load import HOST
+from bench.rig.shares import Shares
 from exchange import journal
-from exchange.app import create_app
-from exchange.garbage import spare_the_collector
+from exchange.cli.running import server
 from exchange.home import open_home
 from exchange.settings import Settings
 
 What = Literal["app", "noop"]
+_UNWATCHED: Final = 200  # answers that warm a process up before its parts are added up
 _START_SECONDS: Final = 60.0
+_LIMITS: Final = Path(__file__).parents[1] / "limits.yml"
 
 
 def settings(home: Path, port: int, issuer_port: int | None = None) -> Settings:
     """Return the settings of a benchmark's installation, whose address is that of the process at `issuer_port`."""
     return Settings(
-        home=home, issuer=f"http://{HOST}:{issuer_port or port}", listen_host=HOST, listen_port=port, postgres="wheel"
+        home=home,
+        issuer=f"http://{HOST}:{issuer_port or port}",
+        listen_host=HOST,
+        listen_port=port,
+        postgres="wheel",
+        limits=_LIMITS,
     )
 
 
@@ -47,17 +55,20 @@ def fresh_home() -> Iterator[Path]:
 
 
 @contextmanager
-def serving(what: What, home: Path, port: int, issuer_port: int | None = None) -> Iterator[None]:
+def serving(
+    what: What, home: Path, port: int, issuer_port: int | None = None, *, shares: Path | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
     """Serve in a process of its own until the block ends; several may serve one installation, under one's address.
 
     Raises:
         RuntimeError: it does not listen within a minute.
     """
-    command = [sys.executable, "-m", "bench.rig.serving", what, str(home), str(port), str(issuer_port or port)]
+    told = [str(home), str(port), str(issuer_port or port), *([str(shares)] if shares else [])]
+    command = [sys.executable, "-m", "bench.rig.serving", what, *told]
     with subprocess.Popen(command) as server:
         try:
-            _wait_for(port, server)
-            yield
+            wait_for(port, server)
+            yield server
         finally:
             server.terminate()
             server.wait(30)
@@ -70,7 +81,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
+def wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
+    """Wait until a process listens.
+
+    Raises:
+        RuntimeError: it ended, or did not within a minute.
+    """
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end and server.poll() is None:
         with closing(socket.socket()) as probe:
@@ -90,20 +106,18 @@ def _noop() -> FastAPI:
     return app
 
 
-def _run(app: FastAPI, port: int) -> None:
-    uvicorn.run(app, host=HOST, port=port, access_log=False, log_config=None, server_header=False)
-
-
-def main(what: str, home: str, port: str, issuer_port: str) -> None:
+def main(what: str, home: str, port: str, issuer_port: str, shares: str = "") -> None:
     """Serve until terminated."""
     if what == "noop":
-        _run(_noop(), int(port))
+        uvicorn.run(_noop(), host=HOST, port=int(port), access_log=False, log_config=None, server_header=False)
         return
-    with open_home(settings(Path(home), int(port), int(issuer_port))) as opened, Path(os.devnull).open("w") as nowhere:
-        journal.set_up(nowhere)
-        app = create_app(opened)
-        spare_the_collector()  # as `qingqiao serve` does
-        _run(app, int(port))
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn hands it on when it has ended; the rest is to end in order
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_home(settings(Path(home), int(port), int(issuer_port))))
+        journal.set_up(stack.enter_context(Path(os.devnull).open("w")))
+        if shares:
+            stack.enter_context(Shares(_UNWATCHED).watching(Path(shares)))
+        server(opened).run()
 
 
 if __name__ == "__main__":

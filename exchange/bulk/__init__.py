@@ -6,7 +6,7 @@
   preparing  a file that has arrived whole: its digest checked, cut into sealed blocks of lines
   working    blocks through the gate, each line decided and noted in one transaction (a job)
   results    a part of the result: opened anew through the gate, sealed to the lender, its digest noted
-  verifying  manifest and parts checked and opened, with no database and no network
+
   doors      `/v1/batches`
 
 No answer is stored (docs/adr/0028). A batch is seen by the system that handed it in, and by nobody else. Batches of

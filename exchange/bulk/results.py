@@ -25,7 +25,6 @@ from starlette.concurrency import run_in_threadpool
 
 from exchange.bulk import keeping, keys
 from exchange.bulk.keeping import Batch, State
-from exchange.bulk.keys import EncryptionKey
 from exchange.errors import OutOfService, RequestRefused
 from exchange.gate import Gate
 from exchange.home import Home
@@ -35,15 +34,14 @@ from registry import clock, jws
 from registry.canonical import JSON, b64url, canonical
 from registry.clock import rfc3339
 from registry.database import Transaction
+from registry.encryption import SUITES, EncryptionKey
 from registry.errors import DatabaseUnavailable
 from registry.keyring import Purpose
 from registry.suites import sha256
 from registry.suites.hpke import hpke_seal
+from registry.verify_batch import FORMAT, MANIFEST_TYPE, PART_FORMAT
 
 PART_LINES: Final = 200
-PART_FORMAT: Final = "qingqiao-batch-part/v1"
-FORMAT: Final = "qingqiao-batch/v1"
-MANIFEST_TYPE: Final = "qq-batch+jws"
 HANDED_MOST: Final = 8  # digests of one part that are remembered, the latest
 RETRY_SECONDS: Final = 5
 _TOGETHER: Final = 16  # lines that stand before the gate at once: others' questions come in between
@@ -172,7 +170,7 @@ def _sealed(home: Home, wanted: _Wanted, written: bytes, permitted: int) -> byte
         "last_line": last,
         "lines": len(wanted.lines),
         "key": key.thumbprint,
-        "suite": keys.SUITES[key.curve],
+        "suite": SUITES[key.curve],
     }
     sealed = hpke_seal(key.public, written, info=canonical(header), aad=b"")
     body = canonical({**header, "sealed": b64url(sealed)})

@@ -11,14 +11,15 @@ import orjson
 import typer
 from rich.markup import escape
 
-from exchange.bulk import keys, verifying
-from exchange.bulk.verifying import BatchRefused
+from exchange.bulk import keys
 from exchange.cli.context import console, opened
-from exchange.errors import KeyRefused, RequestRefused
-from registry import clock
+from exchange.errors import RequestRefused
+from registry import clock, encryption, verify_batch
+from registry.errors import EncryptionKeyRefused
 from registry.keyfiles import write_private
 from registry.suites.hpke import HpkeKey
 from registry.trust import TrustPolicy
+from registry.verify_batch import BatchRefused
 
 _REFUSED = 1
 _MANIFEST = "manifest.json"
@@ -43,12 +44,14 @@ def encryption_key(
         raise typer.BadParameter("give either --jwk FILE or --make-key FILE")
     made = HpkeKey.generate(curve) if make_key is not None else None
     try:
-        public = keys.read(keys.jwk_of(made) if made is not None else orjson.loads((jwk or Path()).read_bytes()))
+        public = encryption.read(
+            encryption.jwk_of(made) if made is not None else orjson.loads((jwk or Path()).read_bytes())
+        )
         with opened() as home, home.database.transaction() as tx:
             keys.register(tx, client_id, public, now=clock.now())
             if make_key is not None and made is not None:
-                write_private(make_key, orjson.dumps(keys.private_jwk(made)))
-    except (KeyRefused, RequestRefused, orjson.JSONDecodeError) as error:
+                write_private(make_key, orjson.dumps(encryption.private_jwk(made)))
+    except (EncryptionKeyRefused, RequestRefused, orjson.JSONDecodeError) as error:
         raise typer.BadParameter(str(error)) from None
     console.print(f"[green]✓[/green] {escape(client_id)}: {public.curve}, {public.thumbprint}")
 
@@ -69,16 +72,16 @@ def batch_verify(
     """验证批量查询的清单和分片，并解封 / check a batch's manifest and parts offline, and open them."""
     lines: list[bytes] = []
     try:
-        verdict = verifying.verify(
+        verdict = verify_batch.verify(
             (folder / _MANIFEST).read_bytes(),
             dict(_parts(folder)),
             TrustPolicy.parse(trust.read_bytes()),
-            keys.read_private(orjson.loads(key.read_bytes())),
+            encryption.read_private(orjson.loads(key.read_bytes())),
             questions=None if questions is None else questions.read_bytes(),
             partial=partial,
             give=lines.append if out is not None else lambda _: None,
         )
-    except (BatchRefused, KeyRefused) as error:
+    except (BatchRefused, EncryptionKeyRefused) as error:
         console.print(f"[red]✗[/red] 验证未通过 / does not hold: {escape(str(error))}")
         raise typer.Exit(_REFUSED) from None
     if out is not None:

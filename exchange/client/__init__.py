@@ -14,6 +14,7 @@ It is importable with httpx, joserfc, cryptography and orjson alone: import cont
 
 from exchange.client.answers import Answer, Claim, Consent, Event, Page, Subject, check_evidence
 from exchange.client.asking import Asked, Granted
+from exchange.client.batches import Batch, Batches, Fetched, Line, check_batch
 from exchange.client.consents import CreditData, Evidence, Narrower, Taken
 from exchange.client.errors import (
     AccessRefused,
@@ -33,7 +34,11 @@ from exchange.client.errors import (
 from exchange.client.following import Polled
 from exchange.client.keys import Client, client_of, new_client, read_client
 from exchange.client.lender import AsyncConnection, AsyncLender, Connection, Lender
+from exchange.client.queries import question
+from exchange.client.reporting import Outcomes
 from exchange.client.retrying import ONCE, Retrying
+from exchange.client.subscribing import Happenings
+from exchange.client.webhooks import answer_challenge, verify_webhook
 from registry.trust import TrustPolicy
 
 __all__ = [
@@ -43,6 +48,8 @@ __all__ = [
     "Asked",
     "AsyncConnection",
     "AsyncLender",
+    "Batch",
+    "Batches",
     "Claim",
     "Client",
     "ComeLater",
@@ -52,14 +59,18 @@ __all__ = [
     "Event",
     "Evidence",
     "ExchangeFailed",
+    "Fetched",
     "Granted",
+    "Happenings",
     "KitError",
     "Lender",
+    "Line",
     "Narrower",
     "NotAgreed",
     "NotGenuine",
     "NotReached",
     "NotReady",
+    "Outcomes",
     "Page",
     "Place",
     "Polled",
@@ -71,8 +82,12 @@ __all__ = [
     "Subject",
     "Taken",
     "TrustPolicy",
+    "answer_challenge",
+    "check_batch",
     "check_evidence",
     "client_of",
     "new_client",
+    "question",
     "read_client",
+    "verify_webhook",
 ]

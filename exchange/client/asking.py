@@ -12,7 +12,7 @@ bound to this session's key: who pushed must redeem.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import orjson
@@ -21,7 +21,7 @@ from exchange.client.consents import CreditData
 from exchange.client.errors import NotAgreed, NotGenuine
 from exchange.client.flow import Flow
 from exchange.client.keys import Json, s256
-from exchange.client.session import Session
+from exchange.client.session import Ask, Session
 from registry.suites import constant_time_equal
 
 
@@ -117,3 +117,25 @@ def revoke(session: Session, token: str | None = None) -> Flow[None]:
     taken = token or session.forget_token()
     if taken:
         yield from session.post_form(path, {"token": taken}, proven=False)
+
+
+def see_grant(session: Session, consent_id: str) -> Flow[Json]:
+    """See what a consent that was agreed to permits now (Grant Management §6.3): `scopes`, `authorization_details`.
+
+    Raises:
+        RequestWrong: none of this lender's stands under the id.
+    """
+    path = yield from session.endpoint("grant_management_endpoint")
+    response = yield from session.call(Ask("GET", f"{path}/{quote(consent_id, safe='')}", safe=True))
+    seen: Json = response.json()
+    return seen
+
+
+def give_up_grant(session: Session, consent_id: str) -> Flow[None]:
+    """Give a consent up (Grant Management §6.4): it ends, and every token that rests on it.
+
+    Raises:
+        RequestWrong: none of this lender's stands under the id.
+    """
+    path = yield from session.endpoint("grant_management_endpoint")
+    yield from session.call(Ask("DELETE", f"{path}/{quote(consent_id, safe='')}"))

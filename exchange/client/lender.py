@@ -1,7 +1,7 @@
 """The clients: `Lender` and `AsyncLender`, with the same methods; and what they stand on, for other systems' clients.
 
-Methods are flows (`queries`, `consents`, `asking`, `following`) bound to a client that runs them. What each takes and
-raises is said there.
+Methods are flows (`queries`, `batches`, `consents`, `asking`, `following`, `reporting`, `subscribing`) bound to
+a client that runs them. What each takes and raises is said there.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any, Concatenate, Final, ParamSpec, Self, TypedDict, TypeVar,
 
 import httpx
 
-from exchange.client import asking, consents, following, queries
+from exchange.client import asking, batches, consents, following, queries, reporting, subscribing
 from exchange.client.flow import Flow, drive, drive_async
 from exchange.client.keys import Client, read_client
 from exchange.client.retrying import Retrying
@@ -205,6 +205,7 @@ class Lender(Connection):
     tags = _sync(queries.tags)
     summary = _sync(queries.summary)
     report = _sync(queries.report)
+    report_pdf = _sync(queries.report_pdf)
     evidence = _sync(queries.evidence)
     explain = _sync(queries.explain)
     record_consent = _sync(consents.record_consent)
@@ -221,6 +222,17 @@ class Lender(Connection):
     redeem = _sync(asking.redeem)
     introspect = _sync(asking.introspect)
     revoke = _sync(asking.revoke)
+    see_grant = _sync(asking.see_grant)
+    give_up_grant = _sync(asking.give_up_grant)
+    hand_in = _sync(batches.hand_in)
+    see_batch = _sync(batches.see_batch)
+    cancel_batch = _sync(batches.cancel_batch)
+    fetch_part = _sync(batches.fetch_part)
+    fetch_manifest = _sync(batches.fetch_manifest)
+    fetch_batch = _sync(batches.fetch_batch)
+    list_batches = _sync(batches.list_batches)
+    report_outcome = _sync(reporting.report_outcome)
+    outcomes = _sync(reporting.outcomes)
     poll_events = _sync(following.poll_events)
     deletions = _sync(following.deletions)
     acknowledge_deletion = _sync(following.acknowledge_deletion)
@@ -228,6 +240,13 @@ class Lender(Connection):
     acknowledge_notice = _sync(following.acknowledge_notice)
     catalogue = _sync(following.catalogue)
     sources = _sync(following.sources)
+    subscribe = _sync(subscribing.subscribe)
+    unsubscribe = _sync(subscribing.unsubscribe)
+    happenings = _sync(subscribing.happenings)
+    set_webhook = _sync(subscribing.set_webhook)
+    webhook = _sync(subscribing.webhook)
+    replay = _sync(subscribing.replay)
+    published_keys = _sync(subscribing.published_keys)
 
 
 class AsyncLender(AsyncConnection):
@@ -238,6 +257,7 @@ class AsyncLender(AsyncConnection):
     tags = _async(queries.tags)
     summary = _async(queries.summary)
     report = _async(queries.report)
+    report_pdf = _async(queries.report_pdf)
     evidence = _async(queries.evidence)
     explain = _async(queries.explain)
     record_consent = _async(consents.record_consent)
@@ -254,6 +274,17 @@ class AsyncLender(AsyncConnection):
     redeem = _async(asking.redeem)
     introspect = _async(asking.introspect)
     revoke = _async(asking.revoke)
+    see_grant = _async(asking.see_grant)
+    give_up_grant = _async(asking.give_up_grant)
+    hand_in = _async(batches.hand_in)
+    see_batch = _async(batches.see_batch)
+    cancel_batch = _async(batches.cancel_batch)
+    fetch_part = _async(batches.fetch_part)
+    fetch_manifest = _async(batches.fetch_manifest)
+    fetch_batch = _async(batches.fetch_batch)
+    list_batches = _async(batches.list_batches)
+    report_outcome = _async(reporting.report_outcome)
+    outcomes = _async(reporting.outcomes)
     poll_events = _async(following.poll_events)
     deletions = _async(following.deletions)
     acknowledge_deletion = _async(following.acknowledge_deletion)
@@ -261,3 +292,10 @@ class AsyncLender(AsyncConnection):
     acknowledge_notice = _async(following.acknowledge_notice)
     catalogue = _async(following.catalogue)
     sources = _async(following.sources)
+    subscribe = _async(subscribing.subscribe)
+    unsubscribe = _async(subscribing.unsubscribe)
+    happenings = _async(subscribing.happenings)
+    set_webhook = _async(subscribing.set_webhook)
+    webhook = _async(subscribing.webhook)
+    replay = _async(subscribing.replay)
+    published_keys = _async(subscribing.published_keys)

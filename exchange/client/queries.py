@@ -6,7 +6,7 @@ use. `trust` of a client has each answer checked before it is handed out.
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -22,6 +22,29 @@ from registry.canonical import canonical
 QUERIES_PATH: Final = "/v1/queries"
 EVIDENCE_PATIENCE_SECONDS: Final = 30.0
 _SHORTEST_SECONDS: Final = 0.1
+
+
+def question(  # what a query states
+    subject: Subject,
+    *,
+    purpose: str,
+    business_no: str | None = None,
+    items: Sequence[str] | None = None,
+    mode: Mode = "summary",
+    claims: Sequence[Claim] | None = None,
+    staff: tuple[str, str] | None = None,
+) -> dict[str, Any]:
+    """Write one question, for `query` or as a line of a batch. The arguments are those of `query`."""
+    stated: dict[str, Any] = {"subject": subject.as_json(), "purpose": purpose, "mode": mode}
+    if business_no is not None:
+        stated["business_no"] = business_no
+    if items is not None:
+        stated["items"] = list(items)
+    if claims is not None:
+        stated["claims"] = [claim.as_json() for claim in claims]
+    if staff is not None:
+        stated["staff"] = {"user_id": staff[0], "department": staff[1]}
+    return stated
 
 
 def query(  # noqa: PLR0913  # what a query states
@@ -55,15 +78,9 @@ def query(  # noqa: PLR0913  # what a query states
         Refused, NotReached: as every call.
     """
     key = idempotency_key or str(uuid4())
-    stated: dict[str, Any] = {"subject": subject.as_json(), "purpose": purpose, "mode": mode}
-    if business_no is not None:
-        stated["business_no"] = business_no
-    if items is not None:
-        stated["items"] = list(items)
-    if claims is not None:
-        stated["claims"] = [claim.as_json() for claim in claims]
-    if staff is not None:
-        stated["staff"] = {"user_id": staff[0], "department": staff[1]}
+    stated = question(
+        subject, purpose=purpose, business_no=business_no, items=items, mode=mode, claims=claims, staff=staff
+    )
     body = canonical(stated)
     headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
     response = yield from session.call(Ask("POST", QUERIES_PATH, content=body, headers=headers, safe=True))
@@ -96,73 +113,64 @@ def verify(  # what a query states
     )
 
 
-def tags(  # what a query states
-    session: Session,
-    subject: Subject,
-    *,
-    purpose: str,
-    business_no: str | None = None,
-    items: Sequence[str] | None = None,
-    staff: tuple[str, str] | None = None,
-    idempotency_key: str | None = None,
-) -> Flow[Answer]:
-    """Ask for tags instead of figures. The rest is as of `query`."""
-    return query(
-        session,
-        subject,
-        purpose=purpose,
-        business_no=business_no,
-        items=items,
-        mode="tags",
-        staff=staff,
-        idempotency_key=idempotency_key,
-    )
+class _InMode(Protocol):
+    """A question that says how much is wanted by what it is called."""
+
+    def __call__(  # what a query states
+        self,
+        session: Session,
+        subject: Subject,
+        /,
+        *,
+        purpose: str,
+        business_no: str | None = None,
+        items: Sequence[str] | None = None,
+        staff: tuple[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Flow[Answer]: ...
 
 
-def summary(  # what a query states
-    session: Session,
-    subject: Subject,
-    *,
-    purpose: str,
-    business_no: str | None = None,
-    items: Sequence[str] | None = None,
-    staff: tuple[str, str] | None = None,
-    idempotency_key: str | None = None,
-) -> Flow[Answer]:
-    """Ask for the permitted fields and figures over them. The rest is as of `query`."""
-    return query(
-        session,
-        subject,
-        purpose=purpose,
-        business_no=business_no,
-        items=items,
-        mode="summary",
-        staff=staff,
-        idempotency_key=idempotency_key,
-    )
+def _in_mode(mode: Mode, said: str) -> _InMode:
+    def asked(  # what a query states
+        session: Session,
+        subject: Subject,
+        /,
+        *,
+        purpose: str,
+        business_no: str | None = None,
+        items: Sequence[str] | None = None,
+        staff: tuple[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Flow[Answer]:
+        return query(
+            session,
+            subject,
+            purpose=purpose,
+            business_no=business_no,
+            items=items,
+            mode=mode,
+            staff=staff,
+            idempotency_key=idempotency_key,
+        )
+
+    asked.__name__, asked.__doc__ = mode, said
+    return asked
 
 
-def report(  # what a query states
-    session: Session,
-    subject: Subject,
-    *,
-    purpose: str,
-    business_no: str | None = None,
-    items: Sequence[str] | None = None,
-    staff: tuple[str, str] | None = None,
-    idempotency_key: str | None = None,
-) -> Flow[Answer]:
-    """Ask for the whole report. The rest is as of `query`."""
-    return query(
-        session,
-        subject,
-        purpose=purpose,
-        business_no=business_no,
-        items=items,
-        mode="report",
-        staff=staff,
-        idempotency_key=idempotency_key,
-    )
+tags = _in_mode("tags", "Ask for tags instead of figures. The rest is as of `query`.")
+summary = _in_mode("summary", "Ask for the permitted fields and figures over them. The rest is as of `query`.")
+report = _in_mode("report", "Ask for the whole report; it needs `staff`. The rest is as of `query`.")
+
+
+def report_pdf(session: Session, query_id: str) -> Flow[bytes]:
+    """Fetch a report that was asked for as it is printed: A4, with its watermark and code.
+
+    Raises:
+        QueryRefused, RequestWrong: no longer to be had, or not a report of this lender's.
+        Refused, NotReached: as every call.
+    """
+    ask = Ask("GET", f"{QUERIES_PATH}/{quote(query_id, safe='')}/report.pdf", safe=True)
+    return (yield from session.call(ask)).content
 
 
 def evidence(

@@ -10,7 +10,7 @@ import pytest
 
 from consent.evidence import Channel
 from exchange import consents
-from exchange.bulk import keeping, preparing, results, verifying, working
+from exchange.bulk import keeping, preparing, results, working
 from exchange.home import Home
 from exchange.oauth import clients
 from exchange.release import recording
@@ -208,7 +208,7 @@ def test_a_consent_withdrawn_before_the_part_is_fetched_keeps_its_line_back(exch
     after = bank.fetch(batch_id)
     assert outcomes(opened(bank.key, after.content)) == REFUSED_AFTERWARDS
     for part in (before.content, after.content):  # both were handed out, and the manifest says so
-        verifying.verify(bank.manifest(batch_id), {1: part}, trust(exchange_home), bank.key, questions=content)
+        verify_batch.verify(bank.manifest(batch_id), {1: part}, trust(exchange_home), bank.key, questions=content)
 
 
 def test_uses_that_run_out_in_the_middle_refuse_the_rest(exchange_home: Home, bank: Batcher) -> None:
@@ -261,7 +261,7 @@ def test_cancelling_midway_ends_the_batch_and_leaves_what_was_answered(exchange_
     assert worked(exchange_home) == 0
     part = bank.fetch(batch_id).content
     assert len(opened(bank.key, part)) == preparing.BLOCK_LINES
-    verdict = verifying.verify(bank.manifest(batch_id), {1: part}, trust(exchange_home), bank.key)
+    verdict = verify_batch.verify(bank.manifest(batch_id), {1: part}, trust(exchange_home), bank.key)
     assert (verdict.state, verdict.lines) == ("cancelled", preparing.BLOCK_LINES)
     assert bank.call("DELETE", f"/v1/batches/{batch_id}").json()["state"] == "cancelled"
 

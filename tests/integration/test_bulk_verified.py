@@ -6,13 +6,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from exchange.bulk import keys, results, verifying
-from exchange.bulk.verifying import BatchRefused
-from exchange.errors import KeyRefused
+from exchange.bulk import keys, results
 from exchange.home import Home
-from registry import clock
+from registry import clock, encryption, verify_batch
 from registry.canonical import canonical
+from registry.errors import EncryptionKeyRefused
 from registry.suites.hpke import HpkeKey
+from registry.verify_batch import BatchRefused
 from tests.attacks.bent_client import Door
 from tests.bulking import Batcher, asked, batcher, file_of, trust, worked
 from tests.commanding import InProcess
@@ -32,12 +32,12 @@ def test_what_is_fetched_is_sealed_to_the_key_of_that_moment(exchange_home: Home
     bank.fetched(batch_id)
     other = HpkeKey.generate("X25519")
     with exchange_home.database.transaction() as tx:
-        keys.register(tx, "bank", keys.read(keys.jwk_of(other)), now=clock.now())
+        keys.register(tx, "bank", encryption.read(encryption.jwk_of(other)), now=clock.now())
     part = bank.fetch(batch_id).content
-    assert orjson.loads(part)["key"] == keys.thumbprint("X25519", other.public)
-    assert verifying.verify(bank.manifest(batch_id), {1: part}, trust(exchange_home), other).lines == 1
+    assert orjson.loads(part)["key"] == encryption.thumbprint("X25519", other.public)
+    assert verify_batch.verify(bank.manifest(batch_id), {1: part}, trust(exchange_home), other).lines == 1
     with pytest.raises(BatchRefused, match="step 4"):
-        verifying.verify(bank.manifest(batch_id), {1: part}, trust(exchange_home), bank.key)
+        verify_batch.verify(bank.manifest(batch_id), {1: part}, trust(exchange_home), bank.key)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_manifest_and_parts_are_verified_without_us(
 ) -> None:
     document, parts, content, bank = proven
     given: list[bytes] = []
-    verdict = verifying.verify(document, parts, trust(exchange_home), bank.key, questions=content, give=given.append)
+    verdict = verify_batch.verify(document, parts, trust(exchange_home), bank.key, questions=content, give=given.append)
     assert (verdict.parts, verdict.lines, verdict.answers) == (2, results.PART_LINES + 1, 1)
     assert verdict.refusals == {"no-consent": results.PART_LINES}
     assert [orjson.loads(line)["line"] for line in given] == list(range(1, results.PART_LINES + 2))
@@ -83,25 +83,27 @@ def test_whatever_is_bent_is_found_at_its_step(
         3.3: (document, {**parts, 1: canonical({**header, "sealed": header["sealed"][::-1]})}, content),
     }.items():
         with pytest.raises(BatchRefused) as found:
-            verifying.verify(bent[0], bent[1], policy, bank.key, questions=bent[2])
+            verify_batch.verify(bent[0], bent[1], policy, bank.key, questions=bent[2])
         assert found.value.step == int(step)
-    assert verifying.verify(document, {2: parts[2]}, policy, bank.key, partial=True).parts == 1
+    assert verify_batch.verify(document, {2: parts[2]}, policy, bank.key, partial=True).parts == 1
 
 
 def test_a_key_that_signs_is_not_sealed_to() -> None:
-    jwk = keys.jwk_of(HpkeKey.generate("P-256"))
+    jwk = encryption.jwk_of(HpkeKey.generate("P-256"))
     wrong: list[object] = [
         {**jwk, "use": "sig"}, {k: v for k, v in jwk.items() if k != "use"}, {**jwk, "d": "AA"},
         {**jwk, "crv": "P-384"}, {**jwk, "x": jwk["y"]}, {**jwk, "x": "!"}, {**jwk, "x": 1},
         {"kty": "OKP", "crv": "X25519", "use": "enc", "x": "A" * 43}, [], "key",
     ]  # fmt: skip
     for bent in wrong:
-        with pytest.raises(KeyRefused):
-            keys.read(bent)
+        with pytest.raises(EncryptionKeyRefused):
+            encryption.read(bent)
     key = HpkeKey.generate("X25519")
-    assert keys.read_private(keys.private_jwk(key)).public == key.public
-    with pytest.raises(KeyRefused, match="belong together"):
-        keys.read_private({**keys.private_jwk(key), "x": keys.jwk_of(HpkeKey.generate("X25519"))["x"]})
+    assert encryption.read_private(encryption.private_jwk(key)).public == key.public
+    with pytest.raises(EncryptionKeyRefused, match="belong together"):
+        encryption.read_private(
+            {**encryption.private_jwk(key), "x": encryption.jwk_of(HpkeKey.generate("X25519"))["x"]}
+        )
 
 
 def test_the_operator_registers_a_key_and_the_lender_checks_a_batch_by_commands(
