@@ -6,10 +6,14 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from exchange.admission import matters, settling
+from exchange.admission.matters import Kind
 from exchange.cli.context import console, opened
-from exchange.events import Event
-from exchange.oauth import certificates, clients
-from registry import clock, log
+from exchange.home import Mode
+from exchange.oauth import certificates
+from exchange.oauth.scopes import Role
+from registry import clock
+from registry.database import Transaction
 from registry.suites.certificates import read_pem_certificate
 
 
@@ -28,15 +32,27 @@ def certificate(
         bool, typer.Option("--by-subject", help="Any certificate of this subject that the proxy's authority issued.")
     ] = False,
 ) -> None:
-    """Say which certificate a lender's system shows, or that it shows none; what stood before is replaced."""
+    """Say which certificate a lender's system shows, or none; in production two officers decide of one."""
     try:
         given = [read_pem_certificate(path.read_bytes()) for path in files or ()]
         row = certificates.as_row(given, by_subject=by_subject) if given else None
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--file") from error
     with opened() as home, home.database.transaction() as tx:
-        if not clients.set_certificate(tx, client_id, row):
+        if row is not None and home.installation.mode is Mode.PRODUCTION:  # whoever registers one can ask in its name
+            _ask_officers(tx, client_id, row)
+            return
+        if not settling.set_certificate(tx, client_id, row, actor="operator", now=clock.now()):
             raise typer.BadParameter("no lender's system of this id is registered")
-        fields: dict[str, Any] = {"client_id": client_id, "method": row and row["method"]}
-        log.append(tx, [log.Entry(Event.CLIENT_CERTIFICATE_SET, at=clock.now(), actor="operator", fields=fields)])
     console.print(f"[green]✓[/green] {escape(client_id)}: {row['method'] if row else 'private_key_jwt alone'}")
+
+
+def _ask_officers(tx: Transaction, client_id: str, row: dict[str, Any]) -> None:
+    found = tx.execute(
+        "SELECT organisation FROM client WHERE client_id = %s AND role = %s", (client_id, Role.LENDER.value)
+    ).fetchone()
+    if found is None:
+        raise typer.BadParameter("no lender's system of this id is registered")
+    content: dict[str, Any] = {"client_id": client_id, "certificate": row}
+    matter = matters.open_(tx, Kind.CERTIFICATE, str(found[0]), content, client_id=client_id, now=clock.now())
+    console.print(f"[yellow]waits for two officers[/yellow] qingqiao lender requests {matter.matter_id}")

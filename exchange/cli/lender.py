@@ -17,8 +17,8 @@ from connectors import permits
 from consent import recipients
 from consent.parties import Contact
 from consent.scope import recipient_name
-from exchange import binding
-from exchange.cli import bulk, capturing, certifying, collection, selftesting, telling
+from exchange.admission.errors import NotApproved
+from exchange.cli import admitting, bulk, capturing, certifying, collection, selftesting, suspending, telling
 from exchange.cli.context import Address, Email, Office, Phone, Web, console, opened, settings
 from exchange.client import (
     Claim,
@@ -33,7 +33,7 @@ from exchange.client import (
 )
 from exchange.errors import OutOfService
 from exchange.events import Event
-from exchange.home import Home
+from exchange.home import Home, Mode
 from exchange.oauth import clients
 from exchange.oauth.scopes import Role, Scope
 from registry import catalogue, clock, log
@@ -45,11 +45,18 @@ from sandbox.regulator import Regulator
 
 _LENDER = typer.Typer(help="Registered systems of lenders and regulators.", no_args_is_help=True)
 _System = TypeVar("_System", bound=Connection)
+_BY_TWO = (
+    "生产环境的贷款机构须自行申请、经两名负责人批准后登记："
+    "由机构向 POST /v1/registrations 提交申请，再用 qingqiao lender requests 审批"
+    " / in production a lender asks at POST /v1/registrations and two officers decide: see qingqiao lender requests"
+)
 _AUDIT_COLUMNS = ("at", "event", "actor", "reason", "query_id", "leaf_index")
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
+    admitting.add_to(_LENDER)
+    suspending.add_to(_LENDER)
     capturing.add_to(_LENDER)
     certifying.add_to(_LENDER)
     telling.add_to(_LENDER)
@@ -127,13 +134,16 @@ def add(  # one parameter an option
 ) -> None:
     """Register a lender's or regulator's system, with its own public keys or a key pair made here.
 
-    A lender's first system needs --office, --phone and --address: people are told of them before they agree.
+    A lender's first system needs --office, --phone and --address: people are told of them before they agree. In
+    production a lender asks for itself, and two officers decide: qingqiao lender requests.
     """
     if (jwks is None) == (make_key is None):
         raise typer.BadParameter("give either --jwks FILE or --make-key FILE")
     stated = {"office": office, "phone": phone, "address": address, "email": email, "url": url}
     reached = Contact.read(stated) if any(stated.values()) else None
     with opened() as home:
+        if role is Role.LENDER and home.installation.mode is Mode.PRODUCTION:
+            raise NotApproved(_BY_TWO)
         if make_key is not None:
             client = new_client(client_id)
             register(
@@ -205,29 +215,6 @@ def contact(
 def _note_contact(tx: Transaction, organisation: str, stated: Contact, now: datetime) -> None:
     fields: dict[str, Any] = {"organisation": organisation, "contact": stated.as_json()}
     log.append(tx, [log.Entry(event=Event.LENDER_CONTACT_STATED, at=now, actor="operator", fields=fields)])
-
-
-@_LENDER.command()
-def suspend(client_id: Annotated[str, typer.Argument(help="Which system.")]) -> None:
-    """Suspend a system: its next request is refused, in every process. A person's phone is ended, for ever."""
-    _set_state(client_id, clients.SUSPENDED, Event.CLIENT_SUSPENDED)
-
-
-@_LENDER.command()
-def resume(client_id: Annotated[str, typer.Argument(help="Which system.")]) -> None:
-    """Let a suspended system in again."""
-    _set_state(client_id, clients.ACTIVE, Event.CLIENT_RESUMED)
-
-
-def _set_state(client_id: str, state: str, event: Event) -> None:
-    now = clock.now()
-    with opened() as home, home.database.transaction() as tx:
-        if state == clients.SUSPENDED:
-            binding.end_client(tx, client_id, by="operator", now=now)
-        if not clients.set_state(tx, client_id, state):
-            raise typer.BadParameter("no system of this id is registered")
-        log.append(tx, [log.Entry(event=event, at=now, actor="operator", fields={"client_id": client_id})])
-    console.print(f"[green]✓[/green] {escape(client_id)}: {state}")
 
 
 def save_key(path: Path, client: Client) -> None:

@@ -69,7 +69,7 @@ def prove(assertion: Assertion, client: Registration) -> Proven | None:
     key = choose(client.keys, parts.header)
     if key is None or assertion.client_id != client.client_id:
         return None
-    return Proven(client, parts) if key.verifies(parts.signature, parts.signing_input) else None
+    return Proven(client.proved_by(key), parts) if key.verifies(parts.signature, parts.signing_input) else None
 
 
 def check(proven: Proven, *, issuer: str, now: datetime) -> Spend:

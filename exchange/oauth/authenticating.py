@@ -16,6 +16,7 @@ from authlib.oauth2.rfc6749.errors import InvalidRequestError
 from exchange.errors import AssertionRefused, ProofRefused
 from exchange.oauth import assertion, dpop
 from exchange.oauth.clients import CLIENT_ID, Directory, Registration
+from exchange.oauth.jwks import names_another
 from exchange.oauth.refused import ClientNotProven, InvalidDpopProof
 from exchange.oauth.spending import Spend
 from registry.suites.certificates import Certificate
@@ -50,11 +51,13 @@ def authenticate(
         claimed = assertion.read(form["client_assertion"])
         if form.get("client_id", claimed.client_id) != claimed.client_id:
             raise ClientNotProven(description="client assertion: of another client than client_id")
-        client = directory.find(claimed.client_id, wait=may_wait)
+        known = client = directory.find(claimed.client_id, wait=may_wait)
         proven = client and assertion.prove(claimed, client)
         if client and not proven:
             client = directory.read_again(client, wait=may_wait)  # it may have new keys by now
             proven = client and assertion.prove(claimed, client)
+        if known and not proven and names_another(claimed.parts.header, (client or known).keys):
+            directory.want_keys(known, now=now)  # those at its address may be newer
         if not proven:
             raise ClientNotProven(description="client assertion: not signed with a registered key")
         return proven.client, assertion.check(proven, issuer=issuer, now=now)
@@ -70,7 +73,7 @@ def _by_certificate(
         client = directory.read_again(client, wait=may_wait)  # it may have another certificate by now
     if client is None or not owns(client, shown, now=now):
         raise ClientNotProven(description="client certificate: not registered for this client, or out of date")
-    return client
+    return client.proved_by(None)
 
 
 def owns(client: Registration, shown: Certificate, *, now: datetime) -> bool:

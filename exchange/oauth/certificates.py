@@ -31,6 +31,7 @@ BY_SUBJECT: Final = "tls_client_auth"
 BY_THUMBPRINT: Final = "self_signed_tls_client_auth"
 THUMBPRINTS: Final = "x5t#S256"
 SUBJECT: Final = "tls_client_auth_subject_dn"
+NOT_AFTER: Final = "not_after"  # of each thumbprint: to warn in time; what counts is what is shown
 MOST_THUMBPRINTS: Final = 4  # of one client: the one in use, and those that follow it
 _HEADER: Final = b"client-cert"
 _LONGEST: Final = MAX_DER_BYTES * 4 // 3 + 8
@@ -76,7 +77,8 @@ def as_row(certificates: Iterable[Certificate], *, by_subject: bool) -> dict[str
     if not 0 < len(given) <= MOST_THUMBPRINTS:
         raise ValueError(f"one to {MOST_THUMBPRINTS} certificates are registered")
     if not by_subject:
-        return {"method": BY_THUMBPRINT, THUMBPRINTS: sorted(thumbprint(one) for one in given)}
+        ends = {thumbprint(one): one.not_after.isoformat() for one in given}
+        return {"method": BY_THUMBPRINT, THUMBPRINTS: sorted(ends), NOT_AFTER: ends}
     subjects = {one.subject for one in given}
     if len(subjects) != 1 or "" in subjects:
         raise ValueError("a client is known by one subject, and that is not empty")

@@ -8,9 +8,9 @@ which the deciding statement compares with the row (`spending`).
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
 
@@ -20,20 +20,25 @@ from consent.parties import Contact
 from consent.scope import names_one, recipient_name
 from exchange.errors import RequestRefused
 from exchange.oauth import certificates, redirects
-from exchange.oauth.jwks import RegisteredKey, read_jwks
+from exchange.oauth.jwks import PublicKey, RegisteredKey, read_jwks
 from exchange.oauth.scopes import SCOPES_OF, Role
 from registry.database import Database, Transaction
 
 ACTIVE: Final = "active"
 SUSPENDED: Final = "suspended"
 REGISTERED: Final = "registered"  # how a client proves itself, to Authlib: as it is registered
+_NO_KEYS: Final = "{}"  # every row holds it
 REMEMBERED: Final = 8192  # clients in the memory of one process; about 1 KB each
 CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{3,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A client as its row said when it was read. `jwks_text`, `certificate_text` are the row's JSON, to compare by."""
+    """A client as its row said when it was read. `certificate_text` is the row's JSON, to compare by.
+
+    `jwks_text` is the row's too, or, once the client has proved itself, the set of what it did that by: the row may
+    gain and lose other keys meanwhile. `key_texts` are such sets, one for each of `keys`.
+    """
 
     client_id: str
     role: str
@@ -43,6 +48,12 @@ class Registration:
     jwks_text: str
     certificate: certificates.Registered | None = None
     certificate_text: str | None = None
+    key_texts: tuple[str, ...] = ()
+
+    def proved_by(self, key: PublicKey | None) -> Self:
+        """Say by which key the client has proved itself; None: by none, but by its certificate."""
+        places = [place for place, entry in enumerate(self.keys) if key is not None and entry.key is key]
+        return replace(self, jwks_text=self.key_texts[places[0]] if places else _NO_KEYS)
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         """Authlib asks; what came was held against the registration already (`authenticating`)."""
@@ -93,6 +104,15 @@ class Directory:
         current = self._read(client.client_id, wait=wait)
         return None if current is None or current.proven_by == client.proven_by else current
 
+    def want_keys(self, client: Registration, *, now: datetime) -> None:
+        """Have the keys read soon that lie at the client's address: it named one that is not known (a job does so)."""
+        with self._database.transaction() as tx:
+            tx.execute(
+                "UPDATE client_profile SET wanted_at = %s WHERE client_id = %s AND jwks_uri IS NOT NULL"
+                " AND (wanted_at IS NULL OR wanted_at <= fetched_at)",
+                (now, client.client_id),
+            )
+
     def forget(self, client_id: str) -> None:
         """Read the row the next time."""
         self._known.pop(client_id, None)
@@ -122,10 +142,20 @@ def read(tx: Transaction, client_id: str) -> Registration | None:
     if row is None:
         return None
     role, organisation, scopes, jwks_text, certificate_text = row
-    keys = read_jwks(orjson.loads(jwks_text))
+    jwks = orjson.loads(jwks_text)
+    keys = read_jwks(jwks)
     certificate = certificates.registered(None if certificate_text is None else orjson.loads(certificate_text))
+    texts = tuple(orjson.dumps({"keys": [jwk]}).decode() for jwk in jwks["keys"])
     return Registration(
-        client_id, role, organisation, frozenset(scopes), keys, jwks_text, certificate, certificate_text
+        client_id=client_id,
+        role=role,
+        organisation=organisation,
+        scopes=frozenset(scopes),
+        keys=keys,
+        jwks_text=jwks_text,
+        certificate=certificate,
+        certificate_text=certificate_text,
+        key_texts=texts,
     )
 
 
@@ -188,6 +218,12 @@ def register(  # noqa: PLR0913  # what a registration states
     ).fetchone()
     if row is None:
         raise RequestRefused("client-unregistrable", "the client id is taken")
+    if role is Role.LENDER:
+        tx.execute(
+            "INSERT INTO client_key (client_id, thumbprint, added_at) SELECT DISTINCT %s, t, %s::timestamptz"
+            " FROM unnest(%s::text[]) AS t",
+            (client_id, now, [one.key.thumbprint for one in read_jwks(jwks)]),
+        )
     if contact is not None:
         recipients.keep(tx, organisation, contact, now=now)
     elif role is Role.LENDER and recipients.contact(tx, organisation) is None:

@@ -6,6 +6,7 @@
   count_try, settle   count a wrong proof of presence; write what became of a request, once
   of_code  read what a code stands for, to be checked
   redeem   use codes up, in the transaction that issues their tokens; a code that comes twice takes its token back
+  end_all  end a system's requests and codes, for good: it was sent away
 
 The secrets of request_uri and code are random; only their SHA-256 is kept. A request ends with its answer: opening the
 page again is harmless (a bad line, a chat program that looks at links), answering again is not possible.
@@ -42,7 +43,7 @@ INSERT INTO authorization_request (digest, client_id, recipient, redirect_uri, s
 SELECT %(digest)s, client_id, organisation, %(redirect_uri)s::text, %(state)s, %(nonce)s, %(challenge)s, %(jkt)s,
        %(scopes)s, %(wanted)s, %(replaces)s::text, %(now)s, %(until)s, 0
 FROM client WHERE client_id = %(client_id)s AND state = %(active)s AND organisation = %(organisation)s
-AND jwks = %(jwks)s::jsonb AND certificate IS NOT DISTINCT FROM %(certificate)s::jsonb
+AND jwks @> %(jwks)s::jsonb AND certificate IS NOT DISTINCT FROM %(certificate)s::jsonb
 AND %(redirect_uri)s::text = ANY(redirect_uris)
 """
 _FIND: Final = """
@@ -214,6 +215,17 @@ def redeem(tx: Transaction, batch: Sequence[Issue], outcomes: Sequence[Outcome])
         if found[place] is Outcome.ISSUED and not _use(tx, batch[place]):
             found[place] = Outcome.CODE_SPENT
     return found
+
+
+def end_all(tx: Transaction, client_id: str, *, now: datetime) -> int:
+    """End what waits for an answer and what could be redeemed, of one system; say how many."""
+    ended = tx.execute(
+        "UPDATE authorization_request SET settled_at = coalesce(settled_at, %s), outcome = coalesce(outcome, %s),"
+        " code_until = least(code_until, %s) WHERE client_id = %s AND expires_at > %s"
+        " AND (settled_at IS NULL OR code_used_at IS NULL AND code_until > %s)",
+        (now, FAILED, now, client_id, now - KEPT_AFTER_EXPIRY, now),
+    )
+    return ended.rowcount
 
 
 def forget_expired(tx: Transaction, *, now: datetime) -> int:

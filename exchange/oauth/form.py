@@ -5,7 +5,7 @@ knows. RFC 6749 §3.2 forbids the repetition, and so do we.
 """
 
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 from exchange.errors import RequestRefused
 
@@ -26,15 +26,16 @@ def read(content_type: str | None, body: bytes) -> dict[str, str]:
     if len(body) > MAX_BYTES:
         raise RequestRefused("request-malformed", "the form is too long")
     try:
-        pairs = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=bool(body),
-            errors="strict",
-            max_num_fields=_MAX_PARAMETERS,
-        )
-    except ValueError as error:
+        fields = [field.split("=", 1) for field in body.decode("ascii").split("&")] if body else []
+        pairs = [(_decoded(name), _decoded(value)) for name, value in fields]
+    except ValueError as error:  # not ASCII, not UTF-8 behind the escapes, or a field without a value
         raise RequestRefused("request-malformed", "the form cannot be read") from error
+    if len(pairs) > _MAX_PARAMETERS:
+        raise RequestRefused("request-malformed", "the form has too many parameters")
     if len({name for name, _ in pairs}) != len(pairs):
         raise RequestRefused("request-malformed", "a parameter occurs more than once")
     return {name: value for name, value in pairs if value}
+
+
+def _decoded(text: str) -> str:
+    return unquote(text.replace("+", " "), errors="strict") if "%" in text or "+" in text else text

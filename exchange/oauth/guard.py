@@ -14,7 +14,7 @@ Two halves, so that the release gate can do the second for many callers in its o
   `admit`  in the caller's transaction, one statement for many
     6. the proof was never used before, in any process; from now on it was
     7. the client is active, and still has the scope
-    8. the token was not taken back
+    8. the token was not taken back, by itself or with all that its client had (`client.tokens_from`)
 
 A caller who fails in `admit` fails alone; what the others wrote stands. If the caller's transaction
 is rolled back, its proofs count as unused: nothing was let out on them.
@@ -22,8 +22,10 @@ is rolled back, its proofs count as unused: nothing was let out on them.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
+
+import orjson
 
 from exchange.errors import CredentialsMissing, CredentialsRefused, ProofRefused, ScopeMissing, TokenRefused
 from exchange.oauth import dpop
@@ -31,7 +33,7 @@ from exchange.oauth.certificates import thumbprint
 from exchange.oauth.profile import Profile
 from exchange.oauth.scopes import Scope
 from exchange.oauth.spending import Spend
-from exchange.oauth.tokens import JKT, X5T, AccessToken, TokenKeys, Verifier
+from exchange.oauth.tokens import JKT, LIFETIME_SECONDS, X5T, AccessToken, TokenKeys, Verifier
 from registry.database import Transaction
 from registry.suites.certificates import Certificate
 
@@ -39,8 +41,9 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 
 _ADMIT: Final = """
 WITH presented AS (
-    SELECT * FROM unnest(%(client)s::text[], %(jti)s::text[], %(proof)s::bytea[], %(until)s::timestamptz[])
-         WITH ORDINALITY AS t (client_id, jti, digest, expires_at, n)
+    SELECT client_id, jti, decode(proof, 'hex') AS digest, until AS expires_at, issued_at, n FROM ROWS FROM (
+        json_to_recordset(%b::text::json) AS (client text, jti text, proof text, until timestamptz, issued timestamptz)
+    ) WITH ORDINALITY AS t (client_id, jti, proof, until, issued_at, n)
 ), spent AS (
     INSERT INTO seen_proof (digest, expires_at)
     SELECT DISTINCT ON (digest) digest, expires_at FROM presented WHERE digest IS NOT NULL ORDER BY digest
@@ -50,11 +53,13 @@ SELECT spent.digest IS NOT NULL, revoked_token.jti IS NOT NULL, client.role, cli
 FROM presented
 LEFT JOIN spent USING (digest)
 LEFT JOIN client ON client.client_id = presented.client_id AND client.state = 'active'
+     AND (client.tokens_from IS NULL OR client.tokens_from < presented.issued_at)
 LEFT JOIN revoked_token ON revoked_token.jti = presented.jti
 ORDER BY n
 """
 _STILL: Final = (
     "SELECT FROM client WHERE client_id = %s AND state = 'active' AND organisation = %s AND %s = ANY(scopes)"
+    " AND (tokens_from IS NULL OR tokens_from < %s)"
     " AND NOT EXISTS (SELECT FROM revoked_token WHERE jti = %s)"
 )
 
@@ -70,6 +75,7 @@ class Presented:
     token_expires: float  # in seconds since 1970
     needed: Scope | None = None
     consent_id: str | None = None  # the one consent that the token is bound to
+    token_issued: float = 0.0  # in seconds since 1970; of one that does not say, before everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +160,17 @@ def need(presented: Presented, scope: Scope) -> Presented:
 
 def admit(tx: Transaction, presented: Sequence[Presented]) -> list[Caller | CredentialsRefused]:
     """Do steps 6 to 8 for many, in the caller's transaction; each gets its caller or its refusal, in order."""
-    rows = tx.execute(
-        _ADMIT,
+    given = [
         {
-            "client": [one.client_id for one in presented],
-            "jti": [one.token_jti for one in presented],
-            "proof": [one.proof and one.proof.digest for one in presented],
-            "until": [one.proof and one.proof.expires_at for one in presented],
-        },
-    ).fetchall()
+            "client": one.client_id,
+            "jti": one.token_jti,
+            "proof": one.proof and one.proof.digest.hex(),
+            "until": one.proof and one.proof.expires_at,
+            "issued": datetime.fromtimestamp(one.token_issued, UTC),
+        }
+        for one in presented
+    ]
+    rows = tx.execute(_ADMIT, (orjson.dumps(given).decode(),)).fetchall()  # an array a column costs the driver more
     taken: set[bytes] = set()
     outcomes: list[Caller | CredentialsRefused] = []
     for one, (fresh, revoked, role, organisation, scopes) in zip(presented, rows, strict=True):
@@ -201,7 +209,8 @@ def still_admitted(tx: Transaction, caller: Caller, *, scope: Scope, now: dateti
     """
     if now >= caller.token_expires:
         return False
-    row = tx.execute(_STILL, (caller.client_id, caller.org_code, scope.value, caller.token_jti)).fetchone()
+    issued = caller.token_expires - timedelta(seconds=LIFETIME_SECONDS)  # or within the second after it
+    row = tx.execute(_STILL, (caller.client_id, caller.org_code, scope.value, issued, caller.token_jti)).fetchone()
     return row is not None
 
 
@@ -233,4 +242,12 @@ def _bound_to(access: AccessToken, shown: Certificate, now: datetime) -> bool:
 
 
 def _of(access: AccessToken, spend: Spend | None) -> Presented:
-    return Presented(access.client_id, access.scopes, access.jti, spend, access.expires, consent_id=access.consent_id)
+    return Presented(
+        access.client_id,
+        access.scopes,
+        access.jti,
+        spend,
+        access.expires,
+        consent_id=access.consent_id,
+        token_issued=access.not_before,
+    )

@@ -39,6 +39,7 @@ from registry.suites.certificates import Certificate
 INACTIVE: Final[Mapping[str, Any]] = {"active": False}
 _STANDS: Final = (
     "SELECT NOT EXISTS (SELECT FROM revoked_token WHERE jti = %(jti)s)"
+    " AND NOT EXISTS (SELECT FROM client WHERE client_id = %(client)s AND tokens_from >= %(issued)s)"
     " AND (%(consent)s::text IS NULL OR EXISTS"
     " (SELECT FROM consent WHERE consent_id = %(consent)s AND recipient = %(organisation)s AND state <> ALL(%(ended)s)"
     " AND valid_until > %(now)s))"
@@ -108,6 +109,8 @@ def _stands(tx: Transaction, token: AccessToken, client: Registration, now: date
         _STANDS,
         {
             "jti": token.jti,
+            "client": token.client_id,
+            "issued": datetime.fromtimestamp(token.not_before, UTC),
             "consent": token.consent_id,
             "organisation": client.organisation,
             "ended": [state.value for state in ENDED],

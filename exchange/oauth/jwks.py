@@ -22,6 +22,7 @@ from registry.canonical import b64url, canonical, unb64url
 ALGORITHMS: Final = ("ES256", "PS256", "Ed25519", "EdDSA")
 MAX_REGISTERED_KEYS: Final = 8
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_KEPT_MEMBERS: Final = ("kty", "crv", "x", "y", "n", "e", "kid", "alg")
 _COORDINATE_BYTES: Final = 32
 _RSA_EXPONENT: Final = 65537
 _RSA_BITS: Final = range(2048, 4097)
@@ -89,6 +90,11 @@ def read_jwks(jwks: object) -> tuple[RegisteredKey, ...]:
     return registered
 
 
+def kept(jwks: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a set that was read (`read_jwks`) with the members alone that are looked at; what else came is not kept."""
+    return {"keys": [{name: jwk[name] for name in _KEPT_MEMBERS if name in jwk} for jwk in jwks["keys"]]}
+
+
 def choose(registered: Sequence[RegisteredKey], header: Mapping[str, Any]) -> PublicKey | None:
     """Return the registered key that a token's header points to, if its algorithm fits; else None."""
     kid, algorithm = header.get("kid"), header.get("alg")
@@ -100,10 +106,15 @@ def choose(registered: Sequence[RegisteredKey], header: Mapping[str, Any]) -> Pu
     return None
 
 
+def names_another(header: Mapping[str, Any], registered: Sequence[RegisteredKey]) -> bool:
+    """Say whether a token's header names a key that is not among the registered ones."""
+    return isinstance(header.get("kid"), str) and header["kid"] not in {entry.kid for entry in registered}
+
+
 def _kid(jwk: object) -> str | None:
     kid = jwk.get("kid") if isinstance(jwk, Mapping) else None
-    if kid is not None and not (isinstance(kid, str) and 0 < len(kid) <= 128):  # noqa: PLR2004  # long enough for a hash
-        raise KeyRefused("a kid is a string of at most 128 characters")
+    if kid is not None and not (isinstance(kid, str) and 0 < len(kid) <= 128 and kid.isprintable()):  # noqa: PLR2004  # a hash
+        raise KeyRefused("a kid is a string of at most 128 visible characters")
     return kid
 
 

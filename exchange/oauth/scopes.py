@@ -16,6 +16,7 @@ class Scope(StrEnum):
     CONSENTS = "consents"
     GRANT_QUERY = "grant_management_query"  # the names are the specification's
     GRANT_REVOKE = "grant_management_revoke"
+    REGISTRATION = "registration"
     AUDIT_READ = "audit:read"
     AGENCY_UPLOAD = "agency:upload"
     AGENCY_DECIDE = "agency:decide"
@@ -33,7 +34,7 @@ class Role(StrEnum):
 
 
 SCOPES_OF: Final[dict[Role, frozenset[Scope]]] = {
-    Role.LENDER: frozenset({Scope.QUERIES, Scope.CONSENTS, Scope.GRANT_QUERY, Scope.GRANT_REVOKE}),
+    Role.LENDER: frozenset({Scope.QUERIES, Scope.CONSENTS, Scope.GRANT_QUERY, Scope.GRANT_REVOKE, Scope.REGISTRATION}),
     Role.REGULATOR: frozenset({Scope.AUDIT_READ}),
     Role.AGENCY: frozenset({Scope.AGENCY_UPLOAD, Scope.AGENCY_DECIDE, Scope.AGENCY_READ}),
     Role.SUBJECT: frozenset({Scope.SUBJECT}),

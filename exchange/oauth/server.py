@@ -19,7 +19,7 @@ is replayed has been recorded before.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from authlib.oauth2.base import OAuth2Error
@@ -70,7 +70,7 @@ class TokenRequest(OAuth2Request):
         certificate: Certificate | None = None,
     ) -> None:
         """Take what the endpoint has read; `uri` is the endpoint's address from configuration."""
-        super().__init__("POST", uri)
+        self.__dict__.update(_blank(uri))
         self.payload = BasicOAuth2Payload(form)
         self.parameters = form
         self.proofs = proofs
@@ -82,6 +82,13 @@ class TokenRequest(OAuth2Request):
         self.redeem: Redeem | None = None
         self.issue: Issue | None = None
         self.may_wait = False  # for the database, to find a client; else NotRemembered is raised
+
+
+@lru_cache(maxsize=8)
+def _blank(uri: str) -> Mapping[str, object]:
+    """Give what Authlib lays out for a request to an endpoint; it looks at the address, which does not change."""
+    laid_out: dict[str, object] = vars(OAuth2Request("POST", uri))
+    return laid_out
 
 
 def bound(request: TokenRequest) -> Bound:

@@ -120,7 +120,11 @@ class Issuer:
     keys: TokenKeys
 
     def issue(self, grant: Grant, *, now: datetime, jti: str | None = None) -> str:
-        """Write and sign a token that lives `LIFETIME_SECONDS` from `now`; `jti` by default a fresh one."""
+        """Write and sign a token that lives `LIFETIME_SECONDS` from `now`; `jti` by default a fresh one.
+
+        `iat` has thousandths (RFC 7519 §2 allows them): whether a token is of before a change of its client's keys is
+        told by it (`guard`), and a second is too long for that.
+        """
         issued = int(now.timestamp())
         signer = self.keys.signer
         header = {"typ": MEDIA_TYPE, "alg": "ES256", "kid": signer.key_id}
@@ -129,7 +133,7 @@ class Issuer:
             "sub": grant.client_id,
             "client_id": grant.client_id,
             "aud": self.resource,
-            "iat": issued,
+            "iat": int(now.timestamp() * 1000) / 1000,
             "exp": issued + LIFETIME_SECONDS,
             "jti": jti or fresh_jti(),
             "scope": " ".join(sorted(grant.scopes)),
