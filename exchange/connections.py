@@ -1,0 +1,176 @@
+"""Connections that are slow on purpose, or by accident, must not keep others out. uvicorn's protocol, with bounds.
+
+  1. the headers of a request come within `header_seconds` of its first byte, or of the connection, and have
+     `header_bytes` at most; between two requests a connection is idle for `idle_seconds` at most
+  2. who does not read what is answered is let go of `write_seconds` after the line was full
+  3. a process has `at_most` connections, one address `of_one_peer` of them. For one more, the one that has waited
+     longest without a whole request is let go of, one whose body still comes last; if all are answered, the new one is
+
+A server behind a proxy has all its connections from the proxy's address: that address has no bound of its own.
+
+A body that drips is ended by the envelope, with a problem (`exchange.deadlines`). Here nothing is answered, but for an
+empty 408 or 431 to a request whose headers did not come: there is nobody to read more.
+
+One timer a process looks at all connections each second, so that a request costs a few assignments.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from exchange.limits.declared import OfConnections
+
+LOOK_SECONDS: Final = 1.0
+_TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_TOO_LONG: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+@dataclass(slots=True)
+class Crowd:
+    """The connections of a process, in the order in which they came, and the bounds they have."""
+
+    bounds: OfConnections
+    proxy: IPv4Network | IPv6Network | None
+    held: "dict[Bounded, None]" = field(default_factory=dict)
+    timer: asyncio.TimerHandle | None = None
+
+    def let_in(self, new: "Bounded") -> None:
+        """Do 3."""
+        peers = [one for one in self.held if one.peer == new.peer and not self._is_proxy(new.peer)]
+        if len(peers) >= self.bounds.of_one_peer:
+            self._make_room(peers, new)
+        elif len(self.held) >= self.bounds.at_most:
+            self._make_room(self.held, new)
+        self.held[new] = None
+        if self.timer is None:
+            self.timer = new.loop.call_later(LOOK_SECONDS, self._look, new.loop)
+
+    def _make_room(self, among: "Iterable[Bounded]", new: "Bounded") -> None:
+        longest = min((one for one in among if one.may_go), key=Bounded.rank, default=new)
+        longest.let_go()
+        self.held.pop(longest, None)
+
+    def _is_proxy(self, peer: str) -> bool:
+        return self.proxy is not None and bool(peer) and ip_address(peer) in self.proxy
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for one in [one for one in self.held if one.is_late(now) or one.is_stuck(now)]:
+            one.let_go(_TOO_SLOW if one.reads_headers else b"")
+        self.timer = loop.call_later(LOOK_SECONDS, self._look, loop) if self.held else None
+
+
+class Bounded(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *given: Any, crowd: Crowd, **named: Any) -> None:  # noqa: ANN401  # whatever uvicorn gives
+        super().__init__(*given, **named)
+        self._crowd = crowd
+        self.peer = ""
+        self.reads_headers = True  # or waits for a first byte that never came
+        self._waits_since: float | None = 0.0  # for headers or, between two requests, for a first byte
+        self._body_since: float | None = None  # for the rest of a body
+        self._header_bytes = 0
+        self._full_since: float | None = None
+
+    @property
+    def may_go(self) -> bool:
+        """Whether it may be let go of for another: no request of it is whole and being answered."""
+        return self._waits_since is not None or self._body_since is not None
+
+    def rank(self) -> tuple[bool, float]:
+        """Give the place in which it is let go of: before a body that still comes, and the longest waiting first."""
+        if self._waits_since is not None:
+            return False, self._waits_since
+        return True, self._body_since or 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's is
+        """Take a connection in, or let one go that waits longer."""
+        super().connection_made(transport)
+        self.peer, self._waits_since = self.client[0] if self.client else "", self.loop.time()
+        self._crowd.let_in(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget a connection."""
+        self._crowd.held.pop(self, None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, while headers are no longer than they may be."""
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self.reads_headers:
+            self._header_bytes += len(data)
+            if self._header_bytes > self._crowd.bounds.header_bytes:
+                self.let_go(_TOO_LONG)
+
+    def on_message_begin(self) -> None:
+        """Note that a request begins."""
+        self.reads_headers, self._waits_since = True, self.loop.time()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Note that its headers are whole."""
+        self.reads_headers, self._waits_since, self._header_bytes = False, None, 0
+        self._body_since = self.loop.time()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Note that it is whole."""
+        self._body_since = None
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        if self.cycle.response_complete and not self.reads_headers:
+            self._waits_since = self.loop.time()
+
+    def pause_writing(self) -> None:
+        """Note that the line is full."""
+        self._full_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Note that the line takes more."""
+        self._full_since = None
+        super().resume_writing()
+
+    def is_late(self, now: float) -> bool:
+        """Say whether the headers should have come (1), or the connection was idle for too long."""
+        bounds = self._crowd.bounds
+        most = bounds.header_seconds if self.reads_headers else bounds.idle_seconds
+        return self._waits_since is not None and now - self._waits_since > most
+
+    def is_stuck(self, now: float) -> bool:
+        """Say whether nobody reads what is answered (2), be it that it was closed with bytes still to be read."""
+        if self._full_since is None and self.transport.is_closing():
+            self._full_since = now
+        return self._full_since is not None and now - self._full_since > self._crowd.bounds.write_seconds
+
+    def let_go(self, last: bytes = b"") -> None:
+        """End the connection at once, with a last word if the line takes it."""
+        if last and not self.transport.is_closing():
+            self.transport.write(last)
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+
+def bounded(bounds: OfConnections, proxy: IPv4Network | IPv6Network | None) -> type[Bounded]:
+    """Make the protocol of a process."""
+    crowd = Crowd(bounds, proxy)
+
+    class OfThisProcess(Bounded):
+        """One connection of this process."""
+
+        def __init__(self, *given: Any, **named: Any) -> None:  # noqa: ANN401
+            super().__init__(*given, crowd=crowd, **named)
+
+    return OfThisProcess

@@ -1,0 +1,110 @@
+"""Somebody at a lender tries identifiers out, under the product's own limits: what the doors answer, who is told."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from exchange.home import Home
+from registry.identifiers import ResidentId, resident_check
+from tests.attacks.bent_client import ISSUER, Caller, Door
+from tests.people import ZHANG, consented, held
+
+QUERIES = f"{ISSUER}/v1/queries"
+BANK_ONE = "91630000MA0000000X"  # what bent_client registers
+
+
+@pytest.fixture(autouse=True)
+def _own_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QINGQIAO_LIMITS")
+
+
+@pytest.fixture
+def exchange(_own_limits: None, exchange_home: Home, door: Door) -> Home:
+    assert exchange_home.settings.limits is None
+    consented(exchange_home, recipient=BANK_ONE, max_uses=12)
+    held(exchange_home)
+    return exchange_home
+
+
+class Asking:
+    """A session at the doors."""
+
+    def __init__(self, door: Door, client: Caller) -> None:
+        self.door, self.client, self.token = door, client, client.token(door)
+
+    def get(self, path: str, **query: Any) -> httpx.Response:
+        address = ISSUER + path
+        return self.door.call("GET", address, params=query, headers=self.client.headers("GET", address, self.token))
+
+    def ask(self, who: ResidentId, user: str | None = "u-1", **changes: Any) -> httpx.Response:
+        asked = {
+            "subject": {"type": "resident_id", "identifier": who.text},
+            "purpose": "LOAN_APPROVAL",
+            "business_no": "LA-1",
+        }
+        staff = {} if user is None else {"staff": {"user_id": user, "department": "credit"}}
+        headers = self.client.headers("POST", QUERIES, self.token)
+        return self.door.call("POST", QUERIES, json=asked | staff | changes, headers=headers)
+
+
+def stranger(number: int) -> ResidentId:
+    digits = f"63020319{50 + number}0615000"
+    return ResidentId.parse(digits + resident_check(digits))
+
+
+def test_five_guesses_end_a_users_day_and_everybody_concerned_is_told(
+    exchange: Home, door: Door, lender: Caller, other_lender: Caller, regulator: Caller
+) -> None:
+    bank = Asking(door, lender)
+    before = bank.ask(ZHANG)
+    assert before.status_code == 200
+    assert '"user-day";r=49;' in before.headers["ratelimit"]
+    assert '"user-day";q=50;w=86400' in before.headers["ratelimit-policy"]
+    for number in range(5):
+        refused = bank.ask(stranger(number), business_no=f"LA-{number}")
+        assert (refused.status_code, refused.json()["code"]) == (403, "no-consent")
+        assert f'"user-day";r={48 - number};' in refused.headers["ratelimit"]
+    for changes in ({}, {"business_no": "LA-9"}, {"purpose": "GUARANTEE"}, {"mode": "tags"}):
+        held_off = bank.ask(ZHANG, **changes)
+        assert held_off.status_code == 429
+        problem = held_off.json()
+        assert (problem["code"], problem["request_id"]) == ("enumeration-suspected", held_off.headers["x-request-id"])
+        assert 1700 < int(held_off.headers["retry-after"]) <= 1800
+        assert held_off.headers["content-type"] == "application/problem+json"
+    assert bank.ask(ZHANG, "u-2").status_code == 200
+    assert bank.ask(ZHANG, None).status_code == 200
+
+    office = Asking(door, regulator)
+    (alert,) = office.get("/audit/v1/alerts", rule="AQ17").json()["alerts"]
+    assert (alert["client_id"], alert["user_code"], alert["counted"], alert["refused"]) == ("lender-one", "u-1", 5, 4)
+    assert (alert["window_seconds"], alert["organisation"]) == (600, BANK_ONE)
+    assert alert["held_until"] is not None
+    events = office.get("/audit/v1/events", event="audit:alert*").json()["events"]
+    assert {one["event"] for one in events} == {"audit:alert:raised", "audit:alert:grew", "audit:alerts:read"}
+    assert all(one["subject_id"] is None for one in events)
+    assert bank.get("/v1/alerts").json()["alerts"] == [alert]
+    assert Asking(door, other_lender).get("/v1/alerts").json() == {"alerts": [], "next_cursor": None}
+    assert 'qingqiao_limited_total{code="enumeration-suspected"} 4.0' in door.call("GET", f"{ISSUER}/metrics").text
+
+
+def test_alerts_are_read_page_by_page_and_a_cursor_of_ones_own_is_refused(
+    exchange: Home, door: Door, lender: Caller, regulator: Caller
+) -> None:
+    bank, office = Asking(door, lender), Asking(door, regulator)
+    for user in ("u-1", "u-2", "u-3"):
+        for number in range(5):
+            bank.ask(stranger(number), user)
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = office.get("/audit/v1/alerts", limit=2, **cursor).json()
+        seen += [one["user_code"] for one in page["alerts"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    assert seen == ["u-3", "u-2", "u-1"]
+    for made_up in ("x", "WzFd.", "e30", "WyJhIl0"):
+        assert office.get("/audit/v1/alerts", cursor=made_up).status_code == 400
+    assert office.get("/v1/alerts").status_code == 403
+    assert bank.get("/audit/v1/alerts").status_code == 403
