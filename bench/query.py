@@ -5,18 +5,23 @@
          use counted, sealed records opened, durable log entry, answer signed; each query with a proof of its own
 
 A lender names what it needs: `TYPICAL` is what the aims are held against. For the eye also: a question without items,
-which is answered with all that the consent covers, and as many connections again.
+which is answered with all that the consent covers, more connections, and two processes of each kind.
 
 Requests are signed beforehand and sent by `rig.load` in this process; server, database and load share the machine.
 Limit and ours are measured in turn, in `ROUNDS` short rounds; the round with the median ratio stands for all, so that
-neither side profits from a quiet moment of the machine.
+neither side profits from a quiet moment of the machine. Afterwards one more process is watched from within: what the
+parts of a query cost it, and which share signatures and log have (`rig.shares`).
 Aims (architecture.md, section 7): 0.25 of the limit's requests a second, then 0.40; p95 at most 100 ms over 32
 connections.
 """
 
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import cycle, islice
+from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -27,6 +32,7 @@ from joserfc.jwk import ECKey
 from bench.rig.load import Load, drive, request
 from bench.rig.measure import Figure, show
 from bench.rig.serving import free_port, fresh_home, serving, settings
+from bench.rig.shares import lines
 from consent import ledger
 from consent.evidence import Capture, Channel, Evidence, EvidenceKind, Language
 from consent.record import NewConsent, SubjectType
@@ -44,10 +50,10 @@ from registry.records import NewRecord, Payload, Provenance
 from registry.suites import sha256
 from sandbox.numbers import resident_id
 
-SUBJECTS: Final = 1_000  # as many as queries in a round: a consent has 31 uses a month
+SUBJECTS: Final = 1_000  # who are asked about in turn, 27 times each: a consent has 31 uses a month
 QUERIES: Final = 1_000  # in a round, for limit and ours each
 WARM_UP: Final = 200
-ROUNDS: Final = 7
+ROUNDS: Final = 5
 PAYMENTS: Final = 4  # records of a subject, beside one rating
 AIM: Final = 0.25
 LENDER: Final = "Bench"
@@ -66,12 +72,14 @@ class Case:
     items: tuple[str, ...] | None
     connections: int
     aim: float | None = None
+    processes: int = 1
 
 
 CASES: Final = (
     Case(f"{len(TYPICAL)} items, 32 connections", TYPICAL, 32, AIM),
     Case("all items, 32 connections", None, 32),
     Case(f"{len(TYPICAL)} items, 256 connections", TYPICAL, 256),
+    Case(f"{len(TYPICAL)} items, 32 connections, two processes", TYPICAL, 32, processes=2),
 )
 
 
@@ -175,14 +183,14 @@ def queries(
     return made
 
 
-def limit(port: int, connections: int) -> Load:
+def limit(ports: Sequence[int], case: Case) -> Load:
     """Measure the handler that does nothing."""
     sent = request("POST", "/noop", {"Content-Type": "application/json"}, b'{"subject":{"type":"resident_id"}}' * 4)
-    drive(port, [sent] * WARM_UP, connections=connections)
-    return drive(port, [sent] * QUERIES, connections=connections)
+    _drive(ports, [sent] * WARM_UP, case)
+    return _drive(ports, [sent] * QUERIES, case)
 
 
-def ours(issuer: str, port: int, who: list[ResidentId], client: Client, case: Case) -> Load:
+def ours(issuer: str, ports: Sequence[int], turn: Iterator[ResidentId], client: Client, case: Case) -> Load:
     """Measure permitted queries.
 
     Raises:
@@ -190,12 +198,27 @@ def ours(issuer: str, port: int, who: list[ResidentId], client: Client, case: Ca
     """
     with Lender(issuer, client) as lender:
         token, proof_key = lender.credentials()
-    warm, asked = (queries(who, issuer, token, proof_key, n, items=case.items) for n in (WARM_UP, QUERIES))
-    drive(port, warm, connections=case.connections)
-    load = drive(port, asked, connections=case.connections)
+    warm, asked = (
+        queries(list(islice(turn, n)), issuer, token, proof_key, n, items=case.items) for n in (WARM_UP, QUERIES)
+    )
+    _drive(ports, warm, case)
+    load = _drive(ports, asked, case)
     if load.statuses != {200: QUERIES}:
         raise RuntimeError(f"not every query was permitted: {dict(load.statuses)}")
     return load
+
+
+def _drive(ports: Sequence[int], requests: Sequence[bytes], case: Case) -> Load:
+    return drive(ports[0], requests, connections=case.connections, other=ports[case.processes - 1])
+
+
+def _watched(folder: Path, issuer: str, port: int, turn: Iterator[ResidentId], client: Client) -> list[str]:
+    """Say what the parts of a query take, of a process that is watched."""
+    told = folder / "shares.json"
+    with serving("app", folder, port, shares=told):
+        for _ in range(2):
+            ours(issuer, [port], turn, client, CASES[0])
+    return lines(told)
 
 
 def _ratio(pair: tuple[Load, Load]) -> float:
@@ -204,17 +227,22 @@ def _ratio(pair: tuple[Load, Load]) -> float:
 
 def main() -> None:
     """Measure and print."""
-    who, client, port, idle = people(), new_client("bench"), free_port(), free_port()
+    who, client, ports, idle = people(), new_client("bench"), (free_port(), free_port()), (free_port(), free_port())
+    turn = cycle(who)
     rounds: dict[Case, list[tuple[Load, Load]]] = {case: [] for case in CASES}
     with fresh_home() as folder, fresh_home() as nothing:
-        chosen = settings(folder, port)
+        chosen = settings(folder, ports[0])
         with open_home(chosen) as opened:
             fill(opened, who, client)
-        with open_home(chosen), serving("app", folder, port), serving("noop", nothing, idle):
-            for _ in range(ROUNDS):
-                for case in CASES:
-                    least = limit(idle, case.connections)
-                    rounds[case].append((least, ours(chosen.issuer, port, who, client, case)))
+            with ExitStack() as stack:
+                for port, other in zip(ports, idle, strict=True):
+                    stack.enter_context(serving("app", folder, port, ports[0]))
+                    stack.enter_context(serving("noop", nothing, other))
+                for _ in range(ROUNDS):
+                    for case in CASES:
+                        least = limit(idle, case)
+                        rounds[case].append((least, ours(chosen.issuer, ports, turn, client, case)))
+            shares = _watched(folder, chosen.issuer, ports[0], turn, client)
     median = {case: sorted(rounds[case], key=_ratio)[ROUNDS // 2] for case in CASES}
     show(
         "query: permitted, signed and logged, against a handler that does nothing",
@@ -227,6 +255,7 @@ def main() -> None:
                 f" p95 {median[case][1].percentile(0.95):.0f} ms"
                 for case in CASES
             ),
+            *shares,
         ],
     )
 

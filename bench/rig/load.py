@@ -42,16 +42,16 @@ def request(method: str, path: str, headers: Mapping[str, str], body: bytes = b"
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-def drive(port: int, requests: Sequence[bytes], *, connections: int) -> Load:
-    """Send every request once over that many connections, and wait for all answers."""
-    return asyncio.run(asyncio.wait_for(_drive(port, requests, connections), SECONDS_AT_MOST))
+def drive(port: int, requests: Sequence[bytes], *, connections: int, other: int | None = None) -> Load:
+    """Send every request once over that many connections, every other one to the `other` port; wait for all answers."""
+    return asyncio.run(asyncio.wait_for(_drive([port, other or port], requests, connections), SECONDS_AT_MOST))
 
 
-async def _drive(port: int, requests: Sequence[bytes], connections: int) -> Load:
+async def _drive(ports: Sequence[int], requests: Sequence[bytes], connections: int) -> Load:
     todo = iter(requests)
     latencies: list[float] = []
     statuses: Counter[int] = Counter()
-    streams = [await asyncio.open_connection(HOST, port) for _ in range(connections)]
+    streams = [await asyncio.open_connection(HOST, ports[number % 2]) for number in range(connections)]
     began = time.perf_counter()
     await asyncio.gather(*(_connection(reader, writer, todo, latencies, statuses) for reader, writer in streams))
     seconds = time.perf_counter() - began
@@ -76,10 +76,15 @@ async def _connection(
 
 async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, one: bytes) -> int:
     """Send one request, wait until its answer is there whole, and give the status."""
+    return (await told(reader, writer, one))[0]
+
+
+async def told(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, one: bytes) -> tuple[int, bool]:
+    """Do as `answered`; say also whether the server takes leave with it (`Connection: close`)."""
     writer.write(one)
     head = await reader.readuntil(b"\r\n\r\n")
     await reader.readexactly(_length(head))
-    return int(head[9:12])
+    return int(head[9:12]), b"\r\nconnection: close" in head.lower()
 
 
 def _length(head: bytes) -> int:

@@ -1,0 +1,96 @@
+"""SIGTERM to `qingqiao serve`, as a restart sends it: what was begun or is on its way is answered, and nobody waits."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from exchange.cli.running import SHUTDOWN_SECONDS
+from exchange.home import Home
+from tests.databases import Addresses
+
+ROOT = Path(__file__).parents[2]
+HOST = "127.0.0.1"
+ALIVE = b"GET /healthz HTTP/1.1\r\nHost: exchange\r\n\r\n"
+HEAD = b"POST /oauth/token HTTP/1.1\r\nHost: exchange\r\nContent-Length: 8\r\n\r\n"
+
+
+@contextmanager
+def process(home: Home, addresses: Addresses, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the command as an operator does, until the block ends."""
+    told = {
+        "PATH": os.defpath,
+        "QINGQIAO_HOME": str(home.settings.home),
+        "QINGQIAO_DATABASE_URL": addresses.database_url,
+        "QINGQIAO_KEYSTORE_URL": addresses.keystore_url,
+        "QINGQIAO_LISTEN_PORT": str(port),
+    }
+    command = [sys.executable, "-c", "from exchange.cli import main; main()", "serve", "--no-jobs"]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=ROOT, env=told, stdout=quiet, stderr=quiet) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def until_it_listens(port: int) -> None:
+    end = time.monotonic() + 60
+    while not listens(port):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def answer(line: socket.socket, said: bytes) -> tuple[int, bool]:
+    """Say something, read the answer's head, and give its status and whether it takes leave."""
+    line.sendall(said)
+    head = b""
+    while b"\r\n\r\n" not in head:
+        read = line.recv(65536)
+        assert read, "closed without an answer"
+        head += read
+    return int(head.split()[1]), b"\r\nconnection: close\r\n" in head.lower()
+
+
+def closed(line: socket.socket) -> bool:
+    """Say whether nothing but what was on its way comes any more."""
+    while line.recv(65536):
+        pass
+    return True
+
+
+def test_what_was_begun_or_is_on_its_way_when_a_process_is_to_end_is_answered(
+    exchange_home: Home, addresses: Addresses
+) -> None:
+    port = free_port()
+    with process(exchange_home, addresses, port) as web:
+        until_it_listens(port)
+        begun, busy, late, silent = (socket.create_connection((HOST, port), timeout=20) for _ in range(4))
+        with begun, busy, late, silent:
+            assert answer(late, ALIVE) == (200, False)
+            begun.sendall(HEAD + b"gran")
+            web.send_signal(signal.SIGTERM)
+            while not answer(busy, ALIVE)[1]:  # asks until it is told that the process takes leave
+                pass
+            assert answer(late, ALIVE) == (200, True), "a question that was on its way to a connection that was idle"
+            assert not listens(port), "whoever is new is refused before a byte was sent, and goes elsewhere"
+            status, leave = answer(begun, b"t=x&")
+            assert (status // 100, leave) == (4, True), "what was begun is finished"
+            assert all(map(closed, (begun, busy, late, silent)))
+            assert web.wait(SHUTDOWN_SECONDS) == 0, "all was ended in order"
