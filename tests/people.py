@@ -15,15 +15,17 @@ from registry import clock, log, store
 from registry.basis import Basis, BasisKind
 from registry.canonical import canonical
 from registry.catalogue import current
-from registry.identifiers import ResidentId
+from registry.identifiers import CreditCode, Identifier, ResidentId
 from registry.records import NewRecord, Payload, Provenance
 from registry.suites import sha256
 
 ZHANG = ResidentId.parse("630222199901010001")
 LI = ResidentId.parse("63272119850302000X")
 NOBODY = ResidentId.parse("630203197606150003")
+VILLAGE = CreditCode.parse("N2630203000000019A")
 BANK = "沙箱农商银行"
 EVERYTHING = ("SUBSIDY", "RATING")
+_KINDS = {SubjectType.ORGANISATION: EvidenceKind.RESOLUTION}
 
 SUBSIDY: Payload = {
     "project": "草原生态保护补助奖励",
@@ -51,21 +53,20 @@ def caller(organisation: str = BANK, client_id: str = "bank") -> Caller:
     )
 
 
-def capture() -> Capture:
+def capture(kind: EvidenceKind = EvidenceKind.PAPER_SCAN) -> Capture:
     return Capture(
         channel=Channel.VILLAGE,
         text_version="2026-01",
         text_language=Language.TIBETAN,
-        evidence=Evidence(
-            EvidenceKind.PAPER_SCAN, sha256(uuid4().bytes), redacted=True
-        ),  # a paper of its own for each consent
+        evidence=Evidence(kind, sha256(uuid4().bytes), redacted=True),  # a paper of its own for each consent
     )
 
 
 def consented(  # one argument a term
     home: Home,
-    who: ResidentId = ZHANG,
+    who: Identifier = ZHANG,
     *,
+    subject_type: SubjectType = SubjectType.PERSON,
     recipient: str = BANK,
     items: Sequence[str] = EVERYTHING,
     max_uses: int = 5,
@@ -82,13 +83,13 @@ def consented(  # one argument a term
     start = clock.now() - began
     new = NewConsent(
         subject_id=UUID(int=0),
-        subject_type=SubjectType.PERSON,
+        subject_type=subject_type,
         recipient=recipient,
         purpose="LOAN_APPROVAL",
         items=items,
         valid_from=start,
         valid_until=start + timedelta(days=days),
-        capture=capture(),
+        capture=capture(_KINDS.get(subject_type, EvidenceKind.PAPER_SCAN)),
         w_acknowledged=w_acknowledged,
         sensitive_agreed=sensitive_agreed,
         max_uses=max_uses,
@@ -100,7 +101,7 @@ def consented(  # one argument a term
     return consents.grant(home, who, new, actor="test")
 
 
-def held(home: Home, who: ResidentId = ZHANG, payloads: Sequence[tuple[str, Payload]] | None = None) -> UUID:
+def held(home: Home, who: Identifier = ZHANG, payloads: Sequence[tuple[str, Payload]] | None = None) -> UUID:
     """Publish records of a person; give the subject's id."""
     now = clock.now()
     provenance = Provenance(

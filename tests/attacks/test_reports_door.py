@@ -12,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from consent.evidence import Channel
+from consent.record import SubjectType
 from consent.scope import Mode
 from exchange import consents, reports_api
 from exchange.home import Home
@@ -20,8 +21,10 @@ from registry import jws
 from registry.canonical import canonical
 from registry.keyring import Purpose
 from registry.suites import sha256
+from registry.trust import TrustPolicy
+from registry.verify import verify
 from tests.attacks.bent_client import ISSUER, Caller, Door
-from tests.people import ZHANG, consented, held, sequenced
+from tests.people import VILLAGE, ZHANG, consented, held, sequenced
 
 QUERIES = f"{ISSUER}/v1/queries"
 CHECK = f"{ISSUER}{reports_api.CHECK_PATH}"
@@ -237,3 +240,38 @@ def test_the_page_of_the_check_is_open_and_runs_its_own_script_only(door: Door) 
     assert "script-src 'sha256-" in policy
     assert "default-src 'none'" in policy
     assert "script-src" not in door.call("POST", CHECK, data={"code": "x"}).headers["content-security-policy"]
+
+
+def test_a_villages_report_goes_through_the_door_with_its_evidence_and_on_paper(
+    bank: Bank, exchange_home: Home
+) -> None:
+    held(
+        exchange_home,
+        VILLAGE,
+        [
+            ("SANZI_FUND", {"org_name": "史纳村股份经济合作社", "account_name": "基本户", "bank_balance": 10_050}),
+            ("SANZI_CONTRACT", {"contract_no": "HT-1", "end_on": "2026-09-30", "publicity_from": "2026-01-01"}),
+        ],
+    )
+    given = consented(
+        exchange_home,
+        VILLAGE,
+        subject_type=SubjectType.ORGANISATION,
+        recipient=BANK_ONE,
+        items=("SANZI",),
+        mode=Mode.REPORT,
+        by_register=True,
+    )
+    told = bank.answer("report", subject={"type": "uscc", "identifier": VILLAGE.text})
+    assert (told["consent_id"], told["report"]["title"]["zh"]) == (given.consent_id, "村集体信用信息报告")
+    states = {one["code"]: one["state"] for one in told["sections"]}
+    assert (states["accounts"], states["resources"]) == ("given", "given")
+    schema = Draft202012Validator(schemas.of(Mode.REPORT))
+    schema.validate(told)
+    assert bank.paper(told["query_id"]).content.startswith(b"%PDF-")
+    sequenced(exchange_home)
+    evidence = bank.evidence(told["query_id"])
+    verdict = verify(evidence.content, TrustPolicy.parse(exchange_home.keyring.trust_policy()))
+    assert (verdict.form, len(verdict.shown)) == ("full", 8)
+    refused = bank.ask("report", subject={"type": "uscc", "identifier": "91630000MA00000071"})
+    assert code(refused) == (403, "no-consent")
