@@ -6,7 +6,8 @@ data out name no subject and do not appear.
 
 Told is who (the organisation and its department), when, for which purpose, in which mode, which items, and whether it
 was permitted or why not. The code of the lender's clerk is the lender's own and is left to regulators. That a regulator
-had the evidence of a consent opened (`capture.disclosing`) is an access, too.
+had the evidence of a consent opened (`capture.disclosing`) is an access, too; so is what a lender is told under a
+subscription (`release.watching`).
 """
 
 from collections.abc import Sequence
@@ -29,14 +30,17 @@ ASKED: Final = (
     Event.REOPENED.value,
     Event.REFUSED.value,
     Event.EVIDENCE_OPENED.value,
+    Event.MONITOR_TOLD.value,
 )
 SHOWN: Final = (Event.PERMITTED.value, Event.REOPENED.value)
+LEARNED: Final = (*SHOWN, Event.MONITOR_TOLD.value)  # whoever is told that something changed learns it, too
 OUTCOMES: Final = {
     Event.PERMITTED.value: "permitted",
     Event.REOPENED.value: "reopened",
     Event.REFUSED.value: "refused",
     Event.OWN_OPENED.value: "own",
     Event.EVIDENCE_OPENED.value: "evidence",
+    Event.MONITOR_TOLD.value: "told",
 }
 
 
@@ -108,7 +112,7 @@ def recipients(tx: Transaction, subject_id: UUID) -> list[Recipient]:
         " array_agg(DISTINCT fields -> 'access' ->> 'purpose'), array_agg(DISTINCT item)"
         " FROM log_entry e, jsonb_array_elements_text(fields -> 'access' -> 'items') AS item"
         " WHERE subject_id = %s AND event = ANY(%s) GROUP BY lender ORDER BY lender",
-        (subject_id, list(SHOWN)),
+        (subject_id, list(LEARNED)),
     ).fetchall()
     return [
         Recipient(name, first, last, count, tuple(sorted(purposes)), tuple(sorted(items)))

@@ -1,4 +1,5 @@
-"""The doors for what was found of limits: a regulator sees all of it, a lender's system what was found of itself.
+"""The doors for what was found of limits: a regulator sees all of it, a lender's system what was found of itself
+(and nothing of what others asked: `alerts.read_own`).
 
 No subject stands in an alert. That a regulator read them is an entry of the log.
 """
@@ -76,7 +77,7 @@ def build_router(home: Home) -> APIRouter:
     ) -> AlertsModel:
         """Give a page of what was found of the system that asks: which limits it ran into, and which of its users."""
         with home.database.transaction() as tx:
-            return _page(*alerts.read(tx, limit=limit, cursor=cursor, client_id=caller.client_id))
+            return _page(*alerts.read_own(tx, caller.client_id, limit=limit, cursor=cursor))
 
     return router
 

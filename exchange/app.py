@@ -21,24 +21,29 @@ from starlette.exceptions import HTTPException
 from connectors.errors import StorageFull
 from exchange import (
     agency_api,
+    alerts_api,
     audit_api,
     audit_consents_api,
     authorize_api,
     bindings_api,
     capture_api,
+    client_api,
     consent_texts_api,
     consents_api,
     deletions_api,
+    deprecations,
     events_api,
     grants_api,
     journal,
     lender_api,
+    limit_problems,
     log_api,
     outcomes_api,
     pages,
     recall_notices_api,
     receipts_api,
     reference,
+    registrations_api,
     reports_api,
     sources_api,
     subject_api,
@@ -49,11 +54,14 @@ from exchange.bulk.keeping import BATCH_BYTES
 from exchange.capture.paper import MOST_SCAN_BYTES
 from exchange.capture_api import papers
 from exchange.envelope import ClosedDoors, Envelope, Limits, Public, Wider
-from exchange.errors import ExchangeError, OutOfService
+from exchange.errors import ExchangeError, OutOfService, RequestRefused
 from exchange.gate import Gate
 from exchange.home import Home, Mode
+from exchange.limits import declared, pacing
 from exchange.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
 from exchange.metrics import Metrics
+from exchange.monitoring import doors as monitoring_doors
+from exchange.monitoring.reading import SCHEMA_PATH as EVENT_SCHEMA_PATH
 from exchange.oauth import endpoints, inspection
 from exchange.oauth.certificates import FromProxy
 from exchange.oauth.doors import admissions
@@ -69,7 +77,7 @@ from exchange.oauth.profile import (
 )
 from exchange.oauth.tokens import TokenKeys
 from exchange.portable.document import SCHEMA_PATH
-from exchange.problems import CATALOGUE, Told, tell, told_of
+from exchange.problems import CATALOGUE, Told, responses, tell, told_of
 from exchange.reports import schemas
 from exchange.subject_api.bindings import BINDINGS_PATH
 from registry import schema
@@ -85,8 +93,10 @@ _PUBLIC_PATHS: Final = (
     "/problems",
     reference.PATH,
     consent_texts_api.PATH,
+    registrations_api.PATH,
     reports_api.CHECK_PATH,
     *schemas.PATHS,
+    EVENT_SCHEMA_PATH,
     TOKEN_PATH,
     JWKS_PATH,
     PAR_PATH,
@@ -98,6 +108,7 @@ _PUBLIC_PREFIXES: Final = (
     "/problems/",
     "/log/",  # the log's tiles and checkpoint are for everyone
     pages.STYLE_PREFIX,
+    f"{registrations_api.PATH}/",  # asked by whoever has no credentials yet; the id is random
     f"{consent_texts_api.PATH}/",  # read before there is a consent
     f"{receipts_api.RECEIPTS_PATH}/",  # whoever holds a receipt checks it
 )
@@ -108,6 +119,7 @@ _CODES_BY_STATUS: Final = {
     400: "request-malformed",
     404: "not-found",
     405: "method-not-allowed",
+    408: "request-too-slow",
     413: "body-too-large",
     415: "request-malformed",
 }
@@ -129,10 +141,12 @@ def create_app(home: Home) -> FastAPI:
 
     Raises:
         KeyMissing: the keyring has no key that signs tokens.
+        RulesRefused: the file of limits is not understood.
     """
     if not structlog.is_configured():  # whoever serves has set it up; without that, its default writes whole messages
         journal.set_up()
     settings = home.settings
+    limits = declared.of(settings.limits)  # a file that is not understood stops the process here, no question later
     profile = Profile(settings.issuer, settings.tls_proxy is not None, settings.mtls_address)
     keys = TokenKeys(home.keyring)
     metrics = Metrics()
@@ -145,21 +159,24 @@ def create_app(home: Home) -> FastAPI:
         redirect_slashes=False,
         lifespan=_gate_open,
     )
-    app.state.admissions = admissions(home.database)
+    app.state.admissions = admissions(home.database, pacing.of_doors(limits.doors))
+    of_tokens = pacing.of_process(limits.tokens)
     app.state.gate = Gate(home)
     app.state.metrics = metrics
     app.router.routes[:0] = [
         lender_api.query_route(home),
-        endpoints.token_route(profile, keys, home.database),
-        endpoints.par_route(profile, home.database),
+        endpoints.token_route(profile, keys, home.database, of_tokens),
+        endpoints.par_route(profile, home.database, of_tokens),
         *inspection.routes(profile, keys, home.database),
     ]
     for build_router in (
         lender_api.build_router,
         outcomes_api.build_router,
         bulk_doors.build_router,
+        monitoring_doors.build_router,
         consents_api.build_router,
         audit_api.build_router,
+        alerts_api.build_router,
         log_api.build_router,
         sources_api.build_router,
         agency_api.build_router,
@@ -167,6 +184,8 @@ def create_app(home: Home) -> FastAPI:
         events_api.build_router,
         deletions_api.build_router,
         grants_api.build_router,
+        registrations_api.build_router,
+        client_api.build_router,
         audit_consents_api.build_router,
         bindings_api.build_router,
         subject_api.build_router,
@@ -180,7 +199,7 @@ def create_app(home: Home) -> FastAPI:
     app.include_router(endpoints.build_router(profile, keys))
     app.include_router(_operating(home, metrics))
     app.include_router(_problems(profile.issuer))
-    _handle_errors(app, profile.issuer)
+    _handle_errors(app, profile.issuer, metrics)
     described = _described(app, profile)
     app.include_router(reference.build_router(described))
     app.openapi = described  # type: ignore[method-assign]  # FastAPI's documented way to extend it
@@ -194,7 +213,15 @@ def create_app(home: Home) -> FastAPI:
         metrics=metrics,
         mode=mode,
         public=public_of(profile),
-        limits=Limits(MAX_BODY_BYTES, UPLOAD_BYTES, "PATCH", f"{UPLOADS_PATH}/", (_SCANS, _QUESTIONS)),
+        deprecations=deprecations.current(),
+        limits=Limits(
+            MAX_BODY_BYTES,
+            UPLOAD_BYTES,
+            "PATCH",
+            f"{UPLOADS_PATH}/",
+            (_SCANS, _QUESTIONS),
+            limits.connections.body_seconds,
+        ),
     )
     return app
 
@@ -252,12 +279,14 @@ def _problems(issuer: str) -> APIRouter:
     return router
 
 
-def _handle_errors(app: FastAPI, issuer: str) -> None:
+def _handle_errors(app: FastAPI, issuer: str, metrics: Metrics) -> None:
     def response(told: Told) -> Response:
         return Response(told.body, told.status, told.headers)
 
     @app.exception_handler(ExchangeError)
     async def refused(_: Request, error: ExchangeError) -> Response:
+        if isinstance(error, RequestRefused) and error.code in limit_problems.CODES:
+            metrics.limited(error.code)
         return response(told_of(issuer, error))
 
     @app.exception_handler(DatabaseUnavailable)
@@ -311,6 +340,8 @@ def _described(app: FastAPI, profile: Profile) -> Callable[[], dict[str, Any]]:
             described.setdefault("components", {}).setdefault("securitySchemes", {})["DPoP"] = scheme
             for path, operations in described["paths"].items():
                 for operation in operations.values():
+                    if path.startswith("/v1/") and not public.has(path):  # doors of lenders have a pace
+                        operation["responses"].setdefault("429", responses(429)[429])
                     operation["security"] = [] if public.has(path) else [{"DPoP": []}]
             app.openapi_schema = orjson.loads(orjson.dumps(described))
         return app.openapi_schema

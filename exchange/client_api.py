@@ -29,7 +29,7 @@ from registry.database import Transaction
 CLIENT_PATH: Final = "/v1/client"
 STAFF_PATH: Final = "/v1/staff"
 JSON: Final = "application/json"
-_PROOFS: Final = 8
+_PROOFS: Final = 9  # eight keys at most, and one that stands
 
 
 class KeyModel(BaseModel):
@@ -92,7 +92,9 @@ class SetModel(BaseModel):
 
     jwks: dict[str, Any] = Field(description="the whole set, at most eight keys")
     proofs: list[Annotated[str, Field(max_length=registration.REQUEST_CHARACTERS)]] = Field(
-        default_factory=list, max_length=_PROOFS, description="of each new key: a JWS of typ qq-key-proof+jwt"
+        default_factory=list,
+        max_length=_PROOFS,
+        description="of each new key, and of one that stands: a JWS of typ qq-key-proof+jwt",
     )
     overlap_days: int = Field(
         default=0,
@@ -252,7 +254,9 @@ def _staff(home: Home) -> APIRouter:
         more = found[limit - 1].position if len(found) > limit else None
         return StaffPageModel(staff=[_entry(one) for one in found[:limit]], next=more)
 
-    @router.put("/{user_id}", summary="Put a person on the list", responses=problems.responses(400, 401, 403, 422))
+    @router.put(
+        "/{user_id:path}", summary="Put a person on the list", responses=problems.responses(400, 401, 403, 409, 422)
+    )
     def put(user_id: _UserId, given: StatedStaffModel, caller: _Calling) -> StaffEntryModel:
         """Put a person on the list, or other words in the place of what stood. The first entry begins the list."""
         refuse_personal(user_id, given.department)
@@ -264,7 +268,10 @@ def _staff(home: Home) -> APIRouter:
         return _entry(entry)
 
     @router.delete(
-        "/{user_id}", status_code=204, summary="Take a person off the list", responses=problems.responses(401, 403, 404)
+        "/{user_id:path}",
+        status_code=204,
+        summary="Take a person off the list",
+        responses=problems.responses(401, 403, 404),
     )
     def end(user_id: _UserId, caller: _Calling) -> Response:
         """Take a person off at once: no question in this person's name is answered from then on."""

@@ -3,10 +3,13 @@
   1. the headers of a request come within `header_seconds` of its first byte, or of the connection, and have
      `header_bytes` at most; between two requests a connection is idle for `idle_seconds` at most
   2. who does not read what is answered is let go of `write_seconds` after the line was full
-  3. a process has `at_most` connections, one address `of_one_peer` of them. For one more, the one that has waited
+  3. one connection has `PIPELINED` requests at most that wait for the one before them; what comes behind a body is
+     thrown away, and is not more than headers may be: neither is kept at the price of everybody's memory
+  4. a process has `at_most` connections, one address `of_one_peer` of them. For one more, the one that has waited
      longest without a whole request is let go of, one whose body still comes last; if all are answered, the new one is
 
-A server behind a proxy has all its connections from the proxy's address: that address has no bound of its own.
+A server behind a proxy has all its connections from the proxy's address: that address has no bound of its own, and how
+many of them one client may have, and how slowly, the proxy has to see to (docs/fapi.md).
 
 A body that drips is ended by the envelope, with a problem (`exchange.deadlines`). Here nothing is answered, but for an
 empty 408 or 431 to a request whose headers did not come: there is nobody to read more.
@@ -25,6 +28,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from exchange.limits.declared import OfConnections
 
 LOOK_SECONDS: Final = 1.0
+PIPELINED: Final = 8
+_FRAMED: Final = 16  # bytes that one of a body may take on the line, in pieces of one each
 _TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _TOO_LONG: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -39,8 +44,8 @@ class Crowd:
     timer: asyncio.TimerHandle | None = None
 
     def let_in(self, new: "Bounded") -> None:
-        """Do 3."""
-        peers = [one for one in self.held if one.peer == new.peer and not self._is_proxy(new.peer)]
+        """Do 4."""
+        peers = [] if self._is_proxy(new.peer) else [one for one in self.held if one.peer == new.peer]
         if len(peers) >= self.bounds.of_one_peer:
             self._make_room(peers, new)
         elif len(self.held) >= self.bounds.at_most:
@@ -75,6 +80,7 @@ class Bounded(HttpToolsProtocol):
         self._waits_since: float | None = 0.0  # for headers or, between two requests, for a first byte
         self._body_since: float | None = None  # for the rest of a body
         self._header_bytes = 0
+        self._beside_bytes = 0  # of what came with a body: its frames, and what is behind it
         self._full_since: float | None = None
 
     @property
@@ -103,21 +109,41 @@ class Bounded(HttpToolsProtocol):
         """Read on, while headers are no longer than they may be."""
         if self.transport.is_closing():
             return
+        most = self._crowd.bounds.header_bytes
+        self._beside_bytes += len(data)
         super().data_received(data)
         if self.reads_headers:
             self._header_bytes += len(data)
-            if self._header_bytes > self._crowd.bounds.header_bytes:
+            if self._header_bytes > most:
                 self.let_go(_TOO_LONG)
+        elif self._body_since is not None and self._beside_bytes > most:
+            self.let_go()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; one behind the body is none, for it would stand beside those that were checked."""
+        if self.reads_headers:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take what came of a body, and allow it its frames."""
+        self._beside_bytes = max(0, self._beside_bytes - _FRAMED * len(body))
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
-        """Note that a request begins."""
+        """Note that a request begins.
+
+        Raises:
+            ValueError: too many wait already; the parser stops, and uvicorn ends the connection.
+        """
+        if len(self.pipeline) >= PIPELINED:
+            raise ValueError("requests: too many at once")
         self.reads_headers, self._waits_since = True, self.loop.time()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Note that its headers are whole."""
         self.reads_headers, self._waits_since, self._header_bytes = False, None, 0
-        self._body_since = self.loop.time()
+        self._body_since, self._beside_bytes = self.loop.time(), 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

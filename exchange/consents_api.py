@@ -11,16 +11,17 @@ own pages and consents taken by phone are doors of their own.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Response
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from consent import ledger
 from consent.errors import TermsRefused, TransitionRefused, UnknownConsent
 from consent.evidence import Language
 from consent.record import Consent
-from exchange import consents, problems, receipts_api, terms
+from exchange import consents, once, problems, receipts_api, terms
 from exchange.capture import counter, reconfirming
 from exchange.consent_models import (
     ConsentModel,
@@ -38,8 +39,11 @@ from exchange.naming import identifier_of, refuse_personal
 from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
+from exchange.once import Once
 from registry import clock
 from registry.database import Transaction
+
+_DOOR: Final = "consents"
 
 
 class RecordedModel(BaseModel):
@@ -65,9 +69,20 @@ def build_router(home: Home) -> APIRouter:
 def _add_recording(router: APIRouter, home: Home) -> None:
     calling = Annotated[Caller, Depends(require(Scope.CONSENTS))]
 
-    @router.post("", status_code=201, summary="Record a consent", responses=problems.responses(401, 403, 422, 503))
-    def record(given: GrantModel, caller: calling) -> ConsentModel:
-        """Record a consent that names the calling lender, and sign its receipt."""
+    @router.post(
+        "",
+        status_code=201,
+        summary="Record a consent",
+        responses={
+            200: {"model": ConsentModel, "description": "The consent that was recorded by this key before"},
+            **problems.responses(400, 401, 403, 404, 409, 422, 503),
+        },
+    )
+    def record(given: GrantModel, caller: calling, response: Response, key: once.Key = None) -> ConsentModel:
+        """Record a consent that names the calling lender, and sign its receipt.
+
+        The same by the same `Idempotency-Key` is the consent of before, as it stands now.
+        """
         identifier, beside = identifier_of(given.subject), given.beside()
         refuse_personal(given.collector, given.device)  # `previous` is an id of ours: one in 500 looks like a code
         if given.representation is not None and given.representation.resolution is not None:
@@ -77,6 +92,11 @@ def _add_recording(router: APIRouter, home: Home) -> None:
             counter.refuse_unfit(given.evidence.kind, given.captured_at, given.valid_from, now=now)
             new = given.read(caller.org_code, now)
             with home.database.transaction() as tx:
+                made_once = None if key is None else Once.of(home, caller, _DOOR, key, given.model_dump_json())
+                before = None if made_once is None else made_once.before(tx, now=now)
+                if before is not None:
+                    response.status_code = 200
+                    return _told(ledger.get(tx, [before])[before])
                 counter.check(
                     tx,
                     home,
@@ -99,6 +119,8 @@ def _add_recording(router: APIRouter, home: Home) -> None:
                     beside=beside,
                     asked_by=given.asked_by,
                 )
+                if made_once is not None:
+                    made_once.note(tx, made.consent_id)
         except TermsRefused as refused:
             raise terms.refused(refused) from refused
         except UnknownConsent as unknown:
@@ -144,7 +166,7 @@ def _add_seeing(router: APIRouter, home: Home) -> None:
     @router.get(
         "/{consent_id}/receipt",
         summary="Sheet to hand out",
-        response_class=Response,
+        response_class=HTMLResponse,
         responses=problems.responses(401, 403, 404),
     )
     def receipt(consent_id: str, caller: calling, language: Language = Language.CHINESE) -> Response:

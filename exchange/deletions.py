@@ -12,7 +12,8 @@ before its time, from then on (the lender is told no other reason: docs/adr/0029
 no earlier than the data life, counted from the last answer: until then the lender may keep what it was shown. The data
 life is the one that was agreed to, or the purpose's of today if that is shorter. A question answered a moment before a
 withdrawal is in the notice: whoever withdraws waits for its commit. What was shown under a consent that another took
-the place of goes with that other one.
+the place of goes with that other one. A subscription is named like an answer, for the events that were told under it;
+the data life is counted from its end.
 
 That it was looked for answers is logged also where there were none: the public log must not tell whoever withdraws, or
 watches somebody do so, whether the lender had asked. A notice names the consent and the lender's own queries, no
@@ -49,7 +50,7 @@ AT_ONCE: Final = 500
 PAGE_MOST: Final = 200
 _FILE: Final = Path(__file__).with_name("deletions.yml")
 _SATURDAY: Final = 5
-_ASKING: Final = 7_118_452  # an advisory lock of a transaction; any number of our own
+_ASKING: Final = 7_118_453  # an advisory lock of a transaction; any number of our own
 _SHOWN: Final = (
     "WITH RECURSIVE chain AS (SELECT consent_id, previous FROM consent WHERE consent_id = %s"
     "  UNION ALL SELECT c.consent_id, c.previous FROM chain JOIN consent c ON c.consent_id = chain.previous)"
@@ -69,6 +70,8 @@ _OUTLIVED: Final = (
     " SELECT p.stands, q.organisation, array_agg(q.query_id::text ORDER BY q.decided_at),"
     " max(q.decided_at + p.life) FROM page p"
     " JOIN query q ON q.subject_id = p.subject_id AND q.consent_id = p.consent_id AND q.decided_at + p.life <= %s"
+    " AND NOT EXISTS (SELECT FROM monitor_subscription s WHERE s.subscription_id = q.query_id"
+    "  AND (s.ended_at IS NULL OR s.ended_at + p.life > %s))"
     " WHERE NOT EXISTS (SELECT FROM page x JOIN deletion_notice d ON d.consent_id = x.consent_id"
     "  WHERE x.stands = p.stands AND d.organisation = q.organisation AND q.query_id::text = ANY(d.queries))"
     " GROUP BY 1, 2 ORDER BY 1, 2"
@@ -181,7 +184,7 @@ def ask_outlived(tx: Transaction, after: str, *, now: datetime) -> list[str]:
     tx.execute("SELECT pg_advisory_xact_lock(%s)", (_ASKING,))
     page = [row[0] for row in tx.execute(_STANDING, (after, AT_ONCE))]
     lives = {code: purpose.data_life_days for code, purpose in purposes.current().by_code.items()}
-    rows = tx.execute(_OUTLIVED, (orjson.dumps(lives).decode(), page, now)).fetchall()
+    rows = tx.execute(_OUTLIVED, (orjson.dumps(lives).decode(), page, now, now)).fetchall()
     for consent_id, organisation, queries, over_at in rows:
         tx.execute(
             "INSERT INTO deletion_notice (notice_id, organisation, consent_id, reason, queries, ended_at, due_at)"

@@ -4,8 +4,8 @@
   1. a request id of ours (one sent by a caller is not taken over: it could carry anything)
   2. an address that holds an identifier is refused unread: a subject belongs in the body
   3. whatever fails inside becomes a problem without details; the journal gets class and place
-  4. security headers, the mode of a sandbox, one line in the journal, metrics; what is behind a closed door is
-     stored by nobody on the way, unless its route says otherwise
+  4. security headers, what will go (`deprecations`), the mode of a sandbox, one line in the journal, metrics; what is
+     behind a closed door is stored by nobody on the way, unless its route says otherwise
   5. a body is read up to a limit; what is longer is a problem too, and no failure. Bytes of an upload, which their
      route takes as a stream and counts itself, have a limit of their own, and are read ahead from the first moment:
      the server gives nothing of what has arrived once the line is cut
@@ -32,11 +32,14 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exchange import journal
+from exchange.deadlines import timely
+from exchange.deprecations import NOTHING, Deprecations
 from exchange.errors import CredentialsRefused
 from exchange.metrics import Metrics
 from exchange.oauth.certificates import shown_in
 from exchange.oauth.doors import PRESENTED
 from exchange.oauth.guard import Guard, Presented
+from exchange.problems import REQUEST_ID as NAMED
 from exchange.problems import Told, tell, told_of
 from registry import clock
 from registry.canonical import b64url
@@ -94,6 +97,11 @@ class Limits:
     method: str
     prefix: str
     wider: tuple[Wider, ...] = ()
+    seconds: int = 20
+
+    def seconds_of(self, method: str, most: int) -> float | None:
+        """Give the time in which a body of so many bytes is to come; bytes of uploads have clocks of their own."""
+        return None if method == self.method and most > self.ordinary else self.seconds * (1 + (most >> 20))
 
     def of(self, method: str, path: str) -> int:
         """Give the limit of one request."""
@@ -107,8 +115,10 @@ class Envelope:
     """See the module's header, 1 to 5."""
 
     def __init__(  # what it surrounds, and what it needs for that
-        self, app: ASGIApp, *, issuer: str, metrics: Metrics, mode: str | None, public: Public, limits: Limits
-    ) -> None:
+        self, app: ASGIApp, *, issuer: str, metrics: Metrics, mode: str | None, public: Public, limits: Limits,
+        deprecations: Deprecations = NOTHING,
+    ) -> None:  # fmt: skip
+        self._deprecations = deprecations
         self._app = app
         self._public = public
         self._limits = limits
@@ -125,6 +135,7 @@ class Envelope:
         begun = perf_counter()
         request_id = b64url(random_bytes(12))  # 1
         scope[REQUEST_ID] = request_id
+        NAMED.set(request_id)  # problems name it, wherever they are made
         extra = [*self._headers, (b"x-request-id", request_id.encode())]
         status = 0
 
@@ -136,7 +147,8 @@ class Envelope:
                 said = {name for name, _ in sent}
                 open_to_all = self._public.has(scope["path"]) or _CACHE_CONTROL in said
                 ours = [one for one in extra if one[0] not in said]  # a page says more exactly what it may load
-                message["headers"] = [*sent, *ours, *(() if open_to_all else _NOT_STORED)]  # 4
+                going = self._deprecations.headers(scope["method"], _template(scope), scope["query_string"])
+                message["headers"] = [*sent, *ours, *(() if open_to_all else _NOT_STORED), *going]  # 4
             await send(message)
 
         try:
@@ -147,7 +159,8 @@ class Envelope:
                 await _send(tell(self._issuer, "body-too-large"), send_with_headers)
             else:
                 async with _ahead(receive, most > self._limits.ordinary) as received:
-                    await self._app(scope, _limited(received, most), send_with_headers)
+                    timed = timely(received, self._limits.seconds_of(scope["method"], most))
+                    await self._app(scope, _limited(timed, most), send_with_headers)
         except Exception as error:  # noqa: BLE001  # 3: the last place that can keep its message out of the server's log
             self._journal.error("failed", request_id=request_id, **journal.told(error))
             if not status:
@@ -162,7 +175,7 @@ class Envelope:
         self._metrics.answered(scope["method"], route, status, seconds)
         if refusal:
             self._metrics.token_refused(refusal)
-        self._journal.info(
+        journal.write(
             "request",
             request_id=request_id,
             method=scope["method"],

@@ -62,17 +62,19 @@ class RequestRefused(ExchangeError):
         *,
         more: Mapping[str, Any] | None = None,
         retry_after_seconds: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Take the problem's code and, at most, one fixed sentence that repeats nothing of the request.
 
         `more` are further members of the problem: places and mends, nothing of the request either. With
-        `retry_after_seconds` it is said when to come again.
+        `retry_after_seconds` it is said when to come again; `headers` are sent besides.
         """
         super().__init__(detail or code)
         self.code = code
         self.detail = detail
         self.more = more
         self.retry_after_seconds = retry_after_seconds
+        self.headers = headers or {}
 
 
 class KeyRefused(ExchangeError):

@@ -53,6 +53,7 @@ from exchange import (
     findings,
     journal,
     mending,
+    once,
     outcomes,
     outgrowing,
     pushing,
@@ -61,11 +62,14 @@ from exchange import (
     reweighing,
     telling,
 )
+from exchange.admission import expiring, fetching, keyrings, matters, notes
 from exchange.bulk import keeping, working
 from exchange.capture import paper, requests
 from exchange.feeds import LOOK_SECONDS, FeedRuns
 from exchange.holding import Held
 from exchange.home import Home
+from exchange.limits import counting
+from exchange.monitoring import delivering, making, webhooks
 from exchange.oauth import codes, spending
 from exchange.release.collecting import people_for
 from exchange.telling_gauges import TellingGauges
@@ -81,7 +85,7 @@ SEQUENCE_SECONDS: Final = 0.5  # architecture.md, section 3: an entry is covered
 TELL_SECONDS: Final = 1.0  # between two looks for what lenders are to be told
 UPLOAD_SECONDS: Final = 1.0  # between two looks for uploads that are complete
 BULK_SECONDS: Final = 1.0  # between two looks for batches of questions that wait
-_THREADS: Final = 5  # one more than jobs that may last: uploads, pushing, batches of questions, freezing
+_THREADS: Final = 7  # one more than jobs that may last: uploads, pushing, webhooks, batches, keys, freezing
 
 _journal = structlog.get_logger("qingqiao.jobs")
 
@@ -124,9 +128,11 @@ def shred_records(home: Home) -> None:
 
 
 def forget_proofs(home: Home) -> None:
-    """Delete digests of assertions and proofs, and revocations, that are too old to matter."""
+    """Delete digests of assertions and proofs, revocations, and counts of limits, that are too old to matter."""
     with home.database.transaction() as tx:
         spending.forget_expired(tx, now=clock.now())
+        counting.forget(tx, now=clock.now())
+        once.forget(tx, now=clock.now())
 
 
 def destroy_raw_files(home: Home) -> None:
@@ -140,6 +146,14 @@ def collect_feed(home: Home, feed: Feed, now: datetime) -> Collected:
     people = partial(people_for, home, actor=feed.agency, at=day)
     credentials = Credentials(home.database, home.sealing)
     return collecting.collect(intake_of(home), feed, credentials=credentials, people=people, now=now, as_of=day)
+
+
+def look_after_systems(home: Home) -> None:
+    """Take out keys whose overlap is over; end registrations that nobody decided, drop what is long past."""
+    with home.database.transaction() as tx:
+        keyrings.let_leave(tx, now=clock.now())
+        matters.forget(tx, now=clock.now())
+        notes.forget(tx, now=clock.now())
 
 
 def end_captures(home: Home) -> None:
@@ -183,6 +197,7 @@ def look_after_telling(home: Home) -> None:
         telling.forget(tx, now=clock.now())
         outcomes.forget_details(tx, now=clock.now())
         pushing.forget(tx, now=clock.now())
+        webhooks.forget(tx, now=clock.now())
 
 
 def ask_outlived(home: Home) -> None:
@@ -231,6 +246,8 @@ def table() -> list[Job]:
         Job("findings:check", 60, findings.check_published),
         Job("telling:spread", TELL_SECONDS, telling.spread_all),
         Job("telling:push", TELL_SECONDS, pushing.push_due),
+        Job("monitor:make", TELL_SECONDS, making.make_all),
+        Job("monitor:deliver", TELL_SECONDS, delivering.deliver_due),
         Job("telling:look-after", 600, look_after_telling),
         Job("deletions:outlived", 86_400, ask_outlived),
         Job("bulk:work", BULK_SECONDS, working.work_due),
@@ -241,6 +258,8 @@ def table() -> list[Job]:
         Job("upload:clean", 600, clean_uploads),
         Job("registry:shred-frozen", 3600, shred_records),
         Job("oauth:forget-proofs", 300, forget_proofs),
+        Job("clients:fetch-keys", fetching.FETCH_SECONDS, fetching.fetch_due),
+        Job("clients:look-after", 60, look_after_systems),
     ]
 
 
@@ -326,11 +345,12 @@ class Jobs:
         feeds = self._feeds
         if feeds is None:
             return table()
-        gauges = TellingGauges(self.metrics)
+        gauges, expiries = TellingGauges(self.metrics), expiring.ExpiryGauges(self.metrics)
         return [
             *table(),
             Job("feeds:look", LOOK_SECONDS, lambda _: feeds.look()),
             Job("telling:gauges", GAUGE_SECONDS, gauges.look),
+            Job("clients:expiries", expiring.WARN_SECONDS, expiries.look),
         ]
 
     def _lead(self, stop_event: Signal) -> None:

@@ -38,6 +38,7 @@ _TEXT_KEPT: Final = frozenset({"uvicorn.error"})
 _FRAMES: Final = 3
 
 Line = MutableMapping[str, Any]
+_here: Final[list[TextIO]] = []
 
 
 def keep_only_what_is_listed(_: WrappedLogger, __: str, line: Line) -> Line:
@@ -79,9 +80,10 @@ def set_up(stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
     structlog.configure(
         processors=[_stamp, tell_exceptions_without_message, keep_only_what_is_listed, _render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(out),  # a line and its end in one, for `write` shares the stream
         cache_logger_on_first_use=False,
     )
+    _here[:] = [out]
     root = logging.getLogger()
     root.handlers = [_FromLibraries(out)]
     root.setLevel(max(level, logging.WARNING))  # libraries speak when something is wrong
@@ -89,6 +91,14 @@ def set_up(stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], name != "uvicorn.access"  # its lines carry whole addresses
         logger.setLevel(level)
+
+
+def write(event: str, **fields: object) -> None:
+    """Write one line of level info where `set_up` said, as a logger would, in half of its time: for every request."""
+    line = keep_only_what_is_listed(None, "info", _stamp(None, "info", {"event": event, **fields}))
+    for out in _here:
+        out.write(_render(None, "info", line) + "\n")
+        out.flush()
 
 
 class _FromLibraries(logging.Handler):

@@ -22,11 +22,23 @@ from exchange import evidence, problems
 from exchange.errors import RequestRefused
 from exchange.gate import Gate
 from exchange.home import Home
-from exchange.naming import CODE, PRINTABLE, Code, ItemCode, SubjectModel, identifier_of, refuse_personal
+from exchange.limits import shown
+from exchange.naming import (
+    CODE,
+    PRINTABLE,
+    Code,
+    ItemCode,
+    StaffCode,
+    SubjectModel,
+    identifier_of,
+    named_staff,
+    refuse_personal,
+)
 from exchange.oauth.doors import presented, require
 from exchange.oauth.guard import Caller, Presented
 from exchange.oauth.scopes import Scope
 from exchange.release import Ask, AskAgain, Outcome, Permitted, Refused, response_bytes
+from exchange.shapes import CatalogueShape, EvidenceShape, PendingShape
 from registry import catalogue, profile
 from registry.canonical import canonical
 from registry.catalogue import Catalogue, DataClass, Kind
@@ -273,7 +285,7 @@ def build_router(home: Home) -> APIRouter:
     @router.post(
         QUERIES_PATH,
         summary="Ask about a person or a collective",
-        responses={200: {"model": SignedAnswer}, **problems.responses(400, 401, 403, 409, 503)},
+        responses={200: {"model": SignedAnswer}, **problems.responses(400, 401, 403, 409, 429, 503)},
         openapi_extra={
             "parameters": [
                 {
@@ -309,21 +321,33 @@ def build_router(home: Home) -> APIRouter:
     @router.get(
         f"{QUERIES_PATH}/{{query_id}}/evidence",
         summary="Evidence for an answer",
-        responses={202: {"description": "Not yet in a signed checkpoint"}, **problems.responses(401, 403, 404, 503)},
+        responses={
+            200: {"model": EvidenceShape},
+            202: {"model": PendingShape, "description": "Not yet in a signed checkpoint"},
+            **problems.responses(401, 403, 404, 429, 503),
+        },
     )
     async def evidence_of(
-        request: Request, query_id: UUID, form: Annotated[Literal["full", "redacted"], Query()] = "full"
+        request: Request,
+        query_id: UUID,
+        form: Annotated[Literal["full", "redacted"], Query()] = "full",
+        user_id: StaffCode = None,
+        department: StaffCode = None,
     ) -> Response:
         """Give one JSON file that proves the answer, checked offline by `qingqiao verify`.
+
+        `user_id` and `department` are the lender's own codes of whoever opens it; a lender that keeps a list of its
+        staff names somebody of it, unless who asked is noted with a report and still on the list.
 
         The full form holds the answer and so goes through the gate once more: after a withdrawal, and once the
         answer has outlived its data life, it is refused, and only the redacted form, without personal data, is given.
         """
         caller = await require(Scope.QUERIES)(request)
+        staff = named_staff(user_id, department)
         found = await run_in_threadpool(evidence.redacted, home, query_id, caller.client_id)
         if found is not None and form == "full":  # only when the log covers it is anything opened
             gate: Gate = request.app.state.gate
-            outcome = await gate.ask(AskAgain(caller, query_id))
+            outcome = await gate.ask(AskAgain(caller, query_id, staff=staff))
             if not isinstance(outcome, Permitted):
                 return _response(outcome, home.settings.issuer)
             found = await run_in_threadpool(evidence.full, home, outcome)
@@ -332,7 +356,11 @@ def build_router(home: Home) -> APIRouter:
             return Response(pending, 202, {"Retry-After": str(RETRY_AFTER_SECONDS)}, JSON)
         return Response(found, 200, media_type=JSON)
 
-    @router.get("/v1/catalogue", summary="Kinds and items", responses=problems.responses(401))
+    @router.get(
+        "/v1/catalogue",
+        summary="Kinds and items",
+        responses={200: {"model": CatalogueShape}, **problems.responses(401)},
+    )
     def show_catalogue(request: Request, _: Annotated[Caller, Depends(require(Scope.QUERIES))]) -> Response:
         """List every item a lender may ask for, and the terms of its kind and class; unchanged answers are 304."""
         body, tag = _catalogue_page(catalogue.current())
@@ -345,7 +373,10 @@ def build_router(home: Home) -> APIRouter:
 
 def _response(outcome: Outcome, issuer: str) -> Response:
     if isinstance(outcome, Permitted):
-        return Response(response_bytes(outcome), 200, {"Cache-Control": "no-store"}, JSON)
+        headers = {"Cache-Control": "no-store", **shown.headers(outcome.left)}
+        return Response(response_bytes(outcome), 200, headers, JSON)
     if isinstance(outcome, Refused):
-        return problems.refusal(outcome.reason, outcome.query_id, issuer=issuer)
+        refusal = problems.refusal(outcome.reason, outcome.query_id, issuer=issuer)
+        refusal.headers.update(shown.headers(outcome.left))
+        return refusal
     raise outcome

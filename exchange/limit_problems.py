@@ -4,11 +4,11 @@ from typing import Final
 
 TEXTS: Final[tuple[tuple[int, str, str, str, str, str], ...]] = (
     (429, "rate-exceeded", "Your system asks too fast", "系统查询过快",
-     "a system may ask so many questions at once, and then so many a second; see RateLimit-Policy",
+     "a system may ask so many questions (see RateLimit-Policy), and come to its other doors, so often at once and then a minute",
      "come again after the seconds that Retry-After says; send many questions as a batch"),
     (429, "user-rate-exceeded", "This user asks too fast", "该用户查询过快",
      "one user may ask so many questions within some minutes",
-     "come again after the seconds that Retry-After says; programs ask without a user, or by batch"),
+     "come again after the seconds that Retry-After says; a program's many questions go as a batch"),
     (429, "daily-cap", "Your system's questions of the day are used up", "系统当日查询量已达上限",
      "a system may ask so many questions a day (Beijing), lines of batches among them",
      "come again tomorrow, or have the operator give your system another cap"),

@@ -138,6 +138,11 @@ def words(message: Message) -> dict[str, str]:
             "zh": f"“{who}”因案号 {case} 调阅了您一项授权的凭证。",
             "en": f"{who} had the evidence of one of your consents opened, for case {case}.",
         }
+    if message.facts["outcome"] == "told":
+        return {
+            "zh": f"“{who}”依据您的授权获知您的信息有变动（用途 {purpose}），未向其提供具体内容。",
+            "en": f"{who} was told on your consent that something held about you changed ({purpose}), not what.",
+        }
     return {
         "zh": f"“{who}”依据您的授权查询了您的信息（用途 {purpose}）。",
         "en": f"{who} was shown information about you on your consent ({purpose}).",

@@ -27,6 +27,7 @@ class Metrics:
         self._token_errors = Counter(
             "qingqiao_token_errors", "Token requests refused", ["error"], registry=self.registry
         )
+        self._limited = Counter("qingqiao_limited", "Questions over a limit", ["code"], registry=self.registry)
         self._children: Callable[[str, str, int], tuple[Counter, Histogram]] = lru_cache(_COMBINATIONS)(self._labelled)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -38,6 +39,10 @@ class Metrics:
     def token_refused(self, error: str) -> None:
         """Count a refusal of the token endpoint by its OAuth error code."""
         self._token_errors.labels(error).inc()
+
+    def limited(self, code: str) -> None:
+        """Count a question that was over a limit, by the problem's code."""
+        self._limited.labels(code).inc()
 
     def exposition(self) -> bytes:
         """Return what Prometheus reads."""

@@ -8,6 +8,7 @@ import re
 from contextlib import suppress
 from typing import Annotated, Final, Literal
 
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from exchange.errors import RequestRefused
@@ -24,6 +25,7 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a
 
 Printable = Annotated[str, Field(pattern=PRINTABLE)]
 Code = Annotated[str, Field(pattern=REFERENCE, max_length=64)]
+StaffCode = Annotated[str | None, Query(pattern=REFERENCE, max_length=64)]
 ItemCode = Annotated[str, Field(pattern=PRINTABLE, max_length=80)]
 
 
@@ -52,6 +54,18 @@ def refuse_personal(*codes: str | None) -> None:
                     with suppress(MalformedIdentifier):
                         parse_identifier(kind, found[1])
                         raise RequestRefused("request-malformed", "a field for codes holds an identifier")
+
+
+def named_staff(user_id: str | None, department: str | None) -> tuple[str, str] | None:
+    """Read who at a lender opens something, as its address says; None: nobody is named.
+
+    Raises:
+        RequestRefused: one without the other, or an identifier in one of them.
+    """
+    refuse_personal(user_id, department)
+    if (user_id is None) != (department is None):
+        raise RequestRefused("request-malformed", "user_id and department go together")
+    return None if user_id is None or department is None else (user_id, department)
 
 
 def identifier_of(subject: SubjectModel) -> Identifier:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 
-from fastapi import Header
+from fastapi import Depends, Header
 
 from exchange.errors import RequestRefused
 from exchange.home import Home
@@ -20,7 +20,24 @@ from registry.keyring import Purpose
 from registry.suites import constant_time_equal, hmac_sha256, sha256
 
 KEPT: Final = timedelta(days=30)
-Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=8, max_length=128, pattern=r"^[\x20-\x7e]+$")]
+_LENGTHS: Final = range(8, 129)
+_SHAPE: Final = {"minLength": _LENGTHS[0], "maxLength": _LENGTHS[-1]}
+
+
+def _read(
+    key: Annotated[str | None, Header(alias="Idempotency-Key", json_schema_extra={**_SHAPE})] = None,
+) -> str | None:
+    """Read the header as every door that takes one does.
+
+    Raises:
+        RequestRefused: `idempotency-key-malformed`.
+    """
+    if key is not None and (len(key) not in _LENGTHS or not key.isascii() or not key.isprintable()):
+        raise RequestRefused("idempotency-key-malformed", "an Idempotency-Key is 8 to 128 printable ASCII characters")
+    return key
+
+
+Key = Annotated[str | None, Depends(_read)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ async def post(  # the parts of a request
         return Answered(fault="too-long")
     except httpx.TimeoutException:
         return Answered(fault="timeout")
-    except (httpx.HTTPError, OSError):  # their texts hold addresses
+    except (httpx.HTTPError, httpx.InvalidURL, OSError):  # their texts hold addresses
         return Answered(fault="unreachable")
 
 

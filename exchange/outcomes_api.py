@@ -139,7 +139,10 @@ def _add_lenders(router: APIRouter, home: Home) -> None:
         status_code=201,
         tags=["lender"],
         summary="Report what became of a query",
-        responses={200: {"description": "The same was reported before"}, **problems.responses(401, 403, 404, 409, 422)},
+        responses={
+            200: {"model": KeptModel, "description": "The same was reported before"},
+            **problems.responses(401, 403, 404, 409, 422),
+        },
     )
     def report(given: OutcomeModel, caller: calling, response: Response) -> KeptModel:
         """Keep what the lender decided, or how what it lent is repaid. Each reference is reported once."""

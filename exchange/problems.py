@@ -11,15 +11,18 @@ Not here: errors of the token endpoint, which RFC 6749 prescribes (`oauth.server
 """
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
+from importlib import resources
 from typing import Any, Final
 
 import orjson
+import yaml
 from starlette.responses import Response
 
-from exchange import bulk_problems
+from exchange import bulk_problems, client_problems, limit_problems, monitoring_problems
 from exchange.errors import (
     CredentialsMissing,
     CredentialsRefused,
@@ -51,8 +54,26 @@ class Problem:
         """Return the published description."""
         return {
             "type": address(issuer, self.code), "code": self.code, "status": self.status, "title": self.title,
-            "title_zh": self.title_zh, "cause": self.cause, "mend": self.mend,
+            "title_zh": self.title_zh, "cause": self.cause, "cause_zh": self.cause_zh, "mend": self.mend,
+            "mend_zh": self.mend_zh,
         }  # fmt: skip
+
+    @property
+    def cause_zh(self) -> str:
+        """The cause in Chinese."""
+        return chinese()[self.code][0]
+
+    @property
+    def mend_zh(self) -> str:
+        """How to mend it, in Chinese."""
+        return chinese()[self.code][1]
+
+
+@cache
+def chinese() -> Mapping[str, tuple[str, str]]:
+    """Give causes and mends in Chinese by code, from problems_zh.yml."""
+    written = yaml.safe_load((resources.files("exchange") / "problems_zh.yml").read_text("utf-8"))
+    return {code: (cause, mend) for code, (cause, mend) in written.items()}
 
 
 def _p(status: int, code: str, title: str, title_zh: str, cause: str, mend: str) -> Problem:
@@ -209,6 +230,8 @@ _DOORS: Final = (
        "it is not the SHA-256 of a file that holds something", "send the SHA-256 of the scan or file"),
     _p(405, "method-not-allowed", "The method is not allowed here", "不支持的请求方法",
        "this address takes other methods", "see the Allow header"),
+    _p(408, "request-too-slow", "The body came too slowly", "请求体传输过慢",
+       "the whole body is to be here within some seconds", "send it at once, over a better line"),
     _p(413, "body-too-large", "The body is too large", "请求体过大",
        "the body is longer than this interface reads", "send less at a time"),
     _p(409, "idempotency-key-reused", "The Idempotency-Key was used with another body", "幂等键已用于其他请求",
@@ -302,7 +325,7 @@ _DOORS: Final = (
        "set the device's clock and announce again"),
     _p(422, "events-url", "Events cannot be sent there", "不能向该地址推送事件",
        "the address is not https with a public host, or has a user, a query or a fragment",
-       "have the operator register another: qingqiao lender events-url"),
+       "have the operator register another: qingqiao lender events-url; for subscriptions: PUT /v1/webhook"),
     _p(422, "deletion-basis", "The ground does not fit", "保留依据有误",
        "data kept by law needs a known code of its ground, and deleted data none",
        "send outcome deleted alone, or frozen_by_law with a legal_basis of docs/consent.md"),
@@ -317,8 +340,11 @@ _DOORS: Final = (
        "a mistake of ours; nothing was released", "report the X-Request-Id to the operator"),
 )  # fmt: skip
 
-_BULK: Final = tuple(_p(*text) for text in bulk_problems.TEXTS)
-REFUSAL_CODES: Final = frozenset(problem.code for problem in _REFUSALS)
+_BULK: Final = tuple(
+    _p(*text)
+    for text in (*bulk_problems.TEXTS, *client_problems.TEXTS, *limit_problems.TEXTS, *monitoring_problems.TEXTS)
+)
+REFUSAL_CODES: Final = frozenset(problem.code for problem in _REFUSALS) | client_problems.REFUSALS
 CATALOGUE: Final[Mapping[str, Problem]] = {problem.code: problem for problem in (*_REFUSALS, *_DOORS, *_BULK)}
 
 _CODES_OF_ERRORS: Final[tuple[tuple[type[ExchangeError], str], ...]] = (
@@ -351,8 +377,10 @@ SCHEMA: Final[dict[str, Any]] = {
         "status": {"type": "integer"},
         "code": {"type": "string", "enum": sorted(CATALOGUE)},
         "detail": {"type": "string"},
+        "request_id": {"type": "string", "description": "as in X-Request-Id; name it to the operator"},
     },
 }
+REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)  # of the request that is answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +414,8 @@ def tell(issuer: str, code: str, *, detail: str | None = None, more: Mapping[str
         "type": address(issuer, code), "title": problem.title, "title_zh": problem.title_zh,
         "status": problem.status, "code": code, "detail": detail or f"{problem.cause}: {problem.mend}",
     }  # fmt: skip
+    if (request_id := REQUEST_ID.get()) is not None:
+        body["request_id"] = request_id
     headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
     if code in _CHALLENGES:
         headers["WWW-Authenticate"] = f'DPoP {_CHALLENGES[code]}algs="{_ALGORITHMS}"'
@@ -435,6 +465,7 @@ def told_of(issuer: str, error: ExchangeError) -> Told:
     """Make the answer for an error of the doors."""
     if isinstance(error, RequestRefused):
         told = tell(issuer, error.code, detail=error.detail, more=error.more)
+        told.headers.update(error.headers)
         if error.retry_after_seconds is not None:
             told.headers["Retry-After"] = str(error.retry_after_seconds)
         return told

@@ -7,6 +7,7 @@ named too, over `http`; other private networks never.
 """
 
 import ipaddress
+import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from exchange.errors import RequestRefused
 
 _LONGEST: Final = 300
 _FORBIDDEN: Final = frozenset(' "<>\\^`{|}#?*@')
+_LONGEST_NAME: Final = 253  # RFC 1035
+_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _PORTS: Final = {"https": 443, "http": 80}
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -60,6 +63,8 @@ def check(url: str, *, sandbox: bool) -> str:
         raise RequestRefused("events-url")
     if parts.scheme == "http" and (literal is None or not literal.is_loopback):
         raise RequestRefused("events-url")
+    if literal is None and not _is_name(host):
+        raise RequestRefused("events-url")
     if literal is None and not sandbox and (host == "localhost" or "." not in host):
         raise RequestRefused("events-url")
     return url
@@ -86,7 +91,7 @@ def resolve(url: str, *, sandbox: bool) -> Target:
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     try:
         answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the second of a name that cannot be one; `check` may learn less than it
         raise Unreachable("name-unknown") from error
     return choose(parts, [str(answer[4][0]) for answer in answers], sandbox=sandbox)
 
@@ -110,6 +115,12 @@ def _literal(host: str) -> Address | None:
         return ipaddress.ip_address(host)
     except ValueError:
         return None
+
+
+def _is_name(host: str) -> bool:
+    """Say whether a text can be asked of a name server: what cannot be is refused when it is registered."""
+    labels = host.removesuffix(".").split(".")
+    return len(host) <= _LONGEST_NAME and all(_LABEL.fullmatch(label) for label in labels)
 
 
 def _inner(address: Address) -> Address:

@@ -3,7 +3,8 @@
   recalled   the record stands no more; what the lender was shown was wrong or is taken back
   corrected  a later version of the same record says something else; ask again to see it
 
-A notice names the record's commitment and the lender's own queries that showed it: no person, no value. It is made in
+A notice names the record's commitment and the lender's own queries that showed it: no person, no value. A subscription
+showed nothing; it is told by its own events, while its consent stands (`monitoring`). A notice is made in
 the transaction that recalls or corrects; that it looked for lenders is logged also where there are none, for the public
 log must not tell whoever recalls a row whether its person asked for credit. A question that read the record a moment
 before and commits a moment after is found by `complete`, which looks at the last minutes again (`jobs`); the same again
@@ -29,7 +30,7 @@ _AT_ONCE: Final = 5_000
 _NOTIFY: Final = (
     "WITH gone AS (SELECT * FROM unnest(%b::uuid[], %b::uuid[], %b::int[], %b::bytea[]) AS n(s, i, v, c)),"
     " shown AS (SELECT q.organisation, gone.c, array_agg(DISTINCT q.query_id::text) AS queries"
-    "  FROM gone JOIN query q ON q.subject_id = gone.s"
+    "  FROM gone JOIN query q ON q.subject_id = gone.s AND q.mode <> 'monitor'"  # which showed nothing
     "  AND q.records->'versions' @> jsonb_build_array(jsonb_build_array(gone.i::text, gone.v)) GROUP BY 1, 2)"
     " INSERT INTO lender_notice (notice_id, organisation, commitment, event, queries, recalled_at)"
     " SELECT gen_random_uuid(), organisation, c, %b, queries, %b FROM shown ORDER BY organisation, c"

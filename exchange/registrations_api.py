@@ -1,8 +1,8 @@
 """The door for lenders that have no credentials yet: ask to be registered, and see how far that has come.
 
 A request proves itself: it is signed with the key that it registers (`exchange.admission.registration`), spent once,
-counted. Nothing is fetched while somebody waits here. The answer gives a random id; whoever has it sees the state and
-nothing else of the request.
+counted (`exchange.admission.arriving`). Nothing is fetched while somebody waits here. The answer gives a random id;
+whoever has it sees the state and nothing else of the request.
 """
 
 from typing import Annotated, Final
@@ -12,12 +12,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from exchange import problems
-from exchange.admission import keyrings, matters, registration
-from exchange.admission.errors import NotApproved
+from exchange.admission import arriving, matters, registration
 from exchange.admission.matters import Kind, Matter, State
 from exchange.errors import RequestRefused
 from exchange.home import Home, Mode
-from exchange.oauth import spending
 from registry import clock
 from registry.clock import rfc3339
 
@@ -53,7 +51,7 @@ class StateModel(BaseModel):
 def build_router(home: Home) -> APIRouter:
     """Build the routes over an installation."""
     router = APIRouter(prefix=PATH, tags=["lender: registration"])
-    sandbox = home.installation.mode is Mode.SANDBOX
+    sandbox, pace = home.installation.mode is Mode.SANDBOX, arriving.Pace()
 
     @router.post(
         "", status_code=201, summary="Ask to be registered", responses=problems.responses(400, 403, 409, 422, 429, 503)
@@ -62,18 +60,9 @@ def build_router(home: Home) -> APIRouter:
         """Keep the request until two officers of the operator have decided it."""
         now = clock.now()
         asked = registration.read(given.request, given.proofs, issuer=home.settings.issuer, sandbox=sandbox, now=now)
+        pace.take()
         with home.database.transaction() as tx:
-            matters.refuse_too_many(tx, asked.organisation)
-            if not all(spending.spend(tx, one) for one in asked.spends):
-                raise RequestRefused("possession-unproven", "a signature was used before")
-            keyrings.refuse_anothers(tx, None, [*asked.thumbprints, asked.content["signed_by"]])
-            try:
-                matter = matters.open_(
-                    tx, Kind.REGISTRATION, asked.organisation, asked.content, actor="applicant", now=now
-                )
-            except NotApproved as same:
-                raise RequestRefused("registrations-too-many", "the same request waits already") from same
-        return _shown(matter)
+            return _shown(arriving.keep(tx, asked, by_hand=False, now=now))
 
     @router.get("/{registration_id}", summary="How far a request has come", responses=problems.responses(404, 422, 503))
     def see(registration_id: UUID) -> StateModel:

@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from exchange import pages, problems
 from exchange.errors import RequestRefused
 from exchange.gate import Gate
 from exchange.home import Home
-from exchange.naming import REFERENCE, refuse_personal
+from exchange.naming import StaffCode, named_staff
 from exchange.oauth import form
 from exchange.oauth.doors import require
 from exchange.oauth.scopes import Scope
@@ -44,7 +44,6 @@ SLIP_TYPE: Final = "qq-report-slip+jws"
 _MODE: Final = "report"
 _SLIP: Final = frozenset({"answer_sha256", "decided_at", "lender", "query_id"})
 _FOR_AN_HOUR: Final = {"Cache-Control": "public, max-age=3600"}
-_Staff = Annotated[str | None, Query(pattern=REFERENCE, max_length=64)]
 
 
 def build_router(home: Home) -> APIRouter:
@@ -58,19 +57,18 @@ def build_router(home: Home) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {MEDIA_TYPE: {}}}, **problems.responses(400, 401, 403, 404, 503)},
     )
-    async def on_paper(request: Request, query_id: UUID, user_id: _Staff = None, department: _Staff = None) -> Response:
+    async def on_paper(
+        request: Request, query_id: UUID, user_id: StaffCode = None, department: StaffCode = None
+    ) -> Response:
         """Set the report of a query in mode report as a PDF (A4), with watermark and QR code.
 
-        `user_id` and `department` are the lender's own codes of whoever prints, if it is another than who asked. Each
-        opening is logged. After a withdrawal, once the answer has outlived its data life, and once an agency has
-        recalled what it rests on, it is refused.
+        `user_id` and `department` are the lender's own codes of whoever prints, if it is another than who asked; a
+        lender that keeps a list of its staff has one on it who prints. Each opening is logged. After a withdrawal, once
+        the answer has outlived its data life, and once an agency has recalled what it rests on, it is refused.
         """
         caller = await require(Scope.QUERIES)(request)
-        refuse_personal(user_id, department)
-        if (user_id is None) != (department is None):
-            raise RequestRefused("request-malformed", "user_id and department go together")
+        staff = named_staff(user_id, department)
         await run_in_threadpool(_must_be_a_report, home, query_id, caller.client_id)
-        staff = (user_id, department) if user_id is not None and department is not None else None
         gate: Gate = request.app.state.gate
         outcome = await gate.ask(AskAgain(caller, query_id, form="pdf", staff=staff))
         if isinstance(outcome, Refused):
@@ -156,9 +154,14 @@ def _must_be_a_report(home: Home, query_id: UUID, client_id: str) -> None:
 
 
 def _schema_of(path: str) -> Any:  # noqa: ANN401  # a route's function
-    def schema() -> Response:
-        """Give the JSON Schema that every answer of this mode fits."""
-        return Response(schemas.written(path), media_type=schemas.MEDIA_TYPE, headers=_FOR_AN_HOUR)
+    def schema(if_none_match: Annotated[str, Header()] = "") -> Response:
+        """Give the JSON Schema that every answer of this mode fits; unchanged ones are 304."""
+        written = schemas.written(path)
+        tag = f'"{sha256(written).hex()[:32]}"'
+        headers = {**_FOR_AN_HOUR, "ETag": tag}
+        if tag in {one.strip().removeprefix("W/") for one in if_none_match.split(",")}:
+            return Response(status_code=304, headers=headers)
+        return Response(written, media_type=schemas.MEDIA_TYPE, headers=headers)
 
     return schema
 

@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     batch_results_hours: Annotated[int, Field(ge=1, le=720)] = 72
     """For how many hours a lender's batch of questions lies here, and then its results can be fetched."""
 
+    limits: Path | None = None
+    """File of limits in place of the product's own (`exchange/limits/limits.yml`), whole; read when a process starts."""
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:

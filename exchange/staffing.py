@@ -1,8 +1,10 @@
 """Staff of lenders: who may ask in a lender's name, until when (R-65: one person one user, none shared, ended in time).
 
 An organisation keeps a list or it does not. From the first entry on, or from its registration in production, it does;
-then a question that names somebody who is not on it, at that moment and in that department, is refused at the gate
-(`staff-not-listed`). Codes and departments, no names: who is behind a code, the lender knows.
+then a question that names nobody, or somebody who is not on it, at that moment and in that department, is refused at
+the gate (`staff-not-listed`): an account without a person is a shared one. A process that asks by itself asks in the
+name of whoever answers for it. Codes that differ by upper and lower case alone are one person's. Codes and departments,
+no names: who is behind a code, the lender knows.
 
 An entry has a first and a last day, a year at most. A later statement closes the one that stood; nothing is changed or
 deleted, so that it can be said of every earlier question whether who asked was on the list.
@@ -25,6 +27,7 @@ from registry.instants import BEIJING, beijing_day
 LONGEST_DAYS: Final = 366
 PAGE_MOST: Final = 200
 User = tuple[str, str]  # organisation, code
+NOBODY: Final = ("", "")  # code and department of whoever is not named; no list has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +102,12 @@ def put(  # what an entry states
     """Put a person on the list, or other words in the place of what stood; the same again changes nothing.
 
     Raises:
-        RequestRefused: `staff-dates`.
+        RequestRefused: `staff-dates`, or `staff-alike`: the code differs from another by its case alone.
     """
     begin_list(tx, organisation, now=clock.now())
     standing = _held(tx, organisation, user_id)
+    if _known_otherwise(tx, organisation, user_id):
+        raise RequestRefused("staff-alike")
     now = clock.now()  # after the lock is held: whoever asks meanwhile asked before
     today = beijing_day(now)
     if not first <= last or last < today or max(last - first, last - today) >= timedelta(days=LONGEST_DAYS):
@@ -151,6 +156,14 @@ def _held(tx: Transaction, organisation: str, user_id: str) -> Entry | None:
         (organisation, user_id),
     ).fetchone()
     return None if row is None else Entry(*row)
+
+
+def _known_otherwise(tx: Transaction, organisation: str, user_id: str) -> bool:
+    row = tx.execute(
+        "SELECT FROM lender_staff WHERE organisation = %s AND lower(user_id) = lower(%s) AND user_id <> %s LIMIT 1",
+        (organisation, user_id, user_id),
+    )
+    return row.fetchone() is not None
 
 
 def _beginning(day: date) -> datetime:

@@ -38,6 +38,7 @@ class Client(SQLModel, table=True):
     certificate: dict[str, Any] | None = Field(sa_column=Column(JSONB(none_as_null=True), nullable=True), default=None)
     state: str = "active"
     created_at: datetime = moment()
+    tokens_from: datetime | None = moment(nullable=True)  # tokens of before are of no use any more
 
 
 class SeenProof(SQLModel, table=True):

@@ -1,5 +1,6 @@
-"""Prometheus gauges of consents and of what is told of them. One label, a consent's state: nobody is named."""
+"""Prometheus gauges of consents, of what is told of them, and of subscriptions. Labels are states: nobody is named."""
 
+from datetime import datetime
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -12,6 +13,19 @@ from registry.database import Transaction
 _WAITING: Final = (
     "SELECT count(*), coalesce(extract(epoch FROM %s::timestamptz - min(e.at)), 0)::float"
     " FROM lender_event l JOIN log_entry e USING (entry_id) WHERE l.settled_at IS NULL"
+)
+
+
+_WEBHOOKS: Final = (  # as `exchange.monitoring.webhooks.Webhook.state` says it
+    "SELECT count(*) FILTER (WHERE paused_at IS NOT NULL),"
+    " count(*) FILTER (WHERE paused_at IS NULL AND verified_at IS NOT NULL),"
+    " count(*) FILTER (WHERE paused_at IS NULL AND verified_at IS NULL AND asked_at IS NOT NULL),"
+    " count(*) FILTER (WHERE paused_at IS NULL AND verified_at IS NULL AND asked_at IS NULL) FROM webhook"
+)
+_STATES: Final = ("paused", "verified", "pending", "unproven")
+_TOLD: Final = (  # without an address nothing waits to be sent
+    "SELECT count(*), coalesce(extract(epoch FROM %s::timestamptz - min(e.made_at)), 0)::float FROM monitor_event e"
+    " JOIN webhook w USING (organisation) WHERE e.settled_at IS NULL"
 )
 
 
@@ -29,6 +43,15 @@ class TellingGauges:
         self._overdue = Gauge(
             "qingqiao_deletions_overdue", "Deletion notices without an answer in time", registry=registry
         )
+
+        self._subscriptions = Gauge("qingqiao_subscriptions", "Subscriptions that live", registry=registry)
+        self._webhooks = Gauge(
+            "qingqiao_webhooks", "Addresses for events of subscriptions by state", ["state"], registry=registry
+        )
+        self._to_send = Gauge(
+            "qingqiao_webhook_events_waiting", "Events of subscriptions that have not arrived", registry=registry
+        )
+        self._longest = Gauge("qingqiao_webhook_events_oldest_seconds", "Age of the oldest of these", registry=registry)
 
     def look(self, home: Home) -> None:
         """Read the figures anew."""
@@ -48,6 +71,15 @@ class TellingGauges:
                     now,
                 )
             )
+            self._look_at_subscriptions(tx, now)
+
+    def _look_at_subscriptions(self, tx: Transaction, now: datetime) -> None:
+        self._subscriptions.set(_count(tx, "SELECT count(*) FROM monitor_subscription WHERE ended_at IS NULL"))
+        for state, count in zip(_STATES, tx.execute(_WEBHOOKS).fetchall()[0], strict=True):
+            self._webhooks.labels(state).set(count)
+        waiting, oldest = tx.execute(_TOLD, (now,)).fetchall()[0]
+        self._to_send.set(waiting)
+        self._longest.set(oldest)
 
 
 def _count(tx: Transaction, statement: str, *values: object) -> int:

@@ -97,7 +97,7 @@ class DataKeys:
         return _by_uuid(_standing(self._stored({owner.bytes for owner in owners})))
 
     def _stored(self, owners: Collection[bytes]) -> dict[bytes, bytes | None]:
-        with self._keystore.transaction() as tx:
+        with self._keystore.statement() as tx:
             return self._read(tx, _ordered(owners))
 
     def erase(self, owner: UUID, *, now: datetime) -> bool:

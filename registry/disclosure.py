@@ -30,9 +30,9 @@ from registry.records import (
     associated_data,
     beside,
     committed,
-    header,
+    headers,
 )
-from registry.suites import unseal
+from registry.suites import unseal, unseal_each
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,10 @@ def open_records(keys: DataKeys, wanted: Sequence[Wanted]) -> list[OpenedRecord]
     if not wanted:
         return []
     found = keys.get({one.record.ref.subject_id for one in wanted})
-    return [_open(found[one.record.ref.subject_id], one) for one in wanted]
+    said = headers([one.record for one in wanted])
+    secrets = [found[one.record.ref.subject_id] for one in wanted]  # neighbours are mostly of one subject
+    plain = unseal_each(secrets, [_sealed(one.record) for one in wanted], map(_place, wanted, said))
+    return list(map(_opened, wanted, said, plain))
 
 
 def open_identifiers(keys: DataKeys, sealed: Mapping[UUID, bytes]) -> dict[UUID, str]:
@@ -72,21 +75,21 @@ def open_identifiers(keys: DataKeys, sealed: Mapping[UUID, bytes]) -> dict[UUID,
     return {one: unseal(found[one], sealed[one], binding(one)).decode() for one in sealed if one in found}
 
 
-def _open(key: bytes, wanted: Wanted) -> OpenedRecord:
-    record, names = wanted.record, wanted.names
+def _sealed(record: VisibleRecord) -> bytes:
     if record.sealed is None:
         raise ProofFailed("a record's sealed bytes are gone although it was not frozen")
-    said = header(
-        record.kind,
-        record.provenance,
-        sheet=record.sheet,
-        row_no=record.row_no,
-        period=record.period,
-        quality=record.quality,
-    )
+    return record.sealed
+
+
+def _place(wanted: Wanted, said: Mapping[str, str | int]) -> bytes:
+    record = wanted.record
     stated = beside(record.basis, record.remark, record.valid_from, record.valid_to)
-    bound = associated_data(record.ref, said, record.commitment, stated)
-    plain = orjson.loads(unseal(key, record.sealed, bound))
+    return associated_data(record.ref, said, record.commitment, stated)
+
+
+def _opened(wanted: Wanted, said: Mapping[str, str | int], unsealed: bytes) -> OpenedRecord:
+    record, names = wanted.record, wanted.names
+    plain = orjson.loads(unsealed)
     fields: Mapping[str, Value] = plain["fields"]
     seen = {name: value for name, value in fields.items() if name in names}
     proving = _proving(record, said, fields, unb64url(plain["seed"]), seen.keys()) if wanted.prove else None

@@ -146,7 +146,8 @@ class Keyring:
         self._master = master
         self._suite = suite
         self._keys = list(keys)
-        self._stamp = _stamp(home)
+        self._file = home / "keys" / _RING_FILE  # put together once: it is looked at with every use of a key
+        self._stamp = _stamp(self._file)
 
     @classmethod
     def create(cls, home: Path, *, origin: str, now: datetime, suite: Suite = intl) -> Self:
@@ -278,7 +279,7 @@ class Keyring:
 
     def _current(self) -> list[AnyKey]:
         """The keys as the ring holds them now: what another process has made or retired counts from then on."""
-        stamp = _stamp(self._home)
+        stamp = _stamp(self._file)
         if stamp not in (self._stamp, None):
             self._keys, self._stamp = _read_ring(self._home, self._master)[2], stamp
         return self._keys
@@ -290,14 +291,14 @@ class Keyring:
             "suite": self._suite.name,
             "keys": [_sealed(self._suite, self._master, key) for key in self._keys],
         }
-        write_private(self._home / "keys" / _RING_FILE, orjson.dumps(document, option=orjson.OPT_INDENT_2))
-        self._stamp = _stamp(self._home)
+        write_private(self._file, orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        self._stamp = _stamp(self._file)
 
 
-def _stamp(home: Path) -> tuple[int, int] | None:
+def _stamp(ring: Path) -> tuple[int, int] | None:
     """Tell one writing of the ring from another: each is a file of its own. None while there is none."""
     try:
-        seen = (home / "keys" / _RING_FILE).stat()
+        seen = ring.stat()
     except OSError:
         return None
     return seen.st_ino, seen.st_mtime_ns

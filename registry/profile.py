@@ -93,21 +93,27 @@ def labels(
         }
         oldest = today - timedelta(days=catalogue.kinds[kind].freshness_days)
         by_state: dict[Completeness, list[str]] = defaultdict(list)
-        for name, state in _completeness(names, held, stale=as_of is not None and as_of < oldest):
-            by_state[_behind(state, partial.get(kind))].append(f"{kind}.{name}")
-        labelled += [({**common, "completeness": state.value}, held_for) for state, held_for in by_state.items()]
+        for state, members in _completeness(names, held, stale=as_of is not None and as_of < oldest):
+            by_state[_behind(state, partial.get(kind))] += _items_of(kind, members)
+        labelled += [({**common, "completeness": one.value}, items) for one, items in by_state.items() if items]
     return labelled
 
 
 def _completeness(
     names: frozenset[str], records: Sequence[OpenedRecord], *, stale: bool
-) -> list[tuple[str, Completeness]]:
+) -> list[tuple[Completeness, frozenset[str]]]:
     if not records or stale:
-        whole = Completeness.STALE if records else Completeness.PARTIAL
-        return [(name, whole) for name in names]
+        return [(Completeness.STALE if records else Completeness.PARTIAL, names)]
     given = [{name for name, value in record.fields.items() if value is not None} for record in records]
-    whole_in_all = given[0].intersection(*given[1:])
-    return [(name, Completeness.COMPLETE if name in whole_in_all else Completeness.PARTIAL) for name in names]
+    whole = names.intersection(*given)
+    if len(whole) == len(names):
+        return [(Completeness.COMPLETE, names)]
+    return [(Completeness.COMPLETE, whole), (Completeness.PARTIAL, names - whole)]
+
+
+@lru_cache(maxsize=1024)  # as of `names_by_kind`
+def _items_of(kind: str, names: frozenset[str]) -> tuple[str, ...]:
+    return tuple(f"{kind}.{name}" for name in names)
 
 
 def _behind(state: Completeness, reason: str | None) -> Completeness:
@@ -119,11 +125,14 @@ def _behind(state: Completeness, reason: str | None) -> Completeness:
 
 def within_history(start: date | None, months: int, *, at: datetime) -> bool:
     """Say whether a record that speaks of `start` lies in the last `months` months before `at` (R-11)."""
-    if start is None:
-        return True
+    return start is None or start >= history_begins(months, at=at)
+
+
+def history_begins(months: int, *, at: datetime) -> date:
+    """Give the first day of the last `months` months before `at`: the month that they begin in counts whole."""
     today = at.astimezone(BEIJING).date()
     year, month = divmod(today.year * 12 + today.month - 1 - months, 12)
-    return start >= date(year, month + 1, 1)
+    return date(year, month + 1, 1)
 
 
 # ---- the summary ----------------------------------------------------------------------------------------------------

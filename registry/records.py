@@ -181,15 +181,42 @@ def header(
 ) -> dict[str, str | int]:
     """Say what a record's commitment binds besides its fields. No personal data."""
     return {
-        "as_of": provenance.as_of.isoformat(),
-        "catalogue": provenance.catalogue_version,
+        **_of_publication(provenance),
         "kind": kind,
         "period": period,
-        "publisher": provenance.publisher,
         "quality": quality,
-        "raw_sha256": provenance.raw_sha256.hex(),
         "row": row_no,
         "sheet": sheet,
+    }
+
+
+def headers(records: Sequence[VisibleRecord]) -> list[dict[str, str | int]]:
+    """Say of each of these records what `header` says; what records of one publication share is written once."""
+    shared: dict[int, dict[str, str | int]] = {}
+    said = []
+    for one in records:
+        mark = id(one.provenance)
+        if mark not in shared:
+            shared[mark] = _of_publication(one.provenance)
+        said.append(
+            {
+                **shared[mark],
+                "kind": one.kind,
+                "period": one.period,
+                "quality": one.quality,
+                "row": one.row_no,
+                "sheet": one.sheet,
+            }
+        )
+    return said
+
+
+def _of_publication(provenance: Provenance) -> dict[str, str | int]:
+    return {
+        "as_of": provenance.as_of.isoformat(),
+        "catalogue": provenance.catalogue_version,
+        "publisher": provenance.publisher,
+        "raw_sha256": provenance.raw_sha256.hex(),
         "source": provenance.source,
     }
 

@@ -20,6 +20,7 @@ from typing import Any
 from uuid import UUID
 
 from registry import log, merkle
+from registry.arrays import Ids
 from registry.catalogue import current
 from registry.database import Transaction
 from registry.records import Provenance, RecordRef, VisibleRecord
@@ -141,9 +142,9 @@ def visible(tx: Transaction, wanted: Collection[tuple[UUID, str]]) -> list[Visib
     """
     subjects, kinds = zip(*sorted(wanted), strict=True) if wanted else ((), ())
     rows = tx.execute(
-        _VISIBLE + " JOIN unnest(%s::uuid[], %s::text[]) AS n(s, k) ON r.subject_id = n.s AND r.kind = n.k"
+        _VISIBLE + " JOIN unnest(%b::uuid[], %s::text[]) AS n(s, k) ON r.subject_id = n.s AND r.kind = n.k"
         " WHERE p.published_at IS NOT NULL",
-        (list(subjects), list(kinds)),
+        (Ids([one.bytes for one in subjects]), list(kinds)),
     ).fetchall()
     return _standing(_visible(rows))
 

@@ -131,6 +131,7 @@ class RecordChunk(SQLModel, table=True):
     """The records that share one leaf of the log, in order; the tree over them is RFC 6962's."""
 
     __tablename__ = "record_chunk"
+    __table_args__ = (Index("record_chunk_by_entry", "entry_id"),)
 
     chunk_id: UUID = Field(primary_key=True)
     publication_id: UUID = Field(index=True)

@@ -31,10 +31,12 @@ from registry.datakeys import DataKeys
 from registry.embedded import EmbeddedPostgres
 from registry.keyring import Keyring
 from tests.databases import Addresses, Server, fresh
+from tests.standing import Standing, stand
 
 _COLLECTED_EVERY: Final = 20  # tests
 _FINISHED = count(1)
 _HERE = Path(__file__).parent
+os.environ["QINGQIAO_LIMITS"] = str(_HERE / "limits.yml")  # noqa: TID251  # of the processes that tests start, too
 _TEMPLATE_LOCK = 7_118_420  # held while one worker makes or drops the templates and the others wait
 _USER_LOCK = _TEMPLATE_LOCK + 1  # shared by the workers that use them
 
@@ -133,6 +135,13 @@ def exchange_home(home: Path, database: Database, keystore: Database) -> Home:
     keyring = Keyring.create(home, origin="exchange.example/log", now=clock.now())
     settings = Settings(home=home, issuer="https://exchange.example")
     return Home(settings, SANDBOX, keyring, database, DataKeys(keystore, keyring))
+
+
+@pytest.fixture(scope="module")
+def standing(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """An installation for a whole file: its applications are built once, its databases emptied for each test."""
+    with stand(server, tmp_path_factory.mktemp("standing") / "home") as made:
+        yield made
 
 
 @pytest.fixture

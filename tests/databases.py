@@ -107,6 +107,10 @@ class Server:
                 copy.name
             )
         )
+        return self.emptied(copy)
+
+    def emptied(self, copy: Copy) -> bool:
+        """Empty a database that others may be connected to, for whom nothing is under way; False: its shape changed."""
         with closing(psycopg.connect(self.address(copy.name))) as connection, connection:
             if _shape(connection) != copy.shape:
                 return False

@@ -1,6 +1,7 @@
 """How lenders' systems are let in, kept current and sent away.
 
 registration  what a lender asks for before it has credentials; read and checked, pure
+arriving      such a request kept, from the door or from a file
 officers      the two roles that decide, their keys, and what they sign
 matters       what waits for two officers: opened, changed, approved, refused
 settling      what follows once two have agreed

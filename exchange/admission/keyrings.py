@@ -8,7 +8,8 @@ is of no use in any process from that commit on, and tokens that were got with t
 Steps of a change by the lender (the numbers are used in the code and the tests):
   1. have the client's row, active, its keys changed here and not at an address
   2. If-Match is the tag of the set that stands
-  3. each new key has signed for the new set (`oauth.possession`), each proof is spent
+  3. each new key has signed for the new set (`oauth.possession`), and so has one that stands and is not about to leave;
+     each proof is spent. So nobody changes keys with a token, a certificate or a key that was replaced
   4. no new key is, or was, another's or a former one of its own
   5. write the set: what was asked for, and for `overlap_days` what it takes the place of
   6. log it, note it for whoever answers for the system; without overlap end the tokens that were got before
@@ -117,7 +118,17 @@ def change(  # what a change states
     names = [one.key.thumbprint for one in wanted]
     had = {one.key.thumbprint for one in read_jwks(before.jwks)}
     fresh = [one for one in wanted if one.key.thumbprint not in had]
-    spends = possession.prove_each(proofs, fresh, standing=names, client_id=client_id, issuer=issuer, now=now)  # 3
+    leaving = {one.thumbprint for one in dates(tx, client_id) if one.leaves_at is not None}
+    back = [one for one in wanted if one.key.thumbprint in leaving]
+    spends = possession.prove_each(  # 3
+        proofs,
+        [*fresh, *back],
+        standing=names,
+        client_id=client_id,
+        issuer=issuer,
+        now=now,
+        vouchers=[one for one in read_jwks(before.jwks) if one.key.thumbprint not in leaving],
+    )
     if not all(spending.spend(tx, one) for one in spends):
         raise RequestRefused("possession-unproven", "a proof was used before")
     refuse_anothers(tx, client_id, [one.key.thumbprint for one in fresh], also_own=True)  # 4

@@ -9,7 +9,8 @@ Steps of an approval (the numbers are used in the code and the tests), in one tr
   2. the approval is signed by a standing officer over this matter as it stands (`officers.who_says`)
   3. what the kind asks for is there: keys that were read, a trial in a sandbox (`exchange.admission.settling`)
   4. keep it, log it by the officer's code
-  5. with one of each role: carry it out (`exchange.admission.settling`), log that, close the matter
+  5. with one of each role: check what each has signed once more, for it lay in the database; carry it out
+     (`exchange.admission.settling`), log that, close the matter
 
 Not here: who may open a matter: a lender by its request, the operator's staff by command.
 """
@@ -32,7 +33,7 @@ from registry.canonical import canonical
 from registry.database import Transaction
 from registry.suites import sha256
 
-OPEN_MOST: Final = 200  # registrations that nobody has decided yet, of all
+OPEN_MOST: Final = 200  # registrations that came by the open door, have no trial yet, and nobody has decided, of all
 OPEN_MOST_OF_ONE: Final = 3  # of one organisation
 OPEN_FOR: Final = timedelta(days=60)
 KEPT_FOR: Final = timedelta(days=180)  # after the decision; what was decided stands in the log
@@ -50,6 +51,8 @@ class Kind(StrEnum):
     RESUME = "resume"
     CAPS = "caps"
     CERTIFICATE = "certificate"
+    REDIRECTS = "redirects"
+    CONTACT = "contact"
     OFFICER_ADD = "officer-add"
     OFFICER_END = "officer-end"
 
@@ -102,6 +105,7 @@ class Approval:
     officer_id: str
     role: Role
     approved_at: datetime
+    statement: str
 
 
 def digest_of(matter_id: UUID, kind: Kind, content: Mapping[str, Any]) -> bytes:
@@ -150,12 +154,15 @@ def open_(  # what a matter states
 def refuse_too_many(tx: Transaction, organisation: str) -> None:
     """Refuse a registration where as many wait as may; counted one after the other.
 
+    One to which a sandbox's trial was added is the organisation's own, and takes up no place.
+
     Raises:
         RequestRefused: `registrations-too-many`.
     """
     tx.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
     row = tx.execute(
-        "SELECT count(*), count(*) FILTER (WHERE organisation = %s) FROM matter WHERE settled_at IS NULL AND kind = %s",
+        "SELECT count(*), count(*) FILTER (WHERE organisation = %s) FROM matter WHERE settled_at IS NULL AND kind = %s"
+        " AND content->>'trial' IS NULL",
         (organisation, Kind.REGISTRATION.value),
     ).fetchone()
     if row is not None and (row[0] >= OPEN_MOST or row[1] >= OPEN_MOST_OF_ONE):
@@ -182,9 +189,21 @@ def held(tx: Transaction, matter_id: UUID) -> Matter:
         raise NotApproved("no matter has this id; see: qingqiao lender requests")
     if found.state is not State.OPEN:
         raise NotApproved(f"the matter is settled: {found.state.value}")
-    if digest_of(found.matter_id, found.kind, found.content) != found.digest:
-        raise NotApproved("the matter is not what its digest says: the database was changed; call the duty officer")
+    refuse_altered(found)
     return found
+
+
+def refuse_altered(matter: Matter) -> None:
+    """Refuse a matter that is not what its digest says, or whose row names another lender than its content.
+
+    Raises:
+        NotApproved: somebody has changed the database.
+    """
+    content = matter.content
+    named = (content.get("organisation", matter.organisation), content.get("client_id", matter.client_id))
+    same = named == (matter.organisation, matter.client_id) or matter.state is State.APPROVED
+    if not same or digest_of(matter.matter_id, matter.kind, content) != matter.digest:
+        raise NotApproved("the matter is not what its digest says: the database was changed; call the duty officer")
 
 
 def waiting(tx: Transaction) -> list[Matter]:
@@ -196,11 +215,12 @@ def waiting(tx: Transaction) -> list[Matter]:
 def approvals(tx: Transaction, matter: Matter) -> list[Approval]:
     """Give the approvals that count."""
     rows = tx.execute(
-        "SELECT a.officer_id, o.role, a.approved_at FROM matter_approval a JOIN officer o USING (officer_id)"
+        "SELECT a.officer_id, o.role, a.approved_at, a.statement FROM matter_approval a"
+        " JOIN officer o USING (officer_id)"
         " WHERE a.matter_id = %s AND a.digest = %s AND o.ended_at IS NULL ORDER BY a.approved_at, a.officer_id",
         (matter.matter_id, matter.digest),
     ).fetchall()
-    return [Approval(officer_id, Role(role), at) for officer_id, role, at in rows]
+    return [Approval(officer_id, Role(role), at, statement) for officer_id, role, at, statement in rows]
 
 
 def decided(given: list[Approval]) -> bool:
@@ -261,6 +281,17 @@ def settle(  # what is said of a settled matter
     }
     actor = "+".join(sorted(officers)) or "system"
     log.append(tx, [log.Entry(Event.MATTER_SETTLED, at=now, actor=actor, fields=fields)])
+
+
+def end_open(tx: Transaction, kind: Kind, client_id: str, *, now: datetime) -> int:
+    """End what waits of one kind about a system, since it rests on what is no longer so; say how many."""
+    rows = tx.execute(
+        f"SELECT {_COLUMNS} FROM matter WHERE settled_at IS NULL AND kind = %s AND client_id = %s FOR UPDATE",  # noqa: S608  # fixed texts
+        (kind.value, client_id),
+    ).fetchall()
+    for row in rows:
+        settle(tx, _of_row(row), State.EXPIRED, officers=[], now=now)
+    return len(rows)
 
 
 def forget(tx: Transaction, *, now: datetime) -> int:

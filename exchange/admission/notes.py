@@ -1,7 +1,10 @@
-"""What a lender is told of its own system: kept for whoever answers for it, read at `GET /v1/client`."""
+"""What a lender is told of its own system: kept for whoever answers for it, read at `GET /v1/client`.
+
+The last SHOWN of each are kept however old, others for KEPT_FOR; all of it stands in the log besides.
+"""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
@@ -10,6 +13,7 @@ from exchange.oauth.scopes import Role
 from registry.database import Transaction
 
 SHOWN: Final = 20
+KEPT_FOR: Final = timedelta(days=400)
 
 
 def leave(tx: Transaction, client_id: str, code: str, fields: Mapping[str, Any], *, now: datetime) -> None:
@@ -27,3 +31,14 @@ def latest(tx: Transaction, client_id: str) -> list[tuple[str, dict[str, Any], d
         "SELECT code, fields, noted_at FROM client_note WHERE client_id = %s ORDER BY position DESC LIMIT %s",
         (client_id, SHOWN),
     ).fetchall()
+
+
+def forget(tx: Transaction, *, now: datetime) -> int:
+    """Drop notes that are older than `KEPT_FOR` and no longer shown (a job); say how many."""
+    dropped = tx.execute(
+        "DELETE FROM client_note WHERE position IN (SELECT position FROM (SELECT position, noted_at, row_number()"
+        " OVER (PARTITION BY client_id ORDER BY position DESC) AS place FROM client_note) AS one"
+        " WHERE place > %s AND noted_at < %s)",
+        (SHOWN, now - KEPT_FOR),
+    )
+    return dropped.rowcount

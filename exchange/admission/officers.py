@@ -33,6 +33,8 @@ APPROVAL: Final = "qq-approval+jws"
 MAX_AGE_SECONDS: Final = 600
 AHEAD_SECONDS: Final = 30
 CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}")
+_LOCK: Final = 7_118_433  # of pg_advisory_xact_lock: officers are added and ended one after the other
+_TAKEN: Final = "this code or this key was somebody's already; neither is given a second time"
 
 
 class Decision(StrEnum):
@@ -157,6 +159,11 @@ def listed(tx: Transaction) -> list[tuple[str, str, str, datetime, datetime | No
     ).fetchall()
 
 
+def one_by_one(tx: Transaction) -> None:
+    """Have officers added and ended by one transaction at a time, from here to its end."""
+    tx.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+
+
 def add(tx: Transaction, officer_id: str, role: Role, jwk: Mapping[str, Any], *, now: datetime) -> None:
     """Register an officer with its public key.
 
@@ -167,6 +174,10 @@ def add(tx: Transaction, officer_id: str, role: Role, jwk: Mapping[str, Any], *,
     if not CODE.fullmatch(officer_id):
         raise NotApproved("an officer's code is 2 to 64 of A-Z a-z 0-9 . _ -, as the staff list has it; no name")
     _, thumbprint = read_public(jwk)
+    one_by_one(tx)
+    alike = tx.execute("SELECT FROM officer WHERE lower(officer_id) = lower(%s)", (officer_id,)).fetchone()
+    if alike is not None:  # o-1 and O-1 are one person's
+        raise NotApproved(_TAKEN)
     public = {name: jwk[name] for name in ("kty", "crv", "x", "y") if name in jwk}
     made = tx.execute(
         "INSERT INTO officer (officer_id, role, jwk, thumbprint, added_at) VALUES (%s, %s, %s::jsonb, %s, %s)"
@@ -174,7 +185,7 @@ def add(tx: Transaction, officer_id: str, role: Role, jwk: Mapping[str, Any], *,
         (officer_id, role.value, orjson.dumps(public).decode(), thumbprint, now),
     )
     if made.rowcount != 1:
-        raise NotApproved("this code or this key was somebody's already; neither is given a second time")
+        raise NotApproved(_TAKEN)
 
 
 def end(tx: Transaction, officer_id: str, *, now: datetime) -> None:
@@ -183,6 +194,7 @@ def end(tx: Transaction, officer_id: str, *, now: datetime) -> None:
     Raises:
         NotApproved: there is no standing officer of this code, or it is the last of its role.
     """
+    one_by_one(tx)  # two who end the last two of a role at once leave one
     row = tx.execute(
         "SELECT role FROM officer WHERE officer_id = %s AND ended_at IS NULL FOR UPDATE", (officer_id,)
     ).fetchone()
@@ -208,6 +220,30 @@ def who_says(  # what it is held against
     Raises:
         NotApproved: not signed by a standing officer, for another matter or another state of it, or not now.
     """
+    officer, at = _said(tx, statement, decision, matter_id=matter_id, digest=digest, issuer=issuer)
+    if not -MAX_AGE_SECONDS <= (at - now).total_seconds() <= AHEAD_SECONDS:
+        raise NotApproved("the approval was not signed now")
+    return officer
+
+
+def refuse_unsigned(
+    tx: Transaction, statement: str, officer_id: str, *, matter_id: UUID, digest: bytes, issuer: str
+) -> None:
+    """Check a yes that was kept once more: that it is by this officer's key, to this state of this matter.
+
+    Raises:
+        NotApproved: it is not; whoever wrote it into the database has none of the officers' keys.
+    """
+    officer, _ = _said(tx, statement, Decision.APPROVE, matter_id=matter_id, digest=digest, issuer=issuer)
+    if officer.officer_id != officer_id:
+        raise NotApproved(
+            "an approval is kept under another officer's code: the database was changed; call the duty officer"
+        )
+
+
+def _said(
+    tx: Transaction, statement: str, decision: Decision, *, matter_id: UUID, digest: bytes, issuer: str
+) -> tuple[Officer, datetime]:
     officer = find(tx, _claimed(statement))
     if officer is None or not officer.standing:
         raise NotApproved("no standing officer has this code")
@@ -223,9 +259,9 @@ def who_says(  # what it is held against
         raise NotApproved("the approval says something else, or is for another matter or another installation")
     if looked_at != digest.hex():
         raise NotApproved("the matter has changed since it was looked at; look again, then approve")
-    if at.tzinfo is None or not -MAX_AGE_SECONDS <= (at - now).total_seconds() <= AHEAD_SECONDS:
+    if at.tzinfo is None:
         raise NotApproved("the approval was not signed now")
-    return officer
+    return officer, at
 
 
 def _claimed(statement: str) -> str:

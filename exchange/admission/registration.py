@@ -12,20 +12,20 @@ Contacts are offices and role mailboxes, nobody's own. Errors name the member an
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from consent.errors import ContactInvalid
 from consent.parties import Contact
 from consent.scope import names_one, recipient_name
 from exchange import push_targets
 from exchange.errors import RequestRefused
-from exchange.naming import PRINTABLE
 from exchange.oauth import compact, possession, redirects
 from exchange.oauth.jwks import PublicKey, choose, kept, read_jwk, read_jwks
 from exchange.oauth.scopes import SCOPES_OF, Role
@@ -36,13 +36,22 @@ from registry.identifiers import CreditCode
 
 TYPE: Final = "qq-registration+jwt"
 REQUEST_CHARACTERS: Final = compact.MAX_CHARACTERS
+BY_HAND_SECONDS: Final = 7 * 86_400  # a file is on its way that long at most
 MOST_PROOFS: Final = 8
 MOST_REGIONS: Final = 100
 MOST_A_MONTH: Final = 10_000_000
 _MAILBOX: Final = r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+$"
 _REGION: Final = re.compile(r"[0-9]{6}([0-9]{3}([0-9]{3})?)?", re.ASCII)
 
-Short = Annotated[str, Field(pattern=PRINTABLE, min_length=2, max_length=120)]
+
+def _visible(text: str) -> str:
+    """Refuse marks that are not seen: two officers decide by what they see."""
+    if not text.isprintable():
+        raise ValueError("visible characters only")
+    return text
+
+
+Short = Annotated[str, Field(min_length=2, max_length=120), AfterValidator(_visible)]
 
 
 class _Strict(BaseModel):
@@ -114,8 +123,10 @@ class Asked:
     spends: tuple[Spend, ...]
 
 
-def read(text: str, proofs: Sequence[str], *, issuer: str, sandbox: bool, now: datetime) -> Asked:
-    """Do steps 1 to 5.
+def read(
+    text: str, proofs: Sequence[str], *, issuer: str, sandbox: bool, now: datetime, by_hand: bool = False
+) -> Asked:
+    """Do steps 1 to 5. What is handed in `by_hand` may have been signed days ago.
 
     Raises:
         RequestRefused: `registration-malformed`, `possession-unproven`, `client-unregistrable` (a redirect URI).
@@ -125,11 +136,14 @@ def read(text: str, proofs: Sequence[str], *, issuer: str, sandbox: bool, now: d
     stated = _stated({name: value for name, value in parts.claims.items() if name not in _CLAIMS})  # 2
     if (stated.jwks is None) == (stated.jwks_uri is None):  # 3
         raise _malformed("jwks or jwks_uri: one of the two")
-    key, spends, thumbprints = _signer(parts, stated, proofs, issuer, now)  # 4
+    age = BY_HAND_SECONDS if by_hand else possession.MAX_AGE_SECONDS
+    key, spends, thumbprints = _signer(
+        parts, stated, proofs, partial(possession.prove_each, issuer=issuer, now=now, max_age_seconds=age)
+    )  # 4
     if stated.jwks_uri is not None:
         _refuse_address(stated.jwks_uri, sandbox=sandbox)
     content = _content(stated) | {"signed_by": key.thumbprint, "thumbprints": sorted(thumbprints)}  # 5
-    proven = possession.prove(parts, key, typ=TYPE, issuer=issuer, now=now)
+    proven = possession.prove(parts, key, typ=TYPE, issuer=issuer, now=now, max_age_seconds=age)
     return Asked(content["organisation"], content, tuple(sorted(thumbprints)), (proven.spend, *spends))
 
 
@@ -148,7 +162,7 @@ def _place(steps: Sequence[object]) -> str:
 
 
 def _signer(
-    parts: compact.Compact, stated: RegistrationModel, proofs: Sequence[str], issuer: str, now: datetime
+    parts: compact.Compact, stated: RegistrationModel, proofs: Sequence[str], prove_each: Callable[..., list[Spend]]
 ) -> tuple[PublicKey, list[Spend], tuple[str, ...]]:
     """Find the key that signed; check the proofs of the others."""
     if stated.jwks is None:
@@ -163,7 +177,7 @@ def _signer(
     if len(set(names)) != len(names):
         raise _malformed("jwks: a key stands twice")
     others = [entry for entry in keys if entry.key.thumbprint != key.thumbprint]
-    spends = possession.prove_each(proofs, others, standing=names, client_id=None, issuer=issuer, now=now)
+    spends = prove_each(proofs, others, standing=names, client_id=None)
     return key, spends, tuple(names)
 
 

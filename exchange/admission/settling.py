@@ -2,11 +2,13 @@
 
 A registration: the system is registered under an id of the exchange's making, with exactly the keys, contacts, regions
 and caps of the digest that both have signed; in production its organisation keeps a list of staff from then on (R-65).
-A suspension's end, higher caps, another certificate, an officer added or ended: likewise, as the content says.
+A suspension's end, higher caps, another certificate, other redirect addresses or another contact, an officer added or
+ended: likewise, as the content says.
 
 In production a registration is ready for approval only with a trial in a sandbox (`exchange.admission.trials`).
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -27,6 +29,7 @@ from exchange.oauth.scopes import Role
 from registry import log
 from registry.database import Transaction
 
+_GONE: Final = "there is no such system any more"
 _OF_OFFICERS: Final = frozenset({Kind.OFFICER_ADD, Kind.OFFICER_END})
 
 
@@ -38,10 +41,19 @@ def approve(home: Home, tx: Transaction, matter_id: UUID, statement: str, *, now
     """
     matter = matters.held(tx, matter_id)  # 1
     officer = _who(home, tx, matter, statement, officers.Decision.APPROVE, now)  # 2
-    refuse_unready(home, matter)  # 3
+    refuse_unready(home, tx, matter)  # 3
     matters.keep_approval(tx, matter, officer.officer_id, statement, now=now)  # 4
     given = matters.approvals(tx, matter)
     if matters.decided(given):  # 5
+        for one in given:
+            officers.refuse_unsigned(
+                tx,
+                one.statement,
+                one.officer_id,
+                matter_id=matter.matter_id,
+                digest=matter.digest,
+                issuer=home.settings.issuer,
+            )
         client_id = _carry_out(home, tx, matter, [one.officer_id for one in given], now)
         names = [one.officer_id for one in given]
         matters.settle(tx, matter, State.APPROVED, officers=names, client_id=client_id, now=now)
@@ -58,6 +70,8 @@ def refuse(  # what a refusal states
     """
     matter = matters.held(tx, matter_id)
     officer = _who(home, tx, matter, statement, officers.Decision.REFUSE, now)
+    if matter.kind is Kind.OFFICER_END and matter.content["officer_id"] == officer.officer_id:
+        raise NotApproved("nobody refuses to be ended")
     state = State.RETURNED if returned else State.REFUSED
     matters.settle(tx, matter, state, officers=[officer.officer_id], reason=reason, now=now)
     if matter.client_id is not None:
@@ -74,6 +88,7 @@ def change_officers(
     Raises:
         NotApproved, KeyRefused: see `officers.add`, `officers.end`.
     """
+    officers.one_by_one(tx)
     if len(officers.roles_standing(tx)) == len(officers.Role):
         return matters.open_(tx, kind, "operator", content, now=now)
     _change_officer(tx, kind, officer_id, content, "operator", now)
@@ -94,7 +109,18 @@ def _who(
     )
 
 
-def refuse_unready(home: Home, matter: Matter) -> None:
+def known_otherwise(tx: Transaction, content: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Say under which other credit codes this organisation is registered, and which others under its credit code."""
+    rows = tx.execute(
+        "SELECT DISTINCT c.organisation, p.uscc FROM client_profile p JOIN client c USING (client_id)"
+        " WHERE (c.organisation = %(name)s) <> (p.uscc = %(uscc)s) ORDER BY 1, 2",
+        {"name": content["organisation"], "uscc": content["uscc"]},
+    ).fetchall()
+    codes = [uscc for name, uscc in rows if name == content["organisation"]]
+    return codes, [name for name, uscc in rows if uscc == content["uscc"]]
+
+
+def refuse_unready(home: Home, tx: Transaction, matter: Matter) -> None:
     """Do step 3.
 
     Raises:
@@ -106,6 +132,10 @@ def refuse_unready(home: Home, matter: Matter) -> None:
         raise NotApproved("the keys have not been read from the lender's address yet")
     if matter.content["signed_by"] not in matter.content["thumbprints"]:
         raise NotApproved("the key that signed the request does not lie at the lender's address")
+    if known_otherwise(tx, matter.content)[0]:
+        raise NotApproved(
+            "the organisation is registered under another credit code; it is not this one, or that one is wrong"
+        )
     if home.installation.mode is Mode.PRODUCTION and matter.content["trial"] is None:
         raise NotApproved("no trial in a sandbox yet; add it: qingqiao lender add-trial ID --file F --trust T")
 
@@ -117,15 +147,22 @@ def _carry_out(home: Home, tx: Transaction, matter: Matter, names: list[str], no
     if matter.kind in _OF_OFFICERS:
         _change_officer(tx, matter.kind, content["officer_id"], content, actor, now)
         return None
-    client_id = str(matter.client_id)
+    if matter.kind is Kind.CONTACT:
+        stated = Contact.read(content["contact"])
+        if not set_contact(tx, content["organisation"], stated, actor=actor, now=now):
+            raise NotApproved(_GONE)
+        return None
+    client_id = str(content["client_id"])
     if matter.kind is Kind.RESUME:
         done = suspending.resume(tx, client_id, actor=actor, now=now)
     elif matter.kind is Kind.CAPS:
         done = set_caps(tx, client_id, Caps(**content["caps"]), actor=actor, now=now)
+    elif matter.kind is Kind.REDIRECTS:
+        done = set_redirects(tx, client_id, content["redirect_uris"], actor=actor, now=now)
     else:
         done = set_certificate(tx, client_id, content["certificate"], actor=actor, now=now)
     if not done:
-        raise NotApproved("there is no such system any more")
+        raise NotApproved(_GONE)
     return client_id
 
 
@@ -142,9 +179,13 @@ def set_caps(tx: Transaction, client_id: str, caps: Caps, *, actor: str, now: da
 def set_certificate(
     tx: Transaction, client_id: str, certificate: dict[str, Any] | None, *, actor: str, now: datetime
 ) -> bool:
-    """Put another certificate in the place of what stood, log and note it; False if there is no such system."""
+    """Put another certificate in the place of what stood, log and note it; False if there is no such system.
+
+    Tokens that were got before end: one of them may have been got with what stood.
+    """
     if not clients.set_certificate(tx, client_id, certificate):
         return False
+    tx.execute("UPDATE client SET tokens_from = %s WHERE client_id = %s", (now, client_id))
     method = None if certificate is None else certificate["method"]
     fields: dict[str, Any] = {"client_id": client_id, "method": method}
     log.append(tx, [log.Entry(Event.CLIENT_CERTIFICATE_SET, at=now, actor=actor, fields=fields)])
@@ -152,8 +193,33 @@ def set_certificate(
     return True
 
 
+def set_redirects(tx: Transaction, client_id: str, uris: Sequence[str], *, actor: str, now: datetime) -> bool:
+    """Put other addresses in the place of those that stood, log and note it; False if there is no such system.
+
+    Raises:
+        RequestRefused: one that may not be registered.
+    """
+    if not clients.set_redirects(tx, client_id, uris):
+        return False
+    fields: dict[str, Any] = {"client_id": client_id, "redirect_uris": sorted(uris)}
+    log.append(tx, [log.Entry(Event.CLIENT_REDIRECTS_SET, at=now, actor=actor, fields=fields)])
+    notes.leave(tx, client_id, "redirects-set", {"redirect_uris": sorted(uris)}, now=now)
+    return True
+
+
+def set_contact(tx: Transaction, organisation: str, stated: Contact, *, actor: str, now: datetime) -> bool:
+    """Say how a lender is reached, in the place of what stood, and log it; False if it has no system."""
+    if not clients.knows(tx, organisation, Role.LENDER):
+        return False
+    recipients.keep(tx, organisation, stated, now=now)
+    fields: dict[str, Any] = {"organisation": organisation, "contact": stated.as_json()}
+    log.append(tx, [log.Entry(Event.LENDER_CONTACT_STATED, at=now, actor=actor, fields=fields)])
+    return True
+
+
 def _register(home: Home, tx: Transaction, matter: Matter, actor: str, now: datetime) -> str:
-    content, client_id = matter.content, f"lender-{matter.matter_id.hex[:12]}"
+    content = matter.content
+    client_id, organisation = f"lender-{matter.matter_id.hex[:12]}", content["organisation"]
     try:
         thumbprints = [one.key.thumbprint for one in read_jwks(content["jwks"])]
         keyrings.refuse_anothers(tx, None, thumbprints)
@@ -162,7 +228,7 @@ def _register(home: Home, tx: Transaction, matter: Matter, actor: str, now: date
             tx,
             client_id,
             role=Role.LENDER,
-            organisation=matter.organisation,
+            organisation=organisation,
             jwks=content["jwks"],
             scopes=content["scopes"],
             now=now,
@@ -173,16 +239,16 @@ def _register(home: Home, tx: Transaction, matter: Matter, actor: str, now: date
     except RequestRefused as refused:
         raise NotApproved(refused.detail or refused.code) from refused
     profiles.keep(tx, client_id, content, now=now)
-    recipients.keep(tx, matter.organisation, contact, now=now)
+    recipients.keep(tx, organisation, contact, now=now)
     if home.installation.mode is Mode.PRODUCTION:
-        staffing.begin_list(tx, matter.organisation, now=now)
+        staffing.begin_list(tx, organisation, now=now)
     fields: dict[str, Any] = {
         "client_id": client_id,
-        "organisation": matter.organisation,
+        "organisation": organisation,
         "role": Role.LENDER.value,
         "scopes": sorted(granted),
     }
-    stated: dict[str, Any] = {"organisation": matter.organisation, "contact": contact.as_json()}
+    stated: dict[str, Any] = {"organisation": organisation, "contact": contact.as_json()}
     uris: dict[str, Any] = {"client_id": client_id, "redirect_uris": content["redirect_uris"]}
     log.append(
         tx,

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from exchange import binding
-from exchange.admission import notes
+from exchange.admission import matters, notes
 from exchange.events import Event
 from exchange.oauth import clients, codes
 from registry import log
@@ -26,6 +26,7 @@ def suspend(tx: Transaction, client_id: str, *, actor: str, now: datetime) -> bo
     if not clients.set_state(tx, client_id, clients.SUSPENDED):
         return False
     tx.execute("UPDATE client SET tokens_from = %s WHERE client_id = %s", (now, client_id))
+    matters.end_open(tx, matters.Kind.RESUME, client_id, now=now)  # who agreed to let it in did not know of this
     ended = codes.end_all(tx, client_id, now=now)
     fields: dict[str, Any] = {"client_id": client_id, "requests_ended": ended}
     log.append(tx, [log.Entry(Event.CLIENT_SUSPENDED, at=now, actor=actor, fields=fields)])

@@ -29,6 +29,7 @@ from exchange.home import Home
 from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
+from exchange.shapes import ManifestShape, PartShape
 from registry import clock
 from registry.canonical import b64url, unb64url
 from registry.clock import rfc3339
@@ -277,7 +278,7 @@ def _looking(home: Home) -> APIRouter:
     @router.get(
         f"{_ONE}/results/{{part}}",
         summary="One part of the result, sealed",
-        responses={200: {"content": {JSON: {}}}, **problems.responses(401, 403, 404, 409, 410, 422, 503)},
+        responses={200: {"model": PartShape}, **problems.responses(401, 403, 404, 409, 410, 422, 503)},
     )
     async def fetch(batch_id: UUID, part: _Part, request: Request, caller: _System) -> Response:
         """Open the part's lines anew through the gate, seal them to your key, hand them out; docs/lenders.md."""
@@ -289,7 +290,7 @@ def _looking(home: Home) -> APIRouter:
     @router.get(
         f"{_ONE}/manifest",
         summary="What was handed out, signed",
-        responses={200: {"content": {JSON: {}}}, **problems.responses(401, 403, 404, 410, 422)},
+        responses={200: {"model": ManifestShape}, **problems.responses(401, 403, 404, 410, 422)},
     )
     def manifest(batch_id: UUID, caller: _System) -> Response:
         """List the parts with the digests under which they were handed out, signed; fetch it after the parts."""

@@ -160,12 +160,16 @@ def see(tx: Transaction, paper_id: UUID, organisation: str) -> Paper:
     return _held(tx, paper_id, organisation)
 
 
-def listing(tx: Transaction, organisation: str, state: State, *, limit: int) -> list[Paper]:
-    """List an organisation's papers in a state, the oldest first."""
+def listing(
+    tx: Transaction, organisation: str, state: State, *, limit: int, after: tuple[datetime, UUID] | None = None
+) -> list[Paper]:
+    """List an organisation's papers in a state, the oldest first; those behind `after`, where a page ended."""
+    entered_at, paper_id = after or (None, None)
     rows = tx.execute(
         f"SELECT {_COLUMNS} FROM paper_consent WHERE organisation = %s AND state = %s"  # noqa: S608
+        " AND (%s::timestamptz IS NULL OR (entered_at, paper_id) > (%s::timestamptz, %s::uuid))"
         " ORDER BY entered_at, paper_id LIMIT %s",
-        (organisation, state.value, limit),
+        (organisation, state.value, entered_at, entered_at, paper_id, limit),
     )
     return [_paper(row) for row in rows]
 

@@ -41,6 +41,7 @@ from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth.clients import ACTIVE, refuse_unreached
 from exchange.oauth.guard import Caller
+from exchange.once import Once
 from registry import identifying, log, store
 from registry.clock import beijing_day
 from registry.database import Transaction
@@ -113,18 +114,31 @@ class Given:
 # ---- the lender's side ----------------------------------------------------------------------------------------------
 
 
-def offer(home: Home, caller: Caller, who: Identifier, wanted: CreditData, message: str, *, now: datetime) -> Offered:
-    """Take a lender's request; the same steps and the same answer whoever is asked.
+def offer(  # the parts of a request
+    home: Home,
+    caller: Caller,
+    who: Identifier,
+    wanted: CreditData,
+    message: str,
+    *,
+    now: datetime,
+    once: Once | None = None,
+) -> Offered:
+    """Take a lender's request; the same steps and the same answer whoever is asked. `once`: its Idempotency-Key.
 
     Raises:
         TermsRefused: terms that no consent may have, or a lender of which it is not known how it is reached. They are
             judged before anybody is looked up.
-        RequestRefused: `requests-too-many`, with how many seconds to wait; nothing is kept then.
+        RequestRefused: `requests-too-many`, with how many seconds to wait; nothing is kept then. The key came with
+            another request, or with one that is gone.
     """
     refuse_unsettled(wanted, recipient=caller.org_code, now=now)
     request_id, expires = uuid4(), now + LIFETIME
     user_code = f"{int.from_bytes(random_bytes(8)) % _USER_CODES:04d}"
     with home.database.transaction() as tx:
+        before = None if once is None else once.before(tx, now=now)
+        if before is not None:
+            return _offered(tx, UUID(before), caller.org_code)
         refuse_unreached(tx, caller.org_code)
         _refuse_flood(tx, caller.org_code, now)
         known = store.lookup(tx, home.keyring, [who]).get(who.text, NOBODY)
@@ -154,7 +168,20 @@ def offer(home: Home, caller: Caller, who: Identifier, wanted: CreditData, messa
         )
         fields = {"request_id": str(request_id), "organisation": caller.org_code, "purpose": wanted.purpose}
         log.append(tx, [log.Entry(Event.REQUEST_OFFERED.value, at=now, actor=caller.client_id, fields=fields)])
+        if once is not None:
+            once.note(tx, str(request_id))
     return Offered(request_id, user_code, expires)
+
+
+def _offered(tx: Transaction, request_id: UUID, organisation: str) -> Offered:
+    """Give again what was answered when a request was made."""
+    row = tx.execute(
+        "SELECT user_code, expires_at FROM consent_request WHERE request_id = %s AND recipient = %s",
+        (request_id, organisation),
+    ).fetchone()
+    if row is None:
+        raise RequestRefused("request-unknown")
+    return Offered(request_id, *row)
 
 
 def seen_by_lender(

@@ -1,7 +1,9 @@
 """`/v1/paper-consents`: consents on paper, entered by one and confirmed by another."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -9,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from consent.errors import TermsRefused
-from exchange import problems, terms
+from exchange import paging, problems, terms
 from exchange.capture import paper
 from exchange.capture.paper import Paper, State
 from exchange.capture.paper_models import ConfirmModel, PaperModel
@@ -65,6 +67,15 @@ class PaperShown(BaseModel):
     scan_type: str | None
 
 
+def _next(home: Home, state: State, limit: int, found: Sequence[Paper]) -> dict[str, str]:
+    """Say where the next page is, if more was found than one holds."""
+    if len(found) <= limit:
+        return {}
+    place = paging.cursor(found[limit - 1].entered_at, found[limit - 1].paper_id)
+    query = urlencode({"state": state.value, "limit": limit, "cursor": place})
+    return {"Link": f'<{home.settings.issuer}{PREFIX}?{query}>; rel="next"'}
+
+
 def build_router(home: Home) -> APIRouter:
     """Build the routes over an installation."""
     router = APIRouter(prefix=PREFIX, tags=["lender"])
@@ -81,11 +92,20 @@ def build_router(home: Home) -> APIRouter:
         except TermsRefused as refused:
             raise terms.refused(refused) from refused
 
-    @router.get("", summary="List papers", responses=problems.responses(401, 403))
-    def listing(caller: calling, state: Annotated[State, Query()] = State.REQUESTED) -> list[PaperShown]:
-        """List the organisation's papers in a state, the oldest first."""
+    @router.get("", summary="List papers", responses=problems.responses(400, 401, 403, 422))
+    def listing(
+        caller: calling,
+        response: Response,
+        state: Annotated[State, Query()] = State.REQUESTED,
+        limit: Annotated[int, Query(ge=1, le=_AT_ONCE)] = _AT_ONCE,
+        cursor: Annotated[str | None, Query(max_length=paging.LONGEST)] = None,
+    ) -> list[PaperShown]:
+        """List the organisation's papers in a state, the oldest first. `Link` with rel="next" says where it goes on."""
+        after = None if cursor is None else paging.opened(cursor)
         with home.database.transaction() as tx:
-            return [_shown(one) for one in paper.listing(tx, caller.org_code, state, limit=_AT_ONCE)]
+            found = paper.listing(tx, caller.org_code, state, limit=limit + 1, after=after)
+        response.headers.update(_next(home, state, limit, found))
+        return [_shown(one) for one in found[:limit]]
 
     @router.get("/{paper_id}", summary="See a paper", responses=problems.responses(401, 403, 404))
     def see(paper_id: UUID, caller: calling) -> PaperShown:
@@ -103,7 +123,12 @@ def build_router(home: Home) -> APIRouter:
         kept = await run_in_threadpool(paper.put_scan, home, caller, paper_id, kind, content, now=clock.now())
         return _shown(kept)
 
-    @router.get(f"/{{paper_id}}{SCAN_ENDING}", summary="See the scan", response_class=Response)
+    @router.get(
+        f"/{{paper_id}}{SCAN_ENDING}",
+        summary="See the scan",
+        response_class=Response,
+        responses={200: {"content": {"image/jpeg": {}, "image/png": {}, "application/pdf": {}}}},
+    )
     def get_scan(paper_id: UUID, caller: calling) -> Response:
         """Give the scan back to the organisation that uploaded it."""
         kind, content = paper.scan(home, caller, paper_id)

@@ -23,10 +23,12 @@ from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
 from exchange.oauth.profile import Profile
 from exchange.oauth.scopes import Scope
+from exchange.once import Key, Once
 from registry import clock
 
 PATH: Final = "/v1/consent-requests"
 POLL_SECONDS: Final = 5
+_DOOR: Final = "consent-requests"
 _MOST_CHARACTERS: Final = 60
 _MESSAGE: Final = (  # nothing that a phone makes a link of: no slash, no colon, no full stop before a letter
     r"^(?:[A-Za-z0-9\u4e00-\u9fff\u0f00-\u0fff ，。、：_-]|\.[0-9 ，。、：_-])*\.?$"
@@ -68,14 +70,25 @@ def build_router(home: Home) -> APIRouter:
     resource = Profile(home.settings.issuer).resource
 
     @router.post(
-        "", status_code=202, summary="Ask a person", responses=problems.responses(400, 401, 403, 422, 429, 503)
+        "", status_code=202, summary="Ask a person", responses=problems.responses(400, 401, 403, 409, 422, 429, 503)
     )
-    def ask(given: AskModel, caller: calling) -> OfferedModel:
-        """Ask a person on his or her phone. The answer is the same for everybody."""
+    def ask(given: AskModel, caller: calling, key: Key = None) -> OfferedModel:
+        """Ask a person on his or her phone. The answer is the same for everybody.
+
+        The same by the same `Idempotency-Key` is the request of before: nobody is asked twice after a broken line.
+        """
         refuse_personal(given.message)
         own(given.terms, organisation=caller.org_code, resource=resource)
         try:
-            offered = requests.offer(home, caller, given.subject.read(), given.terms, given.message, now=clock.now())
+            offered = requests.offer(
+                home,
+                caller,
+                given.subject.read(),
+                given.terms,
+                given.message,
+                now=clock.now(),
+                once=None if key is None else Once.of(home, caller, _DOOR, key, given.model_dump_json()),
+            )
         except TermsRefused as refused:
             raise terms.refused(refused) from refused
         return OfferedModel(request_id=offered.request_id, user_code=offered.user_code, expires_at=offered.expires_at)

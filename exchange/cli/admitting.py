@@ -1,11 +1,12 @@
-"""`qingqiao lender requests`, `approve`, `refuse`, `trial` and `add-trial`: what waits for two officers.
+"""`qingqiao lender take`, `requests`, `approve`, `refuse`, `trial` and `add-trial`: what waits for two officers.
 
 An officer looks at a matter with `requests ID`, which shows its digest, and says yes or no with its own key to exactly
 that digest. What is decided is decided by `exchange.admission`; a key file is read, never kept.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
@@ -13,12 +14,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from exchange.admission import matters, settling, trials
+from exchange.admission import arriving, matters, registration, settling, trials
 from exchange.admission.errors import NotApproved
 from exchange.admission.matters import Kind, Matter, Reason, State
 from exchange.admission.officers import Decision, OfficerKey
 from exchange.cli.context import console, opened
-from exchange.home import Home
+from exchange.home import Home, Mode
 from exchange.oauth import clients
 from exchange.oauth.scopes import Role
 from registry import clock
@@ -34,11 +35,46 @@ _Digest = Annotated[str, typer.Option(help="The digest that `requests ID` showed
 
 def add_to(lender: typer.Typer) -> None:
     """Add the commands to `qingqiao lender`."""
+    lender.command("take")(take)
     lender.command("requests")(requests)
     lender.command("approve")(approve)
     lender.command("refuse")(refuse)
     lender.command("trial")(trial)
     lender.command("add-trial")(add_trial)
+
+
+def ask_officers(tx: Transaction, kind: Kind, client_id: str, said: Mapping[str, Any]) -> None:
+    """Open a matter about a lender's system for two officers, and say so."""
+    found = tx.execute(
+        "SELECT organisation FROM client WHERE client_id = %s AND role = %s", (client_id, Role.LENDER.value)
+    ).fetchone()
+    if found is None:
+        raise typer.BadParameter("no lender's system of this id is registered")
+    content: dict[str, Any] = {"client_id": client_id, **said}
+    say_waits(matters.open_(tx, kind, str(found[0]), content, client_id=client_id, now=clock.now()))
+
+
+def say_waits(matter: Matter) -> None:
+    """Say which matter waits."""
+    console.print(f"[yellow]waits for two officers[/yellow] qingqiao lender requests {matter.matter_id}")
+
+
+def take(
+    file: Annotated[Path, typer.Argument(help="The signed body that `POST /v1/registrations` takes, as JSON.")],
+) -> None:
+    """Take a request to be registered that was handed in as a file: for when the open door is full or flooded."""
+    try:
+        body = orjson.loads(file.read_bytes())
+        request, proofs = str(body["request"]), [str(one) for one in body.get("proofs", [])]
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise typer.BadParameter('JSON with "request" and "proofs"') from error
+    now = clock.now()
+    with opened() as home, home.database.transaction() as tx:
+        sandbox = home.installation.mode is Mode.SANDBOX
+        issuer = home.settings.issuer
+        asked = registration.read(request, proofs, issuer=issuer, sandbox=sandbox, now=now, by_hand=True)
+        matter = arriving.keep(tx, asked, by_hand=True, now=now)
+    console.print(f"[green]✓[/green] qingqiao lender requests {matter.matter_id}")
 
 
 def requests(
@@ -57,7 +93,7 @@ def requests(
                 one.kind.value,
                 one.organisation,
                 f"{one.opened_at:%Y-%m-%d}",
-                _ready(home, one),
+                _ready(home, tx, one),
             )
             table.add_row(*(escape(said) for said in (*shown, by)))
     console.print(table)
@@ -132,9 +168,9 @@ def _said(home: Home, key: Path, decision: Decision, matter_id: UUID, digest: st
     return mine.say(decision, matter_id, looked_at, issuer=home.settings.issuer, now=clock.now())
 
 
-def _ready(home: Home, matter: Matter) -> str:
+def _ready(home: Home, tx: Transaction, matter: Matter) -> str:
     try:
-        settling.refuse_unready(home, matter)
+        settling.refuse_unready(home, tx, matter)
     except NotApproved as wanting:
         return str(wanting)
     return "yes"
@@ -144,12 +180,17 @@ def _whole(tx: Transaction, matter_id: UUID) -> dict[str, object]:
     matter = matters.get(tx, matter_id)
     if matter is None:
         raise NotApproved("no matter has this id; see: qingqiao lender requests")
+    matters.refuse_altered(matter)  # nobody is shown one thing and signs another
+    registers = matter.kind is Kind.REGISTRATION
+    other_codes, other_names = settling.known_otherwise(tx, matter.content) if registers else ([], [])
     return {
         "id": str(matter.matter_id),
         "kind": matter.kind.value,
         "state": matter.state.value,
         "organisation": matter.organisation,
         "has_systems_already": clients.knows(tx, matter.organisation, Role.LENDER),
+        "credit_codes_of_this_name": other_codes,
+        "names_of_this_credit_code": other_names,
         "digest": matter.digest.hex(),
         "approved_by": [[one.officer_id, one.role.value] for one in matters.approvals(tx, matter)],
         "content": matter.content,

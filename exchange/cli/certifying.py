@@ -1,19 +1,18 @@
 """`qingqiao lender certificate`: by which client certificate a lender's system may prove itself (RFC 8705)."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from exchange.admission import matters, settling
+from exchange.admission import settling
 from exchange.admission.matters import Kind
+from exchange.cli import admitting
 from exchange.cli.context import console, opened
 from exchange.home import Mode
 from exchange.oauth import certificates
-from exchange.oauth.scopes import Role
 from registry import clock
-from registry.database import Transaction
 from registry.suites.certificates import read_pem_certificate
 
 
@@ -40,19 +39,8 @@ def certificate(
         raise typer.BadParameter(str(error), param_hint="--file") from error
     with opened() as home, home.database.transaction() as tx:
         if row is not None and home.installation.mode is Mode.PRODUCTION:  # whoever registers one can ask in its name
-            _ask_officers(tx, client_id, row)
+            admitting.ask_officers(tx, Kind.CERTIFICATE, client_id, {"certificate": row})
             return
         if not settling.set_certificate(tx, client_id, row, actor="operator", now=clock.now()):
             raise typer.BadParameter("no lender's system of this id is registered")
     console.print(f"[green]✓[/green] {escape(client_id)}: {row['method'] if row else 'private_key_jwt alone'}")
-
-
-def _ask_officers(tx: Transaction, client_id: str, row: dict[str, Any]) -> None:
-    found = tx.execute(
-        "SELECT organisation FROM client WHERE client_id = %s AND role = %s", (client_id, Role.LENDER.value)
-    ).fetchone()
-    if found is None:
-        raise typer.BadParameter("no lender's system of this id is registered")
-    content: dict[str, Any] = {"client_id": client_id, "certificate": row}
-    matter = matters.open_(tx, Kind.CERTIFICATE, str(found[0]), content, client_id=client_id, now=clock.now())
-    console.print(f"[yellow]waits for two officers[/yellow] qingqiao lender requests {matter.matter_id}")

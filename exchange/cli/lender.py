@@ -14,10 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from connectors import permits
-from consent import recipients
 from consent.parties import Contact
 from consent.scope import recipient_name
+from exchange.admission import matters, settling
 from exchange.admission.errors import NotApproved
+from exchange.admission.matters import Kind
 from exchange.cli import admitting, bulk, capturing, certifying, collection, selftesting, suspending, telling
 from exchange.cli.context import Address, Email, Office, Phone, Web, console, opened, settings
 from exchange.client import (
@@ -34,7 +35,7 @@ from exchange.client import (
 from exchange.errors import OutOfService
 from exchange.events import Event
 from exchange.home import Home, Mode
-from exchange.oauth import clients
+from exchange.oauth import clients, redirects
 from exchange.oauth.scopes import Role, Scope
 from registry import catalogue, clock, log
 from registry.database import Transaction
@@ -179,17 +180,19 @@ def redirect(
         list[str] | None, typer.Option("--uri", help="May be given several times; without any, none.")
     ] = None,
 ) -> None:
-    """Say where a lender's system has people sent back to; what stood before is replaced."""
+    """Say where a lender's system has people sent back to; in production two officers decide of any address."""
+    given = sorted({redirects.check(uri) for uri in uris or ()})
     with opened() as home, home.database.transaction() as tx:
-        _redirect(tx, client_id, uris or (), clock.now())
+        if given and home.installation.mode is Mode.PRODUCTION:
+            admitting.ask_officers(tx, Kind.REDIRECTS, client_id, {"redirect_uris": given})
+            return
+        _redirect(tx, client_id, given, clock.now())
     console.print(f"[green]✓[/green] {escape(client_id)}: {len(uris or ())}")
 
 
 def _redirect(tx: Transaction, client_id: str, uris: Sequence[str], now: datetime) -> None:
-    if not clients.set_redirects(tx, client_id, uris):
+    if not settling.set_redirects(tx, client_id, uris, actor="operator", now=now):
         raise typer.BadParameter("no lender's system of this id is registered")
-    fields: dict[str, Any] = {"client_id": client_id, "redirect_uris": sorted(uris)}
-    log.append(tx, [log.Entry(event=Event.CLIENT_REDIRECTS_SET, at=now, actor="operator", fields=fields)])
 
 
 @_LENDER.command()
@@ -201,14 +204,17 @@ def contact(
     email: Email = None,
     url: Web = None,
 ) -> None:
-    """Say how a lender is reached, in the place of what stood; receipts that were made keep what they say."""
+    """Say how a lender is reached; receipts keep what they say. In production two officers decide."""
     stated = Contact.read({"office": office, "phone": phone, "address": address, "email": email, "url": url})
     name, now = recipient_name(organisation), clock.now()
     with opened() as home, home.database.transaction() as tx:
         if not clients.knows(tx, name, Role.LENDER):
             raise typer.BadParameter("no lender's system of this organisation is registered")
-        recipients.keep(tx, name, stated, now=now)
-        _note_contact(tx, name, stated, now)
+        if home.installation.mode is Mode.PRODUCTION:  # people are told of it before they agree
+            said = {"organisation": name, "contact": stated.as_json()}
+            admitting.say_waits(matters.open_(tx, Kind.CONTACT, name, said, now=now))
+            return
+        settling.set_contact(tx, name, stated, actor="operator", now=now)
     console.print(f"[green]✓[/green] {escape(name)}")
 
 

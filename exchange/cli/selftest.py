@@ -10,7 +10,8 @@
   8  key reused       another question by a used key is refused
   9  evidence         fetched, and checked offline against the trust policy; a changed byte is refused
   10 events           polled, signed for this client
-  11 revocation       a token taken back is inactive, and refused at the doors
+  11 subscription     made once under its key, its events read by cursor, ended
+  12 revocation       a token taken back is inactive, and refused at the doors
 
 Whoever is denied five times within ten minutes is held for guessing (docs/lenders.md, limits). So what is to be denied
 in 6 is asked for by a user of this run alone; a sandbox takes eight runs in ten minutes.
@@ -33,6 +34,7 @@ from sandbox.outcomes import PERMITTED, Outcome, Table
 _DOOR: Final = "/v1/catalogue"
 _HELD: Final = "held"
 _DENIED: Final = "no-consent"
+_WATCHED: Final = "watched"  # of whom one may hear under a subscription
 _SANDBOX: Final = "run `qingqiao sandbox lender` in the exchange's home, then ask again"
 
 
@@ -80,6 +82,7 @@ class Selftest:
             self._step("key reused", "idempotency-key-reused", self._reused, "a new key for a new question"),
             self._step("evidence", _HELD, self._proven, "is the trust policy this exchange's? --trust FILE"),
             self._step("events", _HELD, self._polled, "the client needs the scope consents"),
+            self._step("subscription", _HELD, self._subscribed, _SANDBOX),
             self._step("revocation", "token-invalid", self._revoked, "see docs/lenders.md, tokens"),
         ]
         return steps
@@ -154,7 +157,7 @@ class Selftest:
         self._permitted(key, business_no="SANDBOX-another")
         return PERMITTED
 
-    # ---- 9 to 11: proof, events, the end of a token -----------------------------------------------------------------
+    # ---- 9 to 12: proof, events, a subscription, the end of a token ------------------------------------------------
 
     def _proven(self) -> str:
         raw = self._lender.evidence(self._permitted(str(uuid4())).query_id)
@@ -171,6 +174,21 @@ class Selftest:
     def _polled(self) -> str:
         self._lender.poll_events()  # the kit checks each signature
         return _HELD
+
+    def _subscribed(self) -> str:
+        subject, stated = self._table.named(_WATCHED).question()
+        stated |= {"events": ["record.new", "warning"], "idempotency_key": str(uuid4())}
+        made = self._lender.subscribe(subject, **stated)
+        if self._lender.subscribe(subject, **stated) != made:
+            return "another subscription"
+        page = self._lender.happenings()
+        while page.more:
+            page = self._lender.happenings(page.next)
+        if len(self._lender.happenings(page.next)):
+            return "events behind the last cursor"
+        self._lender.unsubscribe(made["subscription_id"])
+        ended = self._lender.subscribe(subject, **stated)["ended"]
+        return _HELD if ended == "deleted" else f"ended: {ended}"
 
     def _revoked(self) -> str:
         self._lender.revoke(self._token)

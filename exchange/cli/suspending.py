@@ -4,16 +4,17 @@ Sending a system away and lowering its caps takes one person. In production lett
 takes two officers: the command opens a matter for them.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from exchange.admission import expiring, matters, profiles, settling
+from exchange.admission import expiring, profiles, settling
 from exchange.admission import suspending as suspensions
 from exchange.admission.matters import Kind
 from exchange.admission.profiles import Caps
+from exchange.cli import admitting
 from exchange.cli.context import console, opened
 from exchange.home import Home, Mode
 from exchange.oauth import clients
@@ -46,7 +47,7 @@ def resume(client_id: Annotated[str, typer.Argument(help="Which system.")]) -> N
     with opened() as home, home.database.transaction() as tx:
         organisation = _lender_of(tx, client_id)
         if organisation is not None and home.installation.mode is Mode.PRODUCTION:
-            _ask_officers(tx, Kind.RESUME, organisation, client_id, {})
+            admitting.ask_officers(tx, Kind.RESUME, client_id, {})
             return
         if not suspensions.resume(tx, client_id, actor=_ACTOR, now=clock.now()):
             raise typer.BadParameter("no system of this id is registered")
@@ -66,7 +67,7 @@ def caps(
             raise typer.BadParameter("no system of this id was registered with caps")
         if home.installation.mode is Mode.PRODUCTION and not wanted.within(profile.caps):
             said = {"caps": {"daily": daily, "monthly": monthly}}
-            _ask_officers(tx, Kind.CAPS, organisation, client_id, said)
+            admitting.ask_officers(tx, Kind.CAPS, client_id, said)
             return
         settling.set_caps(tx, client_id, wanted, actor=_ACTOR, now=clock.now())
     console.print(f"[green]✓[/green] {escape(client_id)}: {daily} a day, {monthly} a month")
@@ -105,9 +106,3 @@ def _lender_of(tx: Transaction, client_id: str) -> str | None:
         "SELECT organisation FROM client WHERE client_id = %s AND role = %s", (client_id, Role.LENDER.value)
     ).fetchone()
     return None if row is None else str(row[0])
-
-
-def _ask_officers(tx: Transaction, kind: Kind, organisation: str, client_id: str, said: dict[str, Any]) -> None:
-    content = {"client_id": client_id, **said}
-    matter = matters.open_(tx, kind, organisation, content, client_id=client_id, now=clock.now())
-    console.print(f"[yellow]waits for two officers[/yellow] qingqiao lender requests {matter.matter_id}")

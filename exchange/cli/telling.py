@@ -1,5 +1,10 @@
-"""`qingqiao lender events-url`: where a lender's signed events are sent, and how that fares."""
+"""`qingqiao lender events-url`, `events`, `webhooks`: where what lenders are told is sent, and how that fares.
 
+The address of signed events of consents is the operator's to set; that of subscriptions' events (webhooks) the
+lender's own, so that there is nothing here but to look at it.
+"""
+
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -10,15 +15,18 @@ from exchange import pushing
 from exchange.cli.context import console, opened
 from exchange.errors import RequestRefused
 from exchange.home import Mode
+from exchange.monitoring import webhooks as addresses
 from registry import clock
 
 _COLUMNS = ("organisation", "client", "waiting", "failures", "paused", "last outcome")
+_WEBHOOKS = ("organisation", "client", "webhook", "why", "subscriptions", "waiting", "failures", "last outcome")
 
 
 def add_to(lender: typer.Typer) -> None:
     """Add the commands to `qingqiao lender`."""
     lender.command("events-url")(events_url)
     lender.command("events")(events)
+    lender.command("webhooks")(webhooks)
 
 
 def events_url(
@@ -43,7 +51,18 @@ def events() -> None:
     """Say of each lender whose events are sent how many wait, and what came of the last attempt."""
     with opened() as home, home.database.transaction() as tx:
         found = pushing.states(tx)
-    table = Table(*_COLUMNS)
-    for one in found:
+    _show(_COLUMNS, found)
+
+
+def webhooks() -> None:
+    """Say of each lender that subscribed where its events go: pending, verified, unproven, paused and why, or none."""
+    with opened() as home, home.database.transaction() as tx:
+        found = addresses.states(tx)
+    _show(_WEBHOOKS, found)
+
+
+def _show(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    table = Table(*columns)
+    for one in rows:
         table.add_row(*(escape(str(said)) for said in one))
     console.print(table)

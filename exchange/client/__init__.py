@@ -35,6 +35,7 @@ from exchange.client.following import Polled
 from exchange.client.keys import Client, client_of, new_client, read_client
 from exchange.client.lender import AsyncConnection, AsyncLender, Connection, Lender
 from exchange.client.queries import question
+from exchange.client.registering import Staff, registration_request
 from exchange.client.reporting import Outcomes
 from exchange.client.retrying import ONCE, Retrying
 from exchange.client.subscribing import Happenings
@@ -79,6 +80,7 @@ __all__ = [
     "Refused",
     "RequestWrong",
     "Retrying",
+    "Staff",
     "Subject",
     "Taken",
     "TrustPolicy",
@@ -89,5 +91,6 @@ __all__ = [
     "new_client",
     "question",
     "read_client",
+    "registration_request",
     "verify_webhook",
 ]

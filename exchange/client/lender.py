@@ -1,7 +1,7 @@
 """The clients: `Lender` and `AsyncLender`, with the same methods; and what they stand on, for other systems' clients.
 
-Methods are flows (`queries`, `batches`, `consents`, `asking`, `following`, `reporting`, `subscribing`) bound to
-a client that runs them. What each takes and raises is said there.
+Methods are flows (`queries`, `batches`, `consents`, `asking`, `following`, `reporting`, `registering`, `subscribing`)
+bound to a client that runs them. What each takes and raises is said there.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any, Concatenate, Final, ParamSpec, Self, TypedDict, TypeVar,
 
 import httpx
 
-from exchange.client import asking, batches, consents, following, queries, reporting, subscribing
+from exchange.client import asking, batches, consents, following, queries, registering, reporting, subscribing
 from exchange.client.flow import Flow, drive, drive_async
 from exchange.client.keys import Client, read_client
 from exchange.client.retrying import Retrying
@@ -247,6 +247,11 @@ class Lender(Connection):
     webhook = _sync(subscribing.webhook)
     replay = _sync(subscribing.replay)
     published_keys = _sync(subscribing.published_keys)
+    own_registration = _sync(registering.own_registration)
+    change_keys = _sync(registering.change_keys)
+    put_staff = _sync(registering.put_staff)
+    end_staff = _sync(registering.end_staff)
+    staff = _sync(registering.staff)
 
 
 class AsyncLender(AsyncConnection):
@@ -299,3 +304,8 @@ class AsyncLender(AsyncConnection):
     webhook = _async(subscribing.webhook)
     replay = _async(subscribing.replay)
     published_keys = _async(subscribing.published_keys)
+    own_registration = _async(registering.own_registration)
+    change_keys = _async(registering.change_keys)
+    put_staff = _async(registering.put_staff)
+    end_staff = _async(registering.end_staff)
+    staff = _async(registering.staff)

@@ -162,14 +162,16 @@ summary = _in_mode("summary", "Ask for the permitted fields and figures over the
 report = _in_mode("report", "Ask for the whole report; it needs `staff`. The rest is as of `query`.")
 
 
-def report_pdf(session: Session, query_id: str) -> Flow[bytes]:
+def report_pdf(session: Session, query_id: str, *, staff: tuple[str, str] | None = None) -> Flow[bytes]:
     """Fetch a report that was asked for as it is printed: A4, with its watermark and code.
+
+    `staff` is who prints it, user and department, if it is another than who asked.
 
     Raises:
         QueryRefused, RequestWrong: no longer to be had, or not a report of this lender's.
         Refused, NotReached: as every call.
     """
-    ask = Ask("GET", f"{QUERIES_PATH}/{quote(query_id, safe='')}/report.pdf", safe=True)
+    ask = Ask("GET", f"{QUERIES_PATH}/{quote(query_id, safe='')}/report.pdf", params=_named(staff), safe=True)
     return (yield from session.call(ask)).content
 
 
@@ -178,9 +180,12 @@ def evidence(
     query_id: str,
     form: Literal["full", "redacted"] = "full",
     *,
+    staff: tuple[str, str] | None = None,
     patience_seconds: float = EVIDENCE_PATIENCE_SECONDS,
 ) -> Flow[bytes]:
     """Fetch the evidence of a query as it is served, waiting until a checkpoint covers it.
+
+    `staff` is who opens it, user and department: a lender that keeps a list of its staff names somebody of it.
 
     Raises:
         QueryRefused, RequestWrong: no longer to be had in this form, or not this lender's query.
@@ -188,7 +193,8 @@ def evidence(
         Refused, NotReached: as every call.
     """
     waited = 0.0
-    ask = Ask("GET", f"{QUERIES_PATH}/{quote(query_id, safe='')}/evidence", params={"form": form}, safe=True)
+    path, params = f"{QUERIES_PATH}/{quote(query_id, safe='')}/evidence", {"form": form} | _named(staff)
+    ask = Ask("GET", path, params=params, safe=True)
     while True:
         response = yield from session.call(ask)
         if response.status_code != HTTPStatus.ACCEPTED:
@@ -198,6 +204,10 @@ def evidence(
         delay = min(float(retry_after(response) or 1), max(patience_seconds - waited, _SHORTEST_SECONDS))
         yield Wait(delay)
         waited += delay
+
+
+def _named(staff: tuple[str, str] | None) -> dict[str, str]:
+    return {} if staff is None else {"user_id": staff[0], "department": staff[1]}
 
 
 def explain(session: Session, code: str) -> Flow[Json]:

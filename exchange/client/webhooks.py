@@ -8,7 +8,8 @@ Steps, each of which refuses:
   4. the signature holds over what was covered, as it arrived
   5. the digest is that of the body
 
-A challenge (`event["type"] == "webhook.challenge"`) is answered with its nonce: `answer_challenge`. The same event may
+A challenge (`event["type"] == "webhook.challenge"`) is answered with its nonce, if it is for the receiver's own client:
+`answer_challenge`; whoever answered any would have another lender's events sent to itself. The same event may
 come twice, under the same `id`; keep what was taken up.
 """
 
@@ -87,11 +88,17 @@ def verify_webhook(  # what a request is made of
     return _event(body)
 
 
-def answer_challenge(event: Json) -> bytes:
-    """Give what is to be answered, with status 200, to a challenge that was verified; empty for any other event."""
+def answer_challenge(event: Json, client_id: str) -> bytes:
+    """Give what is to be answered, with status 200, to what was verified: the nonce of a challenge, else nothing.
+
+    Args:
+        event: what `verify_webhook` gave.
+        client_id: the receiver's own system; a challenge for another's events is not answered.
+    """
     said = event.get("data")
-    nonce = said.get("challenge") if isinstance(said, dict) and event.get("type") == "webhook.challenge" else None
-    return str(nonce).encode() if nonce is not None else b""
+    if event.get("type") != "webhook.challenge" or not isinstance(said, dict) or said.get("client_id") != client_id:
+        return b""
+    return str(said.get("challenge", "")).encode()
 
 
 def _event(body: bytes) -> dict[str, Any]:

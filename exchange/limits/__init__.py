@@ -4,6 +4,7 @@
   places     what a question counts for, as keys of rows
   deciding   which questions of a round are within the limits; pure
   counting   the counts in the database, in a short transaction of their own
+  pacing     how fast a system may call beside its questions
   trying     refusals for want of a consent, and when they are too many (AQ17); what is decided of them is pure
   alerts     what was found, for regulators and for the lender's operator
   shown      the headers RateLimit and RateLimit-Policy

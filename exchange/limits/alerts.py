@@ -4,6 +4,9 @@
   AQ06  a system or a person asked too fast          AQ10  one subject was asked about too often
   AQ17  refused for want of a consent, again and again: identifiers are being tried out
 
+A lender's system sees what was found of itself, but for `subject-crowded`, which would tell it what others asked; and its
+cursors name alerts of its own, for places in the order of all tell how many others ran into limits.
+
 An alert is raised once and grows; the log has an entry of it when it is raised and whenever what was refused has one
 digit more. What auditors decide of it is theirs.
 """
@@ -11,10 +14,8 @@ digit more. What auditors decide of it is theirs.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, LiteralString, NamedTuple
 from uuid import UUID, uuid4
-
-import orjson
 
 from exchange.errors import RequestRefused
 from exchange.events import Event
@@ -29,6 +30,7 @@ from registry.database import Transaction
 PAGE_MOST: Final = 100
 CROWDED: Final = "subject-crowded"  # of alerts alone: nobody is refused for it
 _ACTOR: Final = "system"
+_NO_CURSOR: Final = "the cursor is not one that a page gave"
 _DAY_SECONDS: Final = 86_400
 _RULES: Final = {
     RATE: "AQ06",
@@ -83,10 +85,11 @@ def note_refused(tx: Transaction, limits: Limits, refused: Mapping[Met, int], *,
         _note(tx, one, counted, seconds, now=now, refused=refused[one])
 
 
-def note_crowded(tx: Transaction, limits: Limits, question: Question, *, now: datetime) -> None:
+def note_crowded(tx: Transaction, limits: Limits, questions: Sequence[Question], *, now: datetime) -> None:
     """Raise that a subject was asked about by all lenders together more often than is usual; nobody is refused."""
     counted, seconds = _of(limits, CROWDED)
-    _note(tx, met(question, CROWDED, None), counted, seconds, now=now, refused=0)
+    for who in sorted({met(one, CROWDED, None) for one in questions}):  # in one order, as refusals are
+        _note(tx, who, counted, seconds, now=now, refused=0)
 
 
 def note_held(tx: Transaction, who: Met, counted: int, window_seconds: int, *, until: datetime, now: datetime) -> None:
@@ -102,17 +105,40 @@ def note_reading(tx: Transaction, actor: str, count: int, *, at: datetime) -> No
 def read(
     tx: Transaction, *, limit: int, cursor: str | None = None, client_id: str | None = None, rule: str | None = None
 ) -> tuple[list[Alert], str | None]:
-    """Read a page of alerts, the newest first, and where the next begins.
+    """Read a page of all alerts, the newest first, and where the next begins.
 
     Raises:
         RequestRefused: the cursor is not one that a page gave.
     """
+    return _page(tx, "TRUE", limit, cursor, {"client": client_id, "rule": rule})
+
+
+def read_own(
+    tx: Transaction, client_id: str, *, limit: int, cursor: str | None = None
+) -> tuple[list[Alert], str | None]:
+    """Read a page of what a system may see of itself, as `read`.
+
+    Raises:
+        RequestRefused: the cursor is not one that a page of its own gave.
+    """
+    return _page(tx, "code <> %(crowded)s", limit, cursor, {"client": client_id, "rule": None, "crowded": CROWDED})
+
+
+def _page(
+    tx: Transaction, seen: LiteralString, limit: int, cursor: str | None, sought: Mapping[str, str | None]
+) -> tuple[list[Alert], str | None]:
+    after = _opened(cursor)
+    mine = "(%(client)s::text IS NULL OR client_id = %(client)s)"
+    given = {**sought, "after": after, "limit": limit + 1}
+    if after is not None and tx.execute(f"SELECT FROM alert WHERE alert_id = %(after)s AND {mine}", given).rowcount < 1:
+        raise RequestRefused("request-malformed", _NO_CURSOR)
     rows = tx.execute(
         "SELECT alert_id, position, rule, code, client_id, organisation, user_code, window_seconds, counted, refused,"
-        " raised_at, last_at, held_until FROM alert WHERE position < %(before)s"
-        " AND (%(client)s::text IS NULL OR client_id = %(client)s) AND (%(rule)s::text IS NULL OR rule = %(rule)s)"
+        f" raised_at, last_at, held_until FROM alert WHERE {mine} AND {seen}"
+        " AND (%(rule)s::text IS NULL OR rule = %(rule)s)"
+        " AND (%(after)s::uuid IS NULL OR position < (SELECT position FROM alert WHERE alert_id = %(after)s))"
         " ORDER BY position DESC LIMIT %(limit)s",
-        {"before": _opened(cursor), "client": client_id, "rule": rule, "limit": limit + 1},
+        given,
     ).fetchall()
     shown = [Alert(*row) for row in rows[:limit]]
     return shown, _cursor(shown) if len(rows) > limit else None
@@ -180,16 +206,11 @@ def _of(limits: Limits, code: str) -> tuple[int, int]:
 
 
 def _cursor(shown: Sequence[Alert]) -> str:
-    return b64url(orjson.dumps([shown[-1].position]))
+    return b64url(shown[-1].alert_id.bytes)
 
 
-def _opened(cursor: str | None) -> int:
-    if cursor is None:
-        return 2**63 - 1
+def _opened(cursor: str | None) -> UUID | None:
     try:
-        (position,) = orjson.loads(unb64url(cursor))
-    except (ValueError, TypeError) as error:
-        raise RequestRefused("request-malformed", "the cursor is not one that a page gave") from error
-    if not isinstance(position, int) or isinstance(position, bool) or not 0 < position < 2**63:
-        raise RequestRefused("request-malformed", "the cursor is not one that a page gave")
-    return position
+        return None if cursor is None else UUID(bytes=unb64url(cursor))
+    except ValueError as error:
+        raise RequestRefused("request-malformed", _NO_CURSOR) from error

@@ -93,8 +93,7 @@ def count(database: Database, limits: Limits, questions: Sequence[Question], now
         with database.transaction() as tx:  # 3
             _take_out(tx, back, day)
             alerts.note_refused(tx, limits, _by_whom(over), now=now)
-            for one in crowded:
-                alerts.note_crowded(tx, limits, one, now=now)
+            alerts.note_crowded(tx, limits, crowded, now=now)
         given = kept
     return Counted(day, given, tuple(verdicts), tuple(whole.left(questions)))
 

@@ -26,7 +26,7 @@ from exchange.limits.places import How, Place, Question
 from registry.instants import BEIJING, beijing_day
 
 LOOKS_BACK_DAYS: Final = 31  # a month of Beijing, and the 30 days of a subject
-_SAME_MOMENT_SECONDS: Final = 0.001  # moments are kept in floating point
+SAME_MOMENT_SECONDS: Final = 0.001  # moments are kept in floating point
 
 RATE: Final = "rate-exceeded"
 USER_RATE: Final = "user-rate-exceeded"
@@ -74,11 +74,12 @@ class Verdict:
 
 
 _WITHIN: Final = Verdict()
+_LEAPT_OVER: Final = 8
 _DAY_SECONDS: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class _Pace:
+class Pace:
     """A bucket of `burst` questions that fills up by one every `interval` seconds."""
 
     interval: float
@@ -111,8 +112,8 @@ class Round:
     def __init__(self, limits: Limits, found: Mapping[Place, Found], now: datetime) -> None:
         """Begin with what the rows said."""
         self._limits, self._now = limits, now.timestamp()
-        self._system = _Pace(1 / limits.client.per_second, limits.client.burst)
-        self._person = _Pace(60 / limits.user.per_minute, limits.user.burst)
+        self._system = Pace(1 / limits.client.per_second, limits.client.burst)
+        self._person = Pace(60 / limits.user.per_minute, limits.user.burst)
         self._to_midnight = (_midnight(now) - now).total_seconds()
         self._to_month = (_end_of_month(now) - now).total_seconds()
         self._rows = {
@@ -127,14 +128,18 @@ class Round:
         return [self._over(one) or self._count(one) for one in questions]
 
     def crowded(self, questions: Sequence[Question], verdicts: Sequence[Verdict]) -> list[Question]:
-        """Say with which questions a subject came to have been asked about by all lenders more often than is usual."""
+        """Say with which questions a subject came to have been asked about by all lenders more often than is usual.
+
+        Lenders that ask at the same moment do not see each other's counts yet, and the number is leapt over: the few
+        questions behind it say it as well.
+        """
         most, met = self._limits.subject.all_lenders_thirty_days, list[Question]()
         counted: dict[Place, int] = {}
         for one, verdict in zip(questions, verdicts, strict=True):
             if one.about is not None and verdict.code is None:
                 row = self._rows[one.about].found
                 counted[one.about] = counted.get(one.about, row.today + row.before + row.others) + 1
-                if counted[one.about] == most + 1:
+                if most < counted[one.about] <= most + _LEAPT_OVER:
                     met.append(one)
         return met
 
@@ -184,9 +189,9 @@ class Round:
             return _verdict(DAILY, place, self._to_midnight)
         return _verdict(MONTHLY, place, self._to_month) if row.today + row.found.before >= monthly else None
 
-    def _too_fast(self, code: str, pace: _Pace, place: Place) -> Verdict | None:
+    def _too_fast(self, code: str, pace: Pace, place: Place) -> Verdict | None:
         wait = pace.wait(self._rows[place].paced_until, self._now)
-        return _verdict(code, place, wait) if wait > _SAME_MOMENT_SECONDS else None
+        return _verdict(code, place, wait) if wait > SAME_MOMENT_SECONDS else None
 
     def _count(self, question: Question) -> Verdict:
         for place in question.counted_in:

@@ -43,6 +43,13 @@ class OfSubject(_Declared):
     all_lenders_thirty_days: Number
 
 
+class OfDoors(_Declared):
+    """How fast one system may call at doors that are not about questions."""
+
+    per_minute: Number
+    burst: Number
+
+
 class Trying(_Declared):
     """When refusals for want of a consent are too many, and how long nothing is answered then."""
 
@@ -50,6 +57,8 @@ class Trying(_Declared):
     user: Number
     adjacent: Number
     client: Number
+    user_daily: Number
+    client_daily: Number
     lines_daily: Number
     held_seconds: Annotated[int, Field(ge=1, le=604_800)]
 
@@ -72,6 +81,8 @@ class Limits(_Declared):
     client: OfClient
     user: OfUser
     subject: OfSubject
+    doors: OfDoors
+    tokens: OfDoors
     trying: Trying
     connections: OfConnections
 

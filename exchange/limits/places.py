@@ -5,6 +5,7 @@
   n:<client>            the system where it names no person
   b:<client>            its lines of batches
   s:<hash>, <lender>    a subject, asked about by this lender
+  d:<client>            the system at its other doors (`pacing`)
 
 A subject's hash is keyed: the database alone cannot find out whom it stands for, nor whether it is somebody known.
 """

@@ -3,12 +3,13 @@
 Steps, in the transaction of the gate, for a round in which somebody was denied:
   1. lock what is remembered of everybody who was denied, in the order of the keys
   2. go through the round's questions in their order: a denial is remembered of the person and of the system; who has
-     as many within the window as are too many is held, and is denied and answered nothing more, in this round already
+     as many within some minutes, or within a day, as are too many is held, and is denied and answered nothing more,
+     in this round already; who comes back from that and would be denied while they still are too many is held again
   3. write what is remembered, the holds and the alerts
 
 So however many questions come at once, and in however many processes, one denial more than declared is not had: whoever
 waited in 1 reads what the one before wrote. What is remembered are moments, and a keyed hash of what neighbouring
-identifiers have in common: neighbours are taken for trying out sooner.
+identifiers have in common: neighbours are taken for trying out sooner. A day's number is there for whoever guesses slowly.
 
 A person is held alone; the others of its lender go on. A system is held if its denials together are too many: who names
 another person for each guess comes to that. A held system takes in no other system.
@@ -70,21 +71,25 @@ def places_of(question: Question) -> tuple[Place, ...]:
 def weigh(declared: Trying, before: Mapping[Place, Remembered], asked: Sequence[Asked], now: datetime) -> Weighed:
     """Do step 2."""
     moment, weighed = now.timestamp(), Weighed()
-    weighed.remembered = {place: _within(declared, place, told, moment) for place, told in before.items()}
-    over = {place for place, told in weighed.remembered.items() if _too_many(declared, place, told)}
+    since = moment - _DAY_SECONDS
+    weighed.remembered = {place: [one for one in told if one[0] > since] for place, told in before.items()}
+    over = {place for place, told in weighed.remembered.items() if _too_many(declared, place, told, moment)}
+    again = set(over)  # a guess of theirs that was cut off and did not hold would tell as much as an answer
     for number, one in enumerate(asked):
         places = places_of(one.question)
         if over.intersection(places):  # permitted or not: an answer that differed would tell
             weighed.cut.append(number)
+            for place in again.intersection(places) if one.near is not None else ():
+                weighed.held.append(_held(declared, place, one.question, weighed.remembered[place], moment))
+                again.remove(place)
             continue
         if one.near is None:
             continue
         for place in places:
             _remember(place, weighed.remembered.setdefault(place, []), moment, one.near)
-            if _too_many(declared, place, weighed.remembered[place]):
+            if _too_many(declared, place, weighed.remembered[place], moment):
                 over.add(place)
-                counted = sum(n for _, _, n in weighed.remembered[place])
-                weighed.held.append(Held(place, one.question, counted, _window(declared, place)))
+                weighed.held.append(_held(declared, place, one.question, weighed.remembered[place], moment))
     return weighed
 
 
@@ -131,12 +136,16 @@ def _locked(tx: Transaction, places: Sequence[Place], now: datetime) -> list[tup
     return rows.fetchall()
 
 
-def _window(declared: Trying, place: Place) -> int:
-    return _DAY_SECONDS if place.key.startswith("b:") else declared.within_seconds
+def _held(declared: Trying, place: Place, question: Question, told: Remembered, moment: float) -> Held:
+    """Say for how many within how long somebody is held: within minutes, if these are too many by themselves."""
+    lately = _lately(declared, told, moment)
+    if not place.key.startswith("b:") and _fast(declared, place, lately):
+        return Held(place, question, len(lately), declared.within_seconds)
+    return Held(place, question, sum(n for _, _, n in told), _DAY_SECONDS)
 
 
-def _within(declared: Trying, place: Place, told: Remembered, moment: float) -> Remembered:
-    return [one for one in told if one[0] > moment - _window(declared, place)]
+def _lately(declared: Trying, told: Remembered, moment: float) -> Remembered:
+    return [one for one in told if one[0] > moment - declared.within_seconds]
 
 
 def _remember(place: Place, told: Remembered, moment: float, near: str) -> None:
@@ -150,11 +159,16 @@ def _remember(place: Place, told: Remembered, moment: float, near: str) -> None:
         told.append((moment, near, 1))
 
 
-def _too_many(declared: Trying, place: Place, told: Remembered) -> bool:
-    most = {"b": declared.lines_daily, "c": declared.client}.get(place.key[0], declared.user)
-    if sum(n for _, _, n in told) >= most:
+def _too_many(declared: Trying, place: Place, told: Remembered, moment: float) -> bool:
+    of_system = dict.fromkeys("cn", declared.client_daily)  # all that names no user is many people's work
+    daily = (of_system | {"b": declared.lines_daily}).get(place.key[0], declared.user_daily)
+    if sum(n for _, _, n in told) >= daily:
         return True
-    if place.key[0] in "bc":
-        return False
-    nearby = Counter(near.partition(".")[0] for near in {near for _, near, _ in told})
-    return max(nearby.values(), default=0) >= declared.adjacent
+    return not place.key.startswith("b:") and _fast(declared, place, _lately(declared, told, moment))
+
+
+def _fast(declared: Trying, place: Place, lately: Remembered) -> bool:
+    if place.key.startswith("c:"):
+        return len(lately) >= declared.client
+    nearby = Counter(near.partition(".")[0] for near in {near for _, near, _ in lately})
+    return len(lately) >= declared.user or max(nearby.values(), default=0) >= declared.adjacent

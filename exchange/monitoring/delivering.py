@@ -10,10 +10,11 @@ Steps for each organisation that is due (a job; the numbers are used in the code
 
     2xx                     arrived
     410                     the address is over: paused until it is proved again
-    429, 503, other 5xx, no answer, redirects
-                            the address waits: 5 s, then twice as long each time, an hour at most, with jitter;
-                            no less than Retry-After says; paused after 20 in a row
-    other 4xx               this event waits the same way, and its subject's later ones with it; given up after 5
+    400, 409, 413, 422      this event waits: 5 s, then twice as long each time, an hour at most, with jitter; no less
+                            than Retry-After says; its subject's later ones wait with it; given up after 10
+    anything else, no answer
+                            the address waits the same way, and is paused after 20 in a row. So a receiver that has
+                            lost its route or our keys (404, 401) loses nothing
 
 Killed between 3 and 4, an event is sent once more, with the same id. The delivery log is the lender's to read.
 """
@@ -44,14 +45,14 @@ from registry.keyring import Purpose
 from registry.suites import constant_time_equal, random_bytes
 
 AT_ONCE: Final = 100  # events of one organisation in one look
-RUN_SECONDS: Final = 20.0  # for one organisation in one run: whoever is slow keeps the others waiting no longer
-REFUSED_MOST: Final = 5  # times that an event may be refused, before it is given up
+RUN_SECONDS: Final = 5.0  # for one organisation in one run: whoever is slow keeps the others waiting no longer
+REFUSED_MOST: Final = 10  # three quarters of an hour; times that an event may be refused, before it is given up
 _ORGANISATIONS_AT_ONCE: Final = 8
 _NONCE_BYTES: Final = 24
 _GOOD: Final = range(200, 300)
-_REFUSING: Final = range(400, 500)
+_REFUSING: Final = frozenset({400, 409, 413, 422})  # said of what was sent, not of the place
 _GONE: Final = 410
-_WAIT: Final = 429
+_NOWHERE: Final = frozenset({"name-unknown", "address-refused"})
 _JITTER_STEPS: Final = 256
 
 _journal = structlog.get_logger("qingqiao.webhooks")
@@ -59,6 +60,15 @@ _journal = structlog.get_logger("qingqiao.webhooks")
 
 def deliver_due(home: Home) -> int:
     """Send what waits to every organisation that is due; say how many events arrived (a job)."""
+    hooks = _due(home)
+    if not hooks:
+        return 0
+    with ThreadPoolExecutor(_ORGANISATIONS_AT_ONCE, thread_name_prefix="webhook") as pool:
+        runs = [pool.submit(_served, home, one) for one in hooks]
+    return sum(run.result() for run in runs)  # what failed with one is raised when all have been served
+
+
+def _due(home: Home) -> list[Webhook]:
     now = clock.now()
     with home.database.transaction() as tx:
         names = tx.execute(
@@ -69,11 +79,11 @@ def deliver_due(home: Home) -> int:
             (ACTIVE, now, now, now),
         ).fetchall()
         found = [webhooks.find(tx, name) for (name,) in names]
-    hooks = [one for one in found if one is not None]
-    if not hooks:
-        return 0
-    with ThreadPoolExecutor(_ORGANISATIONS_AT_ONCE, thread_name_prefix="webhook") as pool:
-        return sum(pool.map(lambda one: asyncio.run(_serve(home, one)), hooks))
+    return [one for one in found if one is not None]
+
+
+def _served(home: Home, hook: Webhook) -> int:
+    return asyncio.run(_serve(home, hook))
 
 
 async def _serve(home: Home, hook: Webhook) -> int:
@@ -86,7 +96,7 @@ async def _serve(home: Home, hook: Webhook) -> int:
 
 async def _challenge(home: Home, http: httpx.AsyncClient, hook: Webhook) -> bool:
     nonce, began = b64url(random_bytes(_NONCE_BYTES)), time.monotonic()
-    body = reading.challenge(home.settings.issuer, uuid4(), nonce, now=clock.now())
+    body = reading.challenge(home.settings.issuer, uuid4(), nonce, hook.client_id, now=clock.now())
     answered = await _post(home, http, hook.url, body, read=_GOOD)
     proved = answered.status in _GOOD and _holds(answered.body, nonce)
     outcome = "accepted" if proved else "challenge-unanswered" if answered.status in _GOOD else _said(answered)
@@ -159,7 +169,7 @@ async def _send(home: Home, http: httpx.AsyncClient, hook: Webhook, one: Happeni
             reading.settle(tx, one.event_id, "delivered", now=now)
             webhooks.took(tx, hook)
             return True
-        if answered.status in _REFUSING and answered.status not in (_GONE, _WAIT):
+        if answered.status in _REFUSING:
             if one.attempts + 1 >= REFUSED_MOST:
                 reading.settle(tx, one.event_id, "given-up", now=now)
             else:
@@ -191,8 +201,9 @@ def retry_after(text: str | None) -> float | None:
 
 
 def _said(answered: Answered) -> str:
+    """Say for the lender what came of a request; not which names are known inside, of which it may try any."""
     if answered.fault is not None:
-        return answered.fault
+        return "no-public-address" if answered.fault in _NOWHERE else answered.fault
     return "accepted" if answered.status in _GOOD else f"status:{answered.status}"
 
 

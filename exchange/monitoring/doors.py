@@ -98,8 +98,9 @@ def _subscribing(home: Home) -> APIRouter:
             refusal.headers.update(headers(outcome.left))
             return refusal
         with home.database.transaction() as tx:
-            shown = _shown(keeping.one_of(tx, caller.org_code, outcome.subscription_id))
-        return Response(shown.model_dump_json(), 201 if fresh[-1] else 200, _NO_STORE, JSON)
+            shown = _shown(keeping.one_of(tx, caller.org_code, outcome.watch.subscription_id))
+        told = {**_NO_STORE, **headers(outcome.left)}
+        return Response(shown.model_dump_json(), 201 if fresh[-1] else 200, told, JSON)
 
     @router.get("", summary="Your subscriptions", responses=problems.responses(400, 401, 403, 422))
     def see(caller: following, after: _Cursor = None, limit: _Limit = 50) -> SubscriptionsModel:

@@ -12,8 +12,8 @@ The log has no gaps and grows at its end alone, so that an entry that was gone p
 One page is the entries up to the first that published records: each chunk of these is a transaction of its own.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -21,6 +21,8 @@ from uuid import UUID
 from consent.events import Event as Change
 from consent.grant import State, told
 from exchange.events import Event
+from exchange.home import Home
+from exchange.release import watching
 from registry import store
 from registry.database import Transaction
 from registry.recalling import RECALLED
@@ -61,6 +63,7 @@ class Page:
 class Entry:
     """An entry of the log that may matter."""
 
+    place: int
     entry_id: UUID
     event: str
     at: datetime
@@ -81,15 +84,21 @@ class Happened:
     rule: str | None = None  # of a finding
     state: State | None = None  # of a consent
     about: str | None = None  # which consent, or which client
+    place: int = -1  # of its entry in the log
 
 
-def next_page(tx: Transaction) -> Page | None:
-    """Read the next entries that may matter; None if the log has been gone through."""
+def next_page(home: Home, tx: Transaction) -> Page | None:
+    """Read the next entries that may matter; None if the log has been gone through.
+
+    Whoever was subscribing while the last of them were written is waited for: else it would be told of them neither by
+    what it found nor by an event.
+    """
     reached, newest = tx.execute(
         "SELECT (SELECT reached FROM telling_progress WHERE name = %s), max(leaf_index) FROM log_position", (PROGRESS,)
     ).fetchall()[0]
     if newest is None or newest <= reached:
         return None
+    watching.wait_for_subscribers(home)
     if tx.execute("SELECT FROM monitor_subscription WHERE ended_at IS NULL LIMIT 1").fetchone() is None:
         return Page([], newest)  # nobody is watched
     rows = tx.execute(
@@ -102,7 +111,7 @@ def next_page(tx: Transaction) -> Page | None:
     if last is not None:
         rows = rows[: last + 1]
     whole = last is None and len(rows) < AT_ONCE
-    return Page([Entry(*row[1:]) for row in rows], newest if whole else rows[-1][0])
+    return Page([Entry(*row) for row in rows], newest if whole else rows[-1][0])
 
 
 def go_past(tx: Transaction, page: Page) -> None:
@@ -112,21 +121,34 @@ def go_past(tx: Transaction, page: Page) -> None:
 
 def happened(tx: Transaction, page: Page) -> list[Happened]:
     """Say what a page means to which subscription, in the order of the log."""
-    found: list[Happened] = []
-    for entry in page.entries:
-        if entry.event == store.PUBLISHED:
-            found += _published(tx, entry)
-        elif entry.event == RECALLED:
-            found += _recalled(tx, entry)
-        elif entry.event == Event.RECORDS_CHECKED:
-            found += _found(tx, entry)
-        elif entry.event in {Event.DISPUTE_FILED, Event.DISPUTE_ANSWERED}:
-            found += _disputed(tx, entry)
-        elif entry.event == Event.CLIENT_SUSPENDED:
-            found.append(Happened("suspended", entry.at, None, about=str(entry.fields["client_id"])))
-        elif entry.consent_id is not None:
-            found += _of_consent(tx, entry)
-    return found
+    return [replace(one, place=entry.place) for entry in page.entries for one in _meant(tx, entry)]
+
+
+def _meant(tx: Transaction, entry: Entry) -> list[Happened]:
+    if entry.event == store.PUBLISHED:
+        return _published(tx, entry)
+    if entry.event == RECALLED:
+        return _recalled(tx, entry)
+    if entry.event == Event.RECORDS_CHECKED:
+        return _found(tx, entry)
+    if entry.event in {Event.DISPUTE_FILED, Event.DISPUTE_ANSWERED}:
+        return _disputed(tx, entry)
+    if entry.event == Event.CLIENT_SUSPENDED:
+        return [Happened("suspended", entry.at, None, about=str(entry.fields["client_id"]))]
+    return _of_consent(tx, entry) if entry.consent_id is not None else []
+
+
+def resumed(tx: Transaction, consents: Collection[str]) -> dict[str, int]:
+    """Say of consents that were paused once where in the log the last pause ended.
+
+    What lies before it may have happened in the pause, though the pause was over before the log was gone through.
+    """
+    rows = tx.execute(
+        "SELECT e.consent_id, max(p.leaf_index) FROM log_entry e JOIN log_position p USING (entry_id)"
+        " WHERE e.consent_id = ANY(%s) AND e.event = %s GROUP BY 1",
+        (list(consents), Change.RESUMED.value),
+    ).fetchall()
+    return dict(rows)
 
 
 _WATCHED: Final = (
@@ -148,14 +170,19 @@ def _published(tx: Transaction, entry: Entry) -> list[Happened]:
 
 
 def _recalled(tx: Transaction, entry: Entry) -> list[Happened]:
-    """Versions that this act took back, of records of which nothing later of theirs stands."""
+    """Versions that this act took back, of records of which nothing later of theirs stands.
+
+    What the subscribing found stood then, and was taken back afterwards, whatever the clocks say.
+    """
     rows = tx.execute(
         "SELECT s.subscription_id, r.subject_id, r.record_id, r.version FROM publication p JOIN record r"  # noqa: S608  # fixed texts
-        " USING (publication_id)" + _WATCHED + " WHERE p.batch_id = %s AND r.recalled_at = %s AND NOT EXISTS"
+        " USING (publication_id)" + _WATCHED + " JOIN query q ON q.query_id = s.subscription_id"
+        " WHERE p.batch_id = %s AND r.recalled_at = %s AND (s.made_at < %s"
+        " OR q.records -> 'versions' @> jsonb_build_array(jsonb_build_array(r.record_id, r.version))) AND NOT EXISTS"
         " (SELECT FROM record l JOIN publication o ON o.publication_id = l.publication_id"
         " WHERE l.subject_id = r.subject_id AND l.record_id = r.record_id AND l.version > r.version"
         " AND o.published_at IS NOT NULL) ORDER BY s.position, r.kind, r.record_id, r.version",
-        (entry.at, UUID(entry.fields["batch_id"]), entry.at),
+        (entry.at + _BEFORE, UUID(entry.fields["batch_id"]), entry.at, entry.at),
     ).fetchall()
     return [Happened("recalled", entry.at, row[0], RecordRef(*row[1:])) for row in rows]
 

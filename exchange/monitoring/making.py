@@ -13,7 +13,7 @@ Killed anywhere, a page is done again, or was done. Events lie in one order for 
 `position`, since one process at a time writes them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
@@ -48,7 +48,7 @@ def _make_page(home: Home, at_step: Callable[[int], None]) -> bool:
     with home.database.transaction() as tx:  # 7
         tx.execute("SELECT pg_advisory_xact_lock(%s)", (_MAKING,))  # 1
         at_step(2)
-        page = gathering.next_page(tx)  # 2
+        page = gathering.next_page(home, tx)  # 2
         if page is None:
             return False
         found = gathering.happened(tx, page)
@@ -65,10 +65,11 @@ def _tell(home: Home, tx: Transaction, found: Sequence[Happened], at_step: Calla
     now, standing = watching.standing(tx, [one.watch for one in live.values()])  # 3
     at_step(4)
     matter = Matter(home, tx, found, standing, now)  # 4
+    resumed = gathering.resumed(tx, {one.watch.consent_id for one in live.values()})
     made: list[tuple[Subscription, Happened, Said]] = []
     for one in found:
         subscription = live.get(one.subscription_id) if one.subscription_id is not None else None
-        if subscription is not None and _in_time(subscription, one):
+        if subscription is not None and _in_time(subscription, one, resumed):
             made += [(subscription, one, said) for said in deciding.wanted(matter.said(one), subscription.events)]
     at_step(5)
     ids = _insert(tx, made, now) if made else []  # 5
@@ -86,14 +87,17 @@ def _tell(home: Home, tx: Transaction, found: Sequence[Happened], at_step: Calla
             keeping.end_of_client(tx, one.about, since=one.at, now=now)
 
 
-def _in_time(subscription: Subscription, one: Happened) -> bool:
+def _in_time(subscription: Subscription, one: Happened, resumed: Mapping[str, int]) -> bool:
     """Say whether it happened while the subscription stood.
 
-    Of records the baseline tells, not the clock; and a consent that is over ended after it was subscribed under.
+    Of records what the subscribing found tells, not the clock (`gathering`); and a consent that is over ended after it
+    was subscribed under. What lies in the log before the end of a pause is not told, late as it may be gone through.
     """
+    if one.what != "consent" and one.place < resumed.get(subscription.watch.consent_id, -1):
+        return False
     if subscription.until is not None and one.at >= subscription.until:
         return False
-    return one.what == "published" or one.state in ENDED or one.at >= subscription.made_at
+    return one.what in {"published", "recalled"} or one.state in ENDED or one.at >= subscription.made_at
 
 
 def _insert(tx: Transaction, made: Sequence[tuple[Subscription, Happened, Said]], now: datetime) -> list[UUID]:

@@ -117,8 +117,8 @@ def envelope(issuer: str, one: Happening) -> dict[str, JSON]:
     }
 
 
-def challenge(issuer: str, challenge_id: UUID, nonce: str, *, now: datetime) -> bytes:
-    """Write what an address is asked to prove itself by."""
+def challenge(issuer: str, challenge_id: UUID, nonce: str, client_id: str, *, now: datetime) -> bytes:
+    """Write what an address is asked to prove itself by: a nonce, and whose events are to come."""
     said: dict[str, JSON] = {
         "specversion": "1.0",
         "id": str(challenge_id),
@@ -126,7 +126,7 @@ def challenge(issuer: str, challenge_id: UUID, nonce: str, *, now: datetime) -> 
         "type": CHALLENGE,
         "time": rfc3339(now),
         "datacontenttype": "application/json",
-        "data": {"challenge": nonce},
+        "data": {"challenge": nonce, "client_id": client_id},
     }
     return canonical(said)
 
@@ -147,7 +147,13 @@ def schema() -> dict[str, Any]:
     data = {
         "anyOf": [
             _closed(always, facts),
-            _closed({"challenge": {"type": "string", "description": "to be answered, by itself or as JSON"}}, {}),
+            _closed(
+                {
+                    "challenge": {"type": "string", "description": "to be answered, by itself or as JSON"},
+                    "client_id": {"type": "string", "description": "whose events are to come; another's: no answer"},
+                },
+                {},
+            ),
         ]
     }
     common = {

@@ -88,7 +88,7 @@ def register(tx: Transaction, organisation: str, client_id: str, url: str, *, sa
     standing = find(tx, organisation)
     if standing is not None and (standing.url, standing.client_id) == (url, client_id):
         return standing
-    if standing is not None and standing.since > now - _ASKED_APART:
+    if _asked_lately(tx, organisation, now) or (standing is not None and standing.since > now - _ASKED_APART):
         raise _too_often()
     tx.execute(
         "INSERT INTO webhook (organisation, webhook_id, client_id, url, since, asked_at, challenges, failures, next_at)"
@@ -121,14 +121,15 @@ def ask(tx: Transaction, organisation: str, *, now: datetime) -> Webhook:
         RequestRefused: `webhook-unknown`: none is registered; `too-often`: one was asked for a moment ago.
     """
     standing = _known(tx, organisation)
-    if standing.asked_at is not None and standing.asked_at > now - _ASKED_APART:
+    due = standing.asked_at is not None and now - _ASKED_APART < standing.asked_at <= now
+    if due or _asked_lately(tx, organisation, now):
         raise _too_often()
     tx.execute("UPDATE webhook SET asked_at = %s, challenges = 0 WHERE organisation = %s", (now, organisation))
     return _known(tx, organisation)
 
 
 def replay(tx: Transaction, organisation: str, client_id: str, *, after: int, now: datetime) -> int:
-    """Have the events behind a place sent again, those that were held back too; say how many.
+    """Have the events behind a place sent again, those that were held back too; say how many. What waits comes anyhow.
 
     Raises:
         RequestRefused: `webhook-unknown`: no address is registered.
@@ -136,10 +137,11 @@ def replay(tx: Transaction, organisation: str, client_id: str, *, after: int, no
     _known(tx, organisation)
     again = tx.execute(
         "UPDATE monitor_event SET settled_at = NULL, settled = NULL, attempts = 0, next_at = %s"
-        " WHERE organisation = %s AND position > %s",
+        " WHERE organisation = %s AND position > %s AND (settled_at IS NOT NULL OR attempts > 0)",
         (now, organisation, after),
     ).rowcount
-    _say(tx, Event.WEBHOOK_REPLAYED, organisation, client_id, {"events": again}, now)
+    if again:
+        _say(tx, Event.WEBHOOK_REPLAYED, organisation, client_id, {"events": again}, now)
     return again
 
 
@@ -151,6 +153,32 @@ def deliveries(tx: Transaction, organisation: str, *, before: int | None, limit:
         (organisation, before, before, limit),
     ).fetchall()
     return [Delivery(*row) for row in rows]
+
+
+# ---- the operator's side --------------------------------------------------------------------------------------------
+
+
+def states(tx: Transaction) -> list[tuple[str, str, str, str, int, int, int, str]]:
+    """Say of each organisation that subscribed or has an address how it stands.
+
+    Name, system, state and why, subscriptions that live, events that wait, failures in a row, the last outcome.
+    """
+    rows = tx.execute(
+        "SELECT o.organisation, (SELECT count(*) FROM monitor_subscription s WHERE s.organisation = o.organisation"
+        " AND s.ended_at IS NULL), (SELECT count(*) FROM monitor_event e WHERE e.organisation = o.organisation"
+        " AND e.settled_at IS NULL), coalesce((SELECT d.outcome FROM webhook_delivery d"
+        " WHERE d.organisation = o.organisation ORDER BY d.position DESC LIMIT 1), '')"
+        " FROM (SELECT organisation FROM webhook UNION SELECT organisation FROM monitor_subscription"
+        " WHERE ended_at IS NULL) o ORDER BY 1"
+    ).fetchall()
+    found = []
+    for organisation, live, waiting, last in rows:
+        hook = find(tx, organisation)
+        system, state, why, failures = (
+            ("", "none", "", 0) if hook is None else (hook.client_id, hook.state, hook.paused or "", hook.failures)
+        )
+        found.append((organisation, system, state, why, live, waiting, failures, last))
+    return found
 
 
 # ---- what came of an attempt (the job) ------------------------------------------------------------------------------
@@ -224,6 +252,16 @@ def forget(tx: Transaction, *, now: datetime) -> int:
     old = now - timedelta(days=KEPT_DAYS)
     gone = tx.execute("DELETE FROM webhook_delivery WHERE at < %s", (old,)).rowcount
     return gone + tx.execute("DELETE FROM monitor_event WHERE made_at < %s", (old,)).rowcount
+
+
+def _asked_lately(tx: Transaction, organisation: str, now: datetime) -> bool:
+    """Say whether a challenge was sent a moment ago, wherever to: an address that was taken back counts, too."""
+    return bool(
+        tx.execute(
+            "SELECT EXISTS (SELECT FROM webhook_delivery WHERE organisation = %s AND event_id IS NULL AND at > %s)",
+            (organisation, now - _ASKED_APART),
+        ).fetchall()[0][0]
+    )
 
 
 def _too_often() -> RequestRefused:

@@ -5,37 +5,54 @@ before any route runs (so that nothing of a request is parsed for a stranger) an
 in the request's scope. A route then names the scope it needs, in one of two ways:
 
   * `require(scope)`: a dependency; admits the caller in a short transaction of its own, shared with
-    whoever calls at the same moment, and gives the endpoint its `Caller`
+    whoever calls at the same moment, and gives the endpoint its `Caller`; a lender's system that calls too fast is
+    told when to come again
   * `presented(request, scope)`: for the release gate, which admits callers in its own transaction
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeGuard
 
 from fastapi import Request
 from fastapi.openapi.models import HTTPBase
 from fastapi.security.base import SecurityBase
 
 from exchange.batching import Together
-from exchange.errors import CredentialsMissing, CredentialsRefused
+from exchange.errors import CredentialsMissing, CredentialsRefused, RequestRefused
 from exchange.oauth import guard
 from exchange.oauth.guard import Caller, Presented
-from exchange.oauth.scopes import Scope
-from registry.database import Database
+from exchange.oauth.scopes import Role, Scope
+from registry.database import Database, Transaction
 
 PRESENTED: Final = "qingqiao.presented"
 
-Admissions = Together[Presented, Caller | CredentialsRefused]
+Admitted = Caller | CredentialsRefused | RequestRefused
+Admissions = Together[Presented, Admitted]
+Paces = Callable[[Transaction, Sequence[str]], Sequence[int | None]]  # of clients: the seconds that each has to wait
 
 
-def admissions(database: Database) -> Admissions:
-    """Return what admits callers in transactions of its own, many at a time."""
+def _unpaced(_: Transaction, clients: Sequence[str]) -> Sequence[None]:
+    return [None] * len(clients)
 
-    def admit(batch: Sequence[Presented]) -> list[Caller | CredentialsRefused]:
+
+def admissions(database: Database, paces: Paces = _unpaced) -> Admissions:
+    """Return what admits callers in transactions of its own, many at a time; `paces` looks at lenders' systems."""
+
+    def admit(batch: Sequence[Presented]) -> list[Admitted]:
         with database.transaction() as tx:
-            return guard.admit(tx, batch)
+            came: list[Admitted] = [*guard.admit(tx, batch)]
+            lenders = [(n, one.client_id) for n, one in enumerate(came) if _is_lenders(one)]
+            waits = paces(tx, [client for _, client in lenders])  # after admission: a replay moves nothing
+            for (n, _), seconds in zip(lenders, waits, strict=True):
+                if seconds is not None:
+                    came[n] = RequestRefused("rate-exceeded", retry_after_seconds=seconds)
+        return came
 
     return Together(admit)
+
+
+def _is_lenders(one: Admitted) -> TypeGuard[Caller]:
+    return isinstance(one, Caller) and one.kind == Role.LENDER
 
 
 def presented(request: Request, scope: Scope) -> Presented:
@@ -67,7 +84,7 @@ class require(SecurityBase):  # noqa: N801  # reads as what it does: Depends(req
         """Admit the caller; waits for a commit."""
         door: Admissions = request.app.state.admissions
         outcome = await door(presented(request, self._wanted(request)))
-        if isinstance(outcome, CredentialsRefused):
+        if not isinstance(outcome, Caller):
             raise outcome
         return outcome
 

@@ -4,7 +4,7 @@ Token endpoint and pushed requests answer as RFC 6749 §5 says, errors too, so t
 every other door answers with problems (RFC 9457). Nothing it sends may be stored by anyone between.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -22,12 +22,13 @@ from exchange.oauth.certificates import shown_in
 from exchange.oauth.clients import Directory, NotRemembered, unreached
 from exchange.oauth.par import URN
 from exchange.oauth.profile import JWKS_PATH, PAR_PATH, TOKEN_PATH, Profile
-from exchange.oauth.refused import ClientNotProven, InvalidAuthorizationDetails, InvalidGrantId, TooManyPushed
+from exchange.oauth.refused import ClientNotProven, InvalidAuthorizationDetails, InvalidGrantId, TooFast, TooManyPushed
 from exchange.oauth.server import Answer, TokenRequest, TokenServer
 from registry import clock
 from registry.database import Database
 from registry.suites.certificates import Certificate
 
+OfClient = Callable[[str], int | None]  # how long a client has to wait that comes too fast
 _FOR_AN_HOUR: Final = {"Cache-Control": "public, max-age=3600"}
 _FOR_FIVE_MINUTES: Final = {"Cache-Control": "public, max-age=300"}
 
@@ -69,6 +70,7 @@ TOKEN_OPERATION: Final[dict[str, Any]] = {
         "200": {"description": "a DPoP-bound token", "content": {"application/json": {"example": _TOKEN_EXAMPLE}}},
         "400": {"description": "RFC 6749 §5.2", "content": {"application/json": {"example": _ERROR_EXAMPLE}}},
         "401": {"description": "client not proven", "content": {"application/json": {"example": _ERROR_EXAMPLE}}},
+        "429": {"description": "too many at once; `Retry-After` says how long to wait"},
     },
 }
 
@@ -114,12 +116,12 @@ PAR_OPERATION: Final[dict[str, Any]] = {
         },
         "400": {"description": "RFC 6749 §5.2", "content": {"application/json": {"example": _ERROR_EXAMPLE}}},
         "401": {"description": "client not proven", "content": {"application/json": {"example": _ERROR_EXAMPLE}}},
-        "429": {"description": "too many requests that have not ended; `Retry-After` says how long to wait"},
+        "429": {"description": "too many at once, or that have not ended; `Retry-After` says how long to wait"},
     },
 }
 
 
-def token_route(profile: Profile, keys: tokens.TokenKeys, database: Database) -> Route:
+def token_route(profile: Profile, keys: tokens.TokenKeys, database: Database, pace: OfClient = lambda _: None) -> Route:
     """Return the token endpoint's route.
 
     A plain route, for FastAPI has nothing to read or write here and would take as long as a signature for it; its
@@ -153,6 +155,9 @@ def token_route(profile: Profile, keys: tokens.TokenKeys, database: Database) ->
             answer = await run_in_threadpool(server.answer, asked)
         if asked.issue is not None:
             answer = server.settle(answer, asked.issue, await spend(asked.issue))
+            if answer.error is None and asked.redeem is None:  # a code is had once; how many there are, `par` limits
+                seconds = pace(asked.client.client_id)
+                answer = answer if seconds is None else Answer(*TooFast(seconds)())
         request.state.oauth_error = answer.error
         return reading.response(answer)
 
@@ -160,7 +165,7 @@ def token_route(profile: Profile, keys: tokens.TokenKeys, database: Database) ->
     return route
 
 
-def par_route(profile: Profile, database: Database) -> Route:
+def par_route(profile: Profile, database: Database, pace: OfClient = lambda _: None) -> Route:
     """Return the route of pushed requests; its description is `PAR_OPERATION`."""
     directory = Directory(database)
 
@@ -176,10 +181,13 @@ def par_route(profile: Profile, database: Database) -> Route:
                 organisation, purpose = pushed.client.organisation, pushed.wanted.purpose
                 kept = grants.replaceable(tx, pushed.replaces, organisation, purpose, now=now)
                 full = codes.full_for_seconds(tx, organisation, now=now)
-                sound = all(fresh) and not unsaid and kept and full is None
+                hasty = pace(pushed.client.client_id) if all(fresh) else None
+                sound = all(fresh) and not unsaid and kept and full is None and hasty is None
                 request_uri = codes.push(tx, pushed, now=now) if sound else None
             if not all(fresh):
                 raise ClientNotProven(description="client assertion or DPoP proof: used before")
+            if hasty is not None:
+                raise TooFast(hasty)
             if unsaid:  # nobody shall be asked by whom it cannot be told how to reach (个人信息保护法 §23)
                 raise InvalidAuthorizationDetails(Fault.RECIPIENT_WITHOUT_CONTACT.value)
             if not kept:

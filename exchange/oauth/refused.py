@@ -42,16 +42,23 @@ class TooManyPushed(OAuth2Error):
     """RFC 9126 §2.3: 429; `temporarily_unavailable` of RFC 6749 §4.1.2.1, with the seconds to wait."""
 
     error = "temporarily_unavailable"
+    description = "too many requests of yours that have not ended"
     status_code = 429
 
     def __init__(self, retry_after_seconds: int) -> None:
         """Say how long to wait."""
-        super().__init__("too many requests of yours that have not ended")
+        super().__init__(self.description)
         self._seconds = retry_after_seconds
 
     def get_headers(self) -> list[tuple[str, str]]:
         """Add Retry-After."""
         return [*super().get_headers(), ("Retry-After", str(self._seconds))]
+
+
+class TooFast(TooManyPushed):
+    """A client comes for tokens, or pushes, faster than it may: 429 likewise."""
+
+    description = "too many requests of yours at once"
 
 
 class ClientNotProven(InvalidClientError):

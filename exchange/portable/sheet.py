@@ -32,6 +32,7 @@ _OUTCOMES: Final = {
     "refused": "拒绝",
     "own": "本人查阅",
     "evidence": "调阅凭证",
+    "told": "告知变动",
 }
 _PARTS: Final = {"fen": (100, 2), "mu4": (10_000, 4)}  # of a 元, of a 亩; and the decimals that write them exactly
 _STATES: Final = {

@@ -15,6 +15,8 @@ those that were committed before it. Uses are summed per consent and admitted up
 answered before is opened again under the same consent, from the same record versions, without a second use: no answer
 is stored.
 
+What is over a limit (`limiting`) is not decided: it is counted and answered 429, and takes no use.
+
 An unknown subject and a subject without consent take the same way through all steps: nobody outside can tell them
 apart, in code, body or time.
 
@@ -36,6 +38,7 @@ from exchange.home import Home
 from exchange.release.cases import Ask, AskAgain, Case, Line, Outcome, Permitted, Refused
 from exchange.release.deciding import decide_all
 from exchange.release.finding import admit_all, find
+from exchange.release.limiting import cut_off, giving_back, limit_all, limits_shown
 from exchange.release.opening import open_all, response_bytes, signed
 from exchange.release.recording import record
 from registry.errors import AnswerFailed, DatabaseUnavailable, RegistryError
@@ -99,7 +102,7 @@ def settle(
         elif case.outcome is None:
             outcomes.append(partial(_answered, home, case))
         else:
-            outcomes.append(partial(_as_is, case.outcome))
+            outcomes.append(partial(_as_is, limits_shown(case, case.outcome)))
     return outcomes
 
 
@@ -139,11 +142,13 @@ def _answered(home: Home, case: Case) -> Outcome:
 def _released(home: Home, asks: Sequence[Ask | AskAgain], at_step: Callable[[int], None]) -> list[Case]:
     cases = [Case(ask) for ask in asks]
     at_step(1)
-    with home.database.transaction() as tx:  # 1, 5
+    with giving_back(home) as counted, home.database.transaction() as tx:  # 1, 5
         admit_all(tx, cases)
         find(home, tx, cases)
+        limit_all(home, cases, counted)
         at_step(2)
         now = decide_all(tx, cases)  # 2
+        cut_off(home, tx, cases, now)
         at_step(3)
         record(home, tx, cases, now)  # 3
         at_step(4)

@@ -13,6 +13,7 @@ from consent.uses import StoredGrant
 from exchange.answer import Asked, Noted, QueryFacts
 from exchange.errors import ExchangeError
 from exchange.home import Home
+from exchange.limits.deciding import Left
 from exchange.oauth.guard import Caller, Presented
 from registry.canonical import canonical
 from registry.errors import RegistryError
@@ -38,12 +39,13 @@ class Line:
 class Ask:
     """A lender's question. `items` None asks for all that the consent covers; `body` is the canonical request.
 
+    `identifier` None: about whoever gave the one consent that `presented`, a `Caller`, is bound to.
     `presented` is a `Caller` where the gate, or another door, has admitted the caller already. `line` is its place in a
     batch of questions (`lines`).
     """
 
     presented: Presented | Caller
-    identifier: Identifier
+    identifier: Identifier | None
     purpose: str
     mode: Mode
     items: frozenset[str] | None
@@ -79,6 +81,7 @@ class Permitted:
     signature: str
     opened: tuple[OpenedRecord, ...]
     facts: QueryFacts
+    left: tuple[Left, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class Refused:
 
     query_id: UUID
     reason: Reason
+    left: tuple[Left, ...] = ()
 
 
 Outcome = Permitted | Refused | ExchangeError | RegistryError
@@ -109,6 +113,7 @@ class Case:
     rests_on: StoredGrant | None = None
     statement: Mapping[str, Any] | None = field(default=None, repr=False)  # the subject's own, still sealed
     outcome: Outcome | None = None
+    left: tuple[Left, ...] = ()  # of the caller's limits
     conflict: bool = False
 
     @property

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
+from consent.scope import Mode
 from exchange import answer
 from exchange.answer import QueryFacts
 from exchange.errors import CredentialsRefused, RequestRefused
@@ -38,10 +39,13 @@ def admit_all(tx: Transaction, cases: Sequence[Case]) -> None:
 
 def find(home: Home, tx: Transaction, cases: Sequence[Case]) -> None:
     """Find subjects by keyed hash, and the queries that were answered before."""
-    new = [(case, case.ask) for case in cases if case.open and isinstance(case.ask, Ask)]
-    found = store.lookup(tx, home.keyring, [ask.identifier for _, ask in new]) if new else {}
-    for case, ask in new:
-        case.subject_id, case.subject_kind = found.get(ask.identifier.text), ask.identifier.kind
+    new = [(case, case.ask.identifier) for case in cases if case.open and isinstance(case.ask, Ask)]
+    found = store.lookup(tx, home.keyring, [one for _, one in new if one is not None]) if new else {}
+    for case, identifier in new:
+        if identifier is None:
+            _find_giver(tx, case)
+        else:
+            case.subject_id, case.subject_kind = found.get(identifier.text), identifier.kind
     keyed, again = _asked_before(cases)
     if not keyed and not again:
         return
@@ -49,13 +53,29 @@ def find(home: Home, tx: Transaction, cases: Sequence[Case]) -> None:
     found_again: list[tuple[Case, Sequence[Any]]] = []
     for row in rows:
         for earlier in (*keyed.get((row[1], row[2]), ()), *again.get(row[0], ())):
-            if earlier.caller is not None and earlier.caller.client_id == row[1]:
+            if earlier.caller is not None and earlier.caller.client_id == row[1] and not _unopenable(earlier, row):
                 _take_up(home, earlier, row)
                 found_again.append((earlier, row))
     _open_claims(home, [(case, row[14]) for case, row in found_again if case.facts is not None and row[14]])
     for case in chain.from_iterable(again.values()):
         if case.facts is None:
             case.outcome = RequestRefused("query-unknown")
+
+
+def _find_giver(tx: Transaction, case: Case) -> None:
+    """Find who gave the caller's organisation the consent that it names; nobody, if it gave none of that id."""
+    row = tx.execute(
+        "SELECT c.subject_id, s.kind FROM consent c JOIN subject s USING (subject_id)"
+        " WHERE c.consent_id = %s AND c.recipient = %s",
+        (case.caller and case.caller.consent_id, case.caller and case.caller.org_code),
+    ).fetchone()
+    if row is not None:
+        case.subject_id, case.subject_kind = row[0], SubjectKind(row[1])
+
+
+def _unopenable(case: Case, row: Sequence[Any]) -> bool:
+    """Say whether an answer is asked for again that there never was: a subscription is a permit without one."""
+    return isinstance(case.ask, AskAgain) and row[9] == Mode.MONITOR
 
 
 def _asked_before(cases: Sequence[Case]) -> tuple[dict[tuple[str, bytes], list[Case]], dict[UUID, list[Case]]]:

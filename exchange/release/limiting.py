@@ -3,8 +3,9 @@
 What is over a limit is no case for the decision: it takes no use and reads no consent. Subjects are counted by a keyed
 hash of what was sent, whether somebody is known under it or not.
 
-An idempotent repeat is a request like any other and has its system's pace, but counts against no cap. A result of a
-batch that is opened when it is fetched was counted as a line.
+An idempotent repeat is a request like any other and has its system's pace, but counts against no cap. The same key
+twice in one round is put off: the second is asked anew when the first is settled, and is then a repeat, or a question
+like any other if the first became no query. A result of a batch that is opened when it is fetched was counted as a line.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,7 @@ def giving_back(home: Home) -> Iterator[list[counting.Counted]]:
 
 def limit_all(home: Home, cases: Sequence[Case], counted: list[counting.Counted]) -> None:
     """Count what is asked and refuse what is over a limit; see `exchange.limits.counting`."""
+    _put_off(cases)
     looked_at = [(case, question) for case, question in zip(cases, _questions(home, cases), strict=True) if question]
     if not looked_at:
         return
@@ -83,21 +85,26 @@ def over(code: str, after_seconds: int, left: Sequence[Left]) -> RequestRefused:
     return RequestRefused(code, retry_after_seconds=after_seconds, headers=shown.headers(left))
 
 
+def _put_off(cases: Sequence[Case]) -> None:
+    """Let whoever sends the key of another question of this round come after it.
+
+    Else the second would be a repeat to the limits, and to the decision a new question as soon as the first had been
+    refused: who is held, or over a cap, would send everything twice.
+    """
+    keys: set[tuple[str, bytes]] = set()
+    for case in cases:
+        if _is_fresh(case) and isinstance(case.ask, Ask) and case.ask.idempotency_key is not None:
+            case.conflict = idempotency(case) in keys
+            keys.add(idempotency(case))
+
+
 def _questions(home: Home, cases: Sequence[Case]) -> list[Question | None]:
-    """Put each case that is still open as the limits look at it. The same key twice in one round is one question."""
+    """Put each case that is still open as the limits look at it."""
     fresh = [case for case in cases if _is_fresh(case)]
     secret = home.keyring.symmetric(Purpose.MAC).secret
     about = places.hashes(secret, [_about(case) for case in fresh])
     subjects = {id(case): one for case, one in zip(fresh, about, strict=True)}
-    keys: set[tuple[str, bytes]] = set()
-    found: list[Question | None] = []
-    for case in cases:
-        subject = subjects.get(id(case))
-        if subject is not None and isinstance(case.ask, Ask) and case.ask.idempotency_key is not None:
-            subject = None if idempotency(case) in keys else subject
-            keys.add(idempotency(case))
-        found.append(_question(case, subject) if _is_looked_at(case) else None)
-    return found
+    return [_question(case, subjects.get(id(case))) if _is_looked_at(case) else None for case in cases]
 
 
 def _question(case: Case, subject: str | None) -> Question:
@@ -117,12 +124,13 @@ def _about(case: Case) -> Identifier | UUID:
 
 
 def _is_fresh(case: Case) -> bool:
-    return case.open and case.caller is not None and isinstance(case.ask, Ask) and case.facts is None
+    new = isinstance(case.ask, Ask) and case.facts is None
+    return case.open and case.caller is not None and new and not case.conflict
 
 
 def _is_looked_at(case: Case) -> bool:
     again_with_batch = isinstance(case.ask, AskAgain) and case.ask.form == "batch"
-    return case.open and case.caller is not None and not again_with_batch
+    return case.open and case.caller is not None and not case.conflict and not again_with_batch
 
 
 def _decided_anew(case: Case) -> bool:

@@ -23,6 +23,7 @@ from exchange.home import Home
 from exchange.release.cases import Ask, Case, Refused
 from exchange.release.deciding import decide_all
 from exchange.release.finding import admit_all, find
+from exchange.release.limiting import cut_off, giving_back, limit_all
 from exchange.release.recording import record
 from registry.database import Transaction
 from registry.errors import DatabaseUnavailable
@@ -88,12 +89,14 @@ def settle_lines(
 def _settled(home: Home, asks: Sequence[Ask], book: Book, at_step: Callable[[int], None]) -> dict[int, str]:
     cases = [Case(ask) for ask in asks]
     at_step(1)
-    with home.database.transaction() as tx:  # 1, 5
+    with giving_back(home) as counted, home.database.transaction() as tx:  # 1, 5
         book.hold(tx)
         admit_all(tx, cases)
         find(home, tx, cases)
+        limit_all(home, cases, counted)
         at_step(2)
         now = decide_all(tx, cases)  # 2
+        cut_off(home, tx, cases, now)
         at_step(3)
         record(home, tx, cases, now)  # 3
         if any(case.conflict for case in cases):  # a line that the log has, of a batch that does not: nobody can do it

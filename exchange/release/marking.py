@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from consent import ledger, uses
-from exchange.answer import Beside, Statement
+from exchange.answer import Beside, Noted, Statement
 from exchange.home import Home
 from exchange.release.cases import Case
 from exchange.release.words import Where, open_words
@@ -63,15 +63,20 @@ def note_again(tx: Transaction, cases: Sequence[Case]) -> None:
             note(case, *found[case.facts.query_id])
 
 
-def note(case: Case, marks: Sequence[Sequence[Any]], statement: Mapping[str, Any] | None) -> None:
-    """Keep with a case what stands beside its answer: marks in clear, the statement still sealed."""
+def note(
+    case: Case, marks: Sequence[Sequence[Any]], statement: Mapping[str, Any] | None, *, noted: Noted | None = None
+) -> None:
+    """Keep with a case what stands beside its answer: marks in clear, the statement still sealed.
+
+    Of a query that was decided just now also what is `noted` of the quality of its records.
+    """
     if case.facts is None:
         raise TypeError("only a query that was permitted has something beside its answer")
     disputed: dict[tuple[UUID, int], list[str]] = {}
     for record_id, version, item in marks:
         if item in case.facts.items:
             disputed.setdefault((UUID(record_id), version), []).append(item)
-    case.facts = replace(case.facts, beside=Beside(disputed))
+    case.facts = replace(case.facts, beside=Beside(disputed), noted=noted or case.facts.noted)
     case.statement = statement if case.facts.mode not in NO_VALUES else None
 
 

@@ -36,7 +36,7 @@ def signed(home: Home, case: Case) -> Outcome:
     body = answer.build(case.facts, case.opened, catalogue.current(), home.installation_label)
     key = home.keyring.signing(Purpose.ANSWER)
     signature = jws.sign_detached(key, key.key_id, body, ANSWER_TYPE)
-    return Permitted(case.facts.query_id, body, signature, tuple(case.opened), case.facts)
+    return Permitted(case.facts.query_id, body, signature, tuple(case.opened), case.facts, case.left)
 
 
 def response_bytes(permitted: Permitted) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -80,17 +80,19 @@ def _find_records(tx: Transaction, cases: Sequence[Case], now: datetime) -> None
         elif case.permit and case.subject_id:
             kinds, months = profile.names_by_kind(case.permit.items), case.permit.history_months
             held = [record for record in by_subject.get(case.subject_id, ()) if record.kind in kinds]
-            case.records = [one for one in held if profile.within_history(one.valid_from, months, at=now)]
-            case.beyond = frozenset(
-                one.kind for one in held if not profile.within_history(one.valid_from, months, at=now)
-            )
+            begins = profile.history_begins(months, at=now)
+            case.records = [one for one in held if one.valid_from is None or one.valid_from >= begins]
+            case.beyond = frozenset(one.kind for one in held if one.valid_from is not None and one.valid_from < begins)
 
 
 def _not_again(case: Case, wanted: Sequence[RecordRef], found: Sequence[VisibleRecord]) -> Reason | None:
     """Say why an earlier answer is not given again: what it showed is frozen, or its agency has recalled it.
 
-    For its evidence what was recalled is opened once more: what was answered before stays provable.
+    For its evidence what was recalled is opened once more: what was answered before stays provable. A subscription that
+    is repeated by its key showed nothing, and stands.
     """
+    if case.facts is not None and case.facts.mode == Mode.MONITOR.value:
+        return None
     if len(found) != len(wanted) or any(record.frozen for record in found):
         return Reason.WITHDRAWN
     proving = isinstance(case.ask, AskAgain) and case.ask.form == "evidence"
@@ -140,8 +142,7 @@ def _insert_queries(home: Home, tx: Transaction, cases: Sequence[Case], now: dat
             case.conflict = True
         else:
             written, statement = inserted[case.facts.query_id]
-            case.facts = replace(case.facts, noted=noted_of(written))
-            marking.note(case, written["disputed"], statement)
+            marking.note(case, written["disputed"], statement, noted=noted_of(written))
 
 
 def _asked(case: Case, ask: Ask) -> Asked:
@@ -236,7 +237,7 @@ def _permit_entry(case: Case, caller: Caller, facts: QueryFacts, now: datetime) 
         "staff": _staff(case.ask),
         "w_acknowledged": case.rests_on.grant.scope.w_acknowledged,
     }
-    if isinstance(case.ask, AskAgain) and case.ask.form != "evidence":
+    if isinstance(case.ask, AskAgain):
         access["form"] = case.ask.form
     access |= _line(case.ask)
     return log.Entry(

@@ -16,7 +16,7 @@ refused nothing: that a consent is paused or over leaves no entry here.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from consent import purposes, uses
@@ -24,6 +24,7 @@ from consent.decision import Permit, Request, follow
 from consent.scope import Mode
 from exchange.events import Event
 from exchange.home import Home
+from exchange.limits.deciding import Left
 from exchange.release.cases import Ask, Case, Refused
 from exchange.release.deciding import decide_all
 from exchange.release.finding import admit_all, find
@@ -34,6 +35,8 @@ from registry.canonical import JSON
 from registry.database import Transaction
 from registry.identifiers import SubjectKind
 from registry.records import RecordRef, Value, VisibleRecord
+
+_SUBSCRIBING: Final = 7_118_454  # an advisory lock of a transaction; any number of our own
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,14 @@ class Stands:
     receipt_sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """A subscription that was permitted, and what is left of its caller's limits."""
+
+    watch: Watch
+    left: Sequence[Left] = ()
+
+
 # ---- subscribing ----------------------------------------------------------------------------------------------------
 
 
@@ -70,7 +81,7 @@ def subscribe(
     keep: Callable[[Transaction, Watch, datetime], None],
     *,
     at_step: Callable[[int], None] = lambda _: None,
-) -> Watch | Refused:
+) -> Subscribed | Refused:
     """Decide a question in mode `monitor`, log it and keep the subscription, all or nothing.
 
     Args:
@@ -90,7 +101,7 @@ def subscribe(
         return replace(case.outcome, left=case.left)
     if isinstance(case.outcome, Exception):
         raise case.outcome
-    return _watch(case)
+    return Subscribed(_watch(case), case.left)
 
 
 def _decided(
@@ -102,6 +113,8 @@ def _decided(
         admit_all(tx, [case])
         find(home, tx, [case])
         limit_all(home, [case], counted)
+        if case.open:
+            tx.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_SUBSCRIBING,))  # see `wait_for_subscribers`
         at_step(2)
         now = decide_all(tx, [case])  # 2
         cut_off(home, tx, [case], now)
@@ -133,6 +146,16 @@ def _watch(case: Case) -> Watch:
 
 
 # ---- telling --------------------------------------------------------------------------------------------------------
+
+
+def wait_for_subscribers(home: Home) -> None:
+    """Wait for those who are subscribing at this moment, and hold up nobody who begins afterwards.
+
+    What had been committed before this call is then either in what a subscription found (it began later), or the
+    subscription is there to be told of it.
+    """
+    with home.database.transaction() as passing:
+        passing.execute("SELECT pg_advisory_xact_lock(%s)", (_SUBSCRIBING,))
 
 
 def standing(tx: Transaction, watches: Collection[Watch]) -> tuple[datetime, dict[UUID, Stands]]:

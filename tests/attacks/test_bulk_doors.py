@@ -55,7 +55,9 @@ def test_another_lenders_batch_does_not_exist(exchange_home: Home, door: Door, b
         assert answer.status_code == 404, (method, path)
         assert method == "HEAD" or answer.json()["code"] == "bulk-unknown"
         missing = theirs.call(method, path.replace(batch_id, "00000000-0000-4000-8000-000000000000"), headers=headers)
-        assert (missing.status_code, missing.content) == (answer.status_code, answer.content)
+        said = [one.content.replace(one.headers["x-request-id"].encode(), b"") for one in (missing, answer)]
+        assert missing.status_code == answer.status_code
+        assert said[0] == said[1]
     assert theirs.call("GET", "/v1/batches").json()["batches"] == []
     assert theirs.announce(content).status_code == 201  # the same bytes of somebody else are another batch
     assert bank.state(batch_id)["state"] == "finished"

@@ -35,9 +35,12 @@ PUBLIC = {
     "/schemas/answer-tags-v1.json",
     "/schemas/answer-summary-v1.json",
     "/schemas/answer-report-v1.json",
+    "/schemas/monitor-event-v1.json",
     "/reports/check",
     "/receipts/{consent_id}",
     "/subject/v1/bindings",
+    "/v1/registrations",
+    "/v1/registrations/{registration_id}",
     "/consent-texts",
     "/consent-texts/parties",
     "/consent-texts/{purpose}/{version}/{language}",
@@ -52,6 +55,8 @@ ASKED_OTHERWISE = {  # by POST, or with something beside
     "/pages/{name}",
     "/problems/{code}",
     "/subject/v1/bindings",
+    "/v1/registrations",
+    "/v1/registrations/{registration_id}",
 }
 PERSON = "630222199901010001"
 
@@ -70,7 +75,7 @@ def test_the_list_of_doors_is_complete(door: Door) -> None:
     found = {path for _, path in doors(door.app.routes)}
     assert found >= PUBLIC
     assert set(door.app.openapi()["paths"]) <= found
-    assert {"/v1/queries", "/v1/catalogue", "/audit/v1/events"} <= found
+    assert {"/v1/queries", "/v1/catalogue", "/audit/v1/events", "/v1/client/keys", "/v1/staff/{user_id}"} <= found
 
 
 def test_every_door_but_the_public_ones_refuses_strangers(door: Door) -> None:

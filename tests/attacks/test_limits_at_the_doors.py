@@ -1,11 +1,15 @@
 """Somebody at a lender tries identifiers out, under the product's own limits: what the doors answer, who is told."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from exchange.home import Home
+from exchange.limits import declared
 from registry.identifiers import ResidentId, resident_check
 from tests.attacks.bent_client import ISSUER, Caller, Door
 from tests.people import ZHANG, consented, held
@@ -108,3 +112,24 @@ def test_alerts_are_read_page_by_page_and_a_cursor_of_ones_own_is_refused(
         assert office.get("/audit/v1/alerts", cursor=made_up).status_code == 400
     assert office.get("/v1/alerts").status_code == 403
     assert bank.get("/audit/v1/alerts").status_code == 403
+
+
+def test_a_system_that_calls_too_fast_waits_at_every_door_and_no_other_system_does(
+    exchange_home: Home, tmp_path: Path, lender: Caller, other_lender: Caller
+) -> None:
+    file = tmp_path / "limits.yml"
+    few = {"per_minute": 2, "burst": 3}
+    file.write_text(yaml.safe_dump(declared.of(None).model_dump() | {"doors": few, "tokens": few}), encoding="utf-8")
+    settings = exchange_home.settings.model_copy(update={"limits": file})
+    with Door(replace(exchange_home, settings=settings)) as door:
+        bank, other = Asking(door, lender), Asking(door, other_lender)
+        came = [bank.get(path) for path in ("/v1/alerts", "/v1/catalogue", "/v1/outcomes", "/v1/alerts")]
+        assert [one.status_code for one in came] == [200, 200, 200, 429]
+        assert came[3].json()["code"] == "rate-exceeded"
+        assert 20 < int(came[3].headers["retry-after"]) <= 30
+        assert other.get("/v1/alerts").status_code == 200
+        tokens = [lender.ask(door) for _ in range(3)]
+        assert [one.status_code for one in tokens] == [200, 200, 429]  # one was had before
+        assert tokens[2].json()["error"] == "temporarily_unavailable"
+        assert 20 < int(tokens[2].headers["retry-after"]) <= 30
+        assert other_lender.ask(door).status_code == 200

@@ -1,7 +1,6 @@
 """Attacks on a lender's door to its own registration: keys that are changed, and by whom."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ import orjson
 import pytest
 from joserfc.jwk import OKPKey
 
-from exchange.admission import expiring, keyrings
+from exchange.admission import expiring, keyrings, notes, settling
 from exchange.home import Home
 from exchange.oauth import clients
 from exchange.oauth.scopes import Role, Scope
@@ -18,16 +17,21 @@ from registry import clock
 from tests.attacks.bent_client import ISSUER, Caller, Door, Key, registered
 from tests.reachable import CONTACT
 from tests.registering import fresh_key, key_proof
+from tests.standing import Standing
 
 CLIENT = f"{ISSUER}/v1/client"
 KEYS = f"{CLIENT}/keys"
 
 
 @pytest.fixture
-def doors(exchange_home: Home) -> Iterator[tuple[Door, Door]]:
+def exchange_home(standing: Standing) -> Home:
+    return standing.emptied()
+
+
+@pytest.fixture
+def doors(standing: Standing) -> tuple[Door, Door]:
     """Two applications over one database, as two processes are."""
-    with Door(exchange_home) as one, Door(exchange_home) as other:
-        yield one, other
+    return standing.door("one"), standing.door("other")
 
 
 @pytest.fixture
@@ -40,11 +44,13 @@ def tag(door: Door, lender: Caller, token: str) -> str:
 
 
 def change(door: Door, lender: Caller, keys: list[Key], token: str | None = None, **bent: Any) -> httpx.Response:
-    """Put a set in the place of what stands; anything can be overridden."""
+    """Put a set in the place of what stands; anything can be overridden. `vouching`: who signs beside the new keys."""
     token = token or lender.token(door)
+    vouching: list[Key] = bent.pop("vouching", [lender.key])
+    proofs = [key_proof(one, keys, lender.client_id) for one in keys if one is not lender.key]
     stated: dict[str, Any] = {
         "jwks": {"keys": [one.as_dict(private=False) for one in keys]},
-        "proofs": [key_proof(one, keys, lender.client_id) for one in keys if one is not lender.key],
+        "proofs": bent.pop("proofs", proofs) + [key_proof(one, keys, lender.client_id) for one in vouching],
     }
     headers = {"If-Match": tag(door, lender, token)} | bent.pop("headers", {})
     sent = {name: value for name, value in headers.items() if value is not None}
@@ -110,12 +116,65 @@ def test_who_does_not_hold_a_key_puts_it_in_no_set(doors: tuple[Door, Door], len
     assert lender.ask(door).status_code == 200
 
 
+def test_a_token_alone_changes_no_keys(doors: tuple[Door, Door], lender: Caller) -> None:
+    door, _ = doors
+    new = fresh_key("k2")
+    for vouching in ([], [fresh_key("k3")], [new], [lender.key, lender.key]):
+        refused = change(door, lender, [new], vouching=vouching)
+        assert (refused.status_code, refused.json()["code"]) == (403, "possession-unproven")
+    assert change(door, lender, [lender.key], vouching=[]).status_code == 403, "nor does it touch the set as it is"
+    assert change(door, lender, [new]).status_code == 200
+
+
+def test_a_key_that_was_replaced_and_stolen_changes_nothing_while_it_is_still_taken(
+    doors: tuple[Door, Door], lender: Caller
+) -> None:
+    door, _ = doors
+    new, thiefs = fresh_key("k2"), fresh_key("k3")
+    assert change(door, lender, [new], overlap_days=30).status_code == 200
+    assert lender.ask(door).status_code == 200, "the old one is still taken"
+    sets: list[list[Key]] = [[thiefs], [thiefs, new], [lender.key], [new, lender.key]]
+    for keys in sets:
+        proofs = [key_proof(one, keys, lender.client_id) for one in keys if one in (thiefs, lender.key)]
+        refused = change(door, lender, keys, proofs=proofs)
+        assert (refused.status_code, refused.json()["code"]) == (403, "possession-unproven"), (
+            "also not to stay for ever"
+        )
+    owner = Caller(lender.client_id, key=new)
+    kept = change(door, owner, [new, lender.key], proofs=[])
+    assert (kept.status_code, kept.json()["code"]) == (403, "possession-unproven"), "one that leaves proves itself anew"
+    assert change(door, owner, [new, lender.key]).status_code == 200
+    shown = owner.get(door, owner.token(door), CLIENT).json()["keys"]
+    assert [key["leaves_at"] for key in shown] == [None, None]
+
+
+def test_tokens_that_were_got_by_a_certificate_end_when_another_takes_its_place(
+    exchange_home: Home, doors: tuple[Door, Door], lender: Caller
+) -> None:
+    door, other = doors
+    token = lender.token(door)
+    with exchange_home.database.transaction() as tx:
+        assert settling.set_certificate(tx, lender.client_id, None, actor="operator", now=clock.now())
+    assert lender.get(other, token).status_code == 401
+    assert lender.get(other, lender.token(other)).status_code == 200
+
+
+def test_notes_are_dropped_after_a_time_but_for_the_latest(exchange_home: Home, lender: Caller) -> None:
+    now = clock.now()
+    with exchange_home.database.transaction() as tx:
+        for place in range(notes.SHOWN + 3):
+            notes.leave(tx, lender.client_id, "expiry", {"n": place}, now=now - notes.KEPT_FOR)
+        assert notes.forget(tx, now=now) == 0
+        assert notes.forget(tx, now=now + timedelta(days=1)) == 3
+        assert [fields["n"] for _, fields, _ in notes.latest(tx, lender.client_id)][-1] == 3
+
+
 def test_a_proof_is_used_once_and_a_key_that_left_never_comes_back(doors: tuple[Door, Door], lender: Caller) -> None:
     door, _ = doors
     new = fresh_key("k2")
     proof = key_proof(new, [new, lender.key], lender.client_id)
     assert change(door, lender, [new, lender.key], proofs=[proof]).status_code == 200
-    assert change(door, lender, [lender.key]).status_code == 200, "it stood: it needs no proof"
+    assert change(door, lender, [lender.key]).status_code == 200, "it stood: it needs no proof of its own"
     again = change(door, lender, [new, lender.key], proofs=[proof])
     assert (again.status_code, again.json()["code"]) == (403, "possession-unproven")
     back = change(door, lender, [new, lender.key])

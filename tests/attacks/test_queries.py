@@ -182,6 +182,7 @@ def test_an_identifier_in_the_address_is_refused_unread(bank: Bank) -> None:
 
 def _shape(response: httpx.Response) -> dict[str, Any]:
     told = response.json()
+    assert told.pop("request_id") == response.headers["x-request-id"]
     told.pop("query_id")
     return {**told, "headers": sorted(set(response.headers) - {"date"})}
 

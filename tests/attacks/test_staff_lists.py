@@ -1,6 +1,5 @@
 """Lists of lenders' staff: who is on one may ask, nobody else, from the next question on; and of which house."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +13,8 @@ from registry import clock
 from registry.clock import beijing_day
 from tests.attacks.bent_client import ISSUER, Door
 from tests.bulking import Batcher, asked, batcher, file_of, outcomes, worked
-from tests.people import BANK, ZHANG, consented, held
+from tests.people import BANK, ZHANG, consented, held, sequenced
+from tests.standing import Standing
 from tests.telling import System, system
 
 STAFF = {"user_id": "u-1027", "department": "credit"}
@@ -22,9 +22,13 @@ OTHER = "另一家银行"
 
 
 @pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
+def exchange_home(standing: Standing) -> Home:
+    return standing.emptied()
+
+
+@pytest.fixture
+def door(standing: Standing) -> Door:
+    return standing.door()
 
 
 @pytest.fixture
@@ -58,9 +62,12 @@ def test_from_the_first_entry_on_only_who_is_on_the_list_asks(exchange_home: Hom
     assert ask(lender).status_code == 200, "an organisation that keeps no list names whom it will"
     assert put(lender).status_code == 200
     assert ask(lender).status_code == 200
-    for stranger in ({"user_id": "u-2", "department": "credit"}, {"user_id": "u-1027", "department": "risk"}):
-        assert told(ask(lender, stranger)) == (403, "staff-not-listed")
-    assert ask(lender, None).status_code == 200, "a question that names nobody, its consent decides"
+    strangers = (("u-2", "credit"), ("u-1027", "risk"), ("U-1027", "credit"), ("u-1027.", "credit"))
+    for user, department in strangers:
+        assert told(ask(lender, {"user_id": user, "department": department})) == (403, "staff-not-listed")
+    assert told(ask(lender, None)) == (403, "staff-not-listed"), "an account without a person is a shared one"
+    for hidden in ("u-1027 ", "u-1027\u200b", "ｕ-1027", ""):
+        assert ask(lender, {"user_id": hidden, "department": "credit"}).status_code == 400
     assert lender.call("DELETE", "/v1/staff/u-1027").status_code == 204
     assert told(ask(lender)) == (403, "staff-not-listed")
     assert told(lender.call("DELETE", "/v1/staff/u-1027")) == (404, "staff-unknown")
@@ -70,7 +77,7 @@ def test_from_the_first_entry_on_only_who_is_on_the_list_asks(exchange_home: Hom
             " WHERE event = 'release:query:refused' ORDER BY at, entry_id"
         ).fetchall()
         events = tx.execute("SELECT event FROM log_entry WHERE event LIKE 'exchange:staff:%%' ORDER BY at").fetchall()
-    assert [reason for reason, _ in refused] == ["staff-not-listed"] * 3, "refusals are logged, as all are"
+    assert [reason for reason, _ in refused] == ["staff-not-listed"] * 6, "refusals are logged, as all are"
     assert refused[0][1] == ["u-2", "credit"]
     assert [event for (event,) in events] == ["exchange:staff:stated", "exchange:staff:ended"]
 
@@ -86,7 +93,7 @@ def test_nobody_asks_before_the_first_day_or_after_the_last(exchange_home: Home,
     assert told(ask(lender)) == (403, "staff-not-listed")
 
 
-def test_whoever_left_opens_nothing_that_was_answered_before(lender: System) -> None:
+def test_whoever_left_opens_nothing_that_was_answered_before(exchange_home: Home, lender: System) -> None:
     assert put(lender).status_code == 200
     answer = ask(lender, mode="report")
     assert answer.status_code == 200, answer.text
@@ -95,6 +102,33 @@ def test_whoever_left_opens_nothing_that_was_answered_before(lender: System) -> 
     assert lender.call("DELETE", "/v1/staff/u-1027").status_code == 204
     url = f"{paper}?user_id=u-1027&department=credit"
     assert told(lender.call("GET", url)) == (403, "staff-not-listed")
+    assert told(lender.call("GET", paper)) == (403, "staff-not-listed"), "unnamed it is who asked, who has left"
+    sequenced(exchange_home)
+    proof = paper.replace("report.pdf", "evidence")
+    assert told(lender.call("GET", proof)) == (403, "staff-not-listed")
+    assert put(lender, "u-2").status_code == 200
+    named = "?user_id=u-2&department=credit"
+    assert lender.call("GET", paper + named).status_code == 200
+    assert lender.call("GET", proof + named).status_code == 200
+    assert lender.call("GET", proof + "?user_id=u-2").status_code == 400
+    assert lender.call("GET", proof + "?form=redacted").status_code == 200, "there is nobody in it"
+
+
+def test_evidence_of_what_names_nobody_is_opened_by_somebody_of_the_list(exchange_home: Home, lender: System) -> None:
+    answer = ask(lender, None)
+    proof = f"/v1/queries/{answer.json()['answer']['query_id']}/evidence"
+    sequenced(exchange_home)
+    assert lender.call("GET", proof).status_code == 200
+    assert put(lender).status_code == 200
+    assert told(lender.call("GET", proof)) == (403, "staff-not-listed")
+    assert lender.call("GET", f"{proof}?user_id=u-1027&department=credit").status_code == 200
+
+
+def test_a_code_is_one_persons_whatever_its_case(lender: System) -> None:
+    assert put(lender).status_code == 200
+    assert told(put(lender, "U-1027")) == (409, "staff-alike")
+    assert lender.call("DELETE", "/v1/staff/u-1027").status_code == 204
+    assert told(put(lender, "U-1027")) == (409, "staff-alike"), "also of somebody who has left"
 
 
 def test_a_list_is_its_organisations_alone(exchange_home: Home, door: Door, lender: System) -> None:
@@ -147,7 +181,7 @@ def test_lines_of_a_batch_name_staff_of_the_list_too(exchange_home: Home, door: 
     strange = asked(staff={"user_id": "u-2", "department": "credit"})
     batch_id = bank.handed_in(file_of(asked(staff=STAFF), strange, asked()))
     worked(exchange_home)
-    assert outcomes(bank.fetched(batch_id)) == [(1, "permitted"), (2, "staff-not-listed"), (3, "permitted")]
+    assert outcomes(bank.fetched(batch_id)) == [(1, "permitted"), (2, "staff-not-listed"), (3, "staff-not-listed")]
 
 
 def test_two_who_state_at_once_leave_one_entry(exchange_home: Home, lender: System) -> None:

@@ -11,15 +11,16 @@ import pytest
 from exchange import outbound
 from exchange.errors import RequestRefused
 from exchange.home import Home
-from exchange.monitoring import doors, webhooks
+from exchange.monitoring import delivering, doors, webhooks
 from exchange.monitoring.models import SubscribeModel
 from exchange.oauth import clients
 from exchange.oauth.scopes import OF_AN_AGREEMENT, Role, Scope
 from registry import clock, store
 from tests.answering import speaking
-from tests.attacks.bent_client import ISSUER, Door
+from tests.attacks.bent_client import ISSUER, Caller, Door
 from tests.monitoring import Receiver, delivered, published, subscribed, told, watched
 from tests.people import BANK, SUBSIDY, ZHANG, caller
+from tests.reachable import CONTACT
 from tests.telling import System, system
 
 OTHER_BANK = "别的银行"
@@ -152,7 +153,81 @@ def test_a_name_that_leads_inside_since_it_was_proved_is_not_called(
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers)
     delivered(exchange_home)
     monkeypatch.undo()
-    assert outcomes(exchange_home) == ["address-refused"]
+    refused = outcomes(exchange_home)
+    waiting_again(exchange_home)
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    delivered(exchange_home)
+    monkeypatch.undo()
+    assert refused == ["no-public-address"]
+    assert outcomes(exchange_home) == refused * 2  # which names are known inside is not told
+
+
+def waiting_again(home: Home) -> None:
+    with home.database.transaction() as tx:
+        tx.execute("UPDATE webhook SET next_at = now() - interval '1 second'")
+
+
+def test_a_name_that_cannot_be_looked_up_stops_nobody_elses_events(
+    exchange_home: Home, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "_ORGANISATIONS_AT_ONCE", 1)
+    there = Receiver()
+    waiting(exchange_home, door, there.url)
+    with exchange_home.database.transaction() as tx:
+        clients.register(
+            tx, "odd-bank", role=Role.LENDER, organisation=OTHER_BANK, jwks=Caller("odd-bank").jwks, now=clock.now(),
+            contact=CONTACT,
+        )  # fmt: skip
+        webhooks.register(tx, OTHER_BANK, "odd-bank", "https://odd.example/", sandbox=True, now=clock.now())
+        tx.execute(
+            "UPDATE webhook SET url = 'https://odd..example/', next_at = next_at - interval '1 day'"
+            " WHERE organisation = %s",
+            (OTHER_BANK,),
+        )
+    delivered(exchange_home)
+    there.stop()
+    assert there.types == ["record.new"]
+
+
+def test_whatever_breaks_with_one_organisation_the_others_are_served(
+    exchange_home: Home, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = Receiver()
+    waiting(exchange_home, door, there.url)
+    with exchange_home.database.transaction() as tx:
+        hook = webhooks.find(tx, BANK)
+    assert hook is not None
+    broken, serve = replace(hook, organisation=OTHER_BANK), delivering._serve
+
+    async def breaks(home: Home, one: webhooks.Webhook) -> int:
+        if one.organisation == OTHER_BANK:
+            raise RuntimeError
+        return await serve(home, one)
+
+    monkeypatch.setattr(delivering, "_ORGANISATIONS_AT_ONCE", 1)
+    monkeypatch.setattr(delivering, "_serve", breaks)
+    monkeypatch.setattr(delivering, "_due", lambda _: [broken, hook])
+    with pytest.raises(RuntimeError):
+        delivered(exchange_home)
+    there.stop()
+    assert there.types == ["record.new"]
+
+
+def test_challenges_of_one_organisation_are_apart_however_they_are_asked_for(exchange_home: Home, door: Door) -> None:
+    lender, there, other = system(exchange_home, door, "bank-monitor"), Receiver(), Receiver()
+    for url in (there.url, other.url):
+        lender.call("PUT", "/v1/webhook", {"url": url})
+        delivered(exchange_home)
+        lender.call("DELETE", "/v1/webhook")
+    again = lender.call("PUT", "/v1/webhook", {"url": other.url})
+    there.stop()
+    other.stop()
+    assert (again.status_code, again.json()["code"], again.headers["Retry-After"]) == (429, "too-often", "10")
+    assert (len(there.agency.asked), len(other.agency.asked)) == (1, 0)
 
 
 def test_a_receiver_that_drips_is_let_go_of_in_time_and_one_that_floods_is_not_read(

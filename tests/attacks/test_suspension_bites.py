@@ -1,6 +1,5 @@
 """One step sends a system away in every process: two applications over one database, and the jobs beside them."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,14 +13,19 @@ from tests.asking import Bank, Browser, back, bank
 from tests.attacks.bent_client import Door
 from tests.people import consented, held
 from tests.phones import bound
+from tests.standing import Standing
 from tests.telling import pushed_to, receiver, spread, system, withdrawn
 
 
 @pytest.fixture
-def doors(exchange_home: Home) -> Iterator[tuple[Door, Door]]:
+def exchange_home(standing: Standing) -> Home:
+    return standing.emptied()
+
+
+@pytest.fixture
+def doors(standing: Standing) -> tuple[Door, Door]:
     """Two applications over one database, as two processes are."""
-    with Door(exchange_home) as one, Door(exchange_home) as other:
-        yield one, other
+    return standing.door("one"), standing.door("other")
 
 
 def suspend(home: Home, client_id: str) -> None:

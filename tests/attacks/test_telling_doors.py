@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from exchange import pushing
+from exchange import outbound, pushing
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth import clients
@@ -188,7 +188,7 @@ def test_a_receiver_that_drips_is_let_go_of_in_time(
 ) -> None:
     system(exchange_home, door)
     ended(exchange_home)
-    monkeypatch.setattr(pushing, "DEADLINE_SECONDS", 1.0)
+    monkeypatch.setattr(outbound, "DEADLINE_SECONDS", 1.0)
 
     def drips(caller: "object") -> None:
         caller.sendall(b"HTTP/1.1 ")  # type: ignore[attr-defined]  # a socket

@@ -15,7 +15,7 @@ from exchange.home import Home
 from exchange.oauth import clients
 from exchange.release import recording
 from exchange.settings import Settings
-from registry import clock
+from registry import clock, verify_batch
 from registry.suites import sha256
 from tests.attacks.bent_client import Door
 from tests.bulking import Batcher, asked, batcher, file_of, opened, outcomes, trust, worked

@@ -70,6 +70,24 @@ def test_a_connection_comes_back_to_the_pool_with_no_transaction_open(notes: Dat
         assert tx.execute("SHOW statement_timeout").fetchone() == ("0",)
 
 
+def test_after_a_single_statement_a_transaction_on_the_same_connection_is_one_again(notes: Database) -> None:
+    with notes.statement() as tx:
+        assert tx.execute("SELECT count(*) FROM note").fetchall() == [(0,)]
+        assert tx.info.transaction_status == psycopg.pq.TransactionStatus.IDLE, "no transaction is left to be ended"
+        read_by = tx.info.backend_pid
+    with pytest.raises(RuntimeError, match="after the write"), notes.transaction() as tx:
+        assert tx.info.backend_pid == read_by
+        tx.execute("INSERT INTO note VALUES ('a')")
+        raise RuntimeError("after the write")
+    assert lines(notes) == []
+
+
+def test_a_single_statement_that_fails_leaves_a_connection_that_works(notes: Database) -> None:
+    with pytest.raises(psycopg.errors.DivisionByZero), notes.statement() as tx:
+        tx.execute("SELECT 1/0")
+    assert lines(notes) == []
+
+
 def test_connections_that_were_dropped_while_they_lay_in_the_pool_make_nothing_fail(
     notes: Database, addresses: Addresses
 ) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from exchange.errors import RequestRefused
 from exchange.home import Home
-from exchange.limits import alerts, counting, declared
+from exchange.limits import alerts, counting, declared, pacing
 from exchange.release import Ask, Outcome, Permitted, Refused, release
 from registry import clock
 from registry.database import Database
@@ -25,8 +25,11 @@ SMALL: dict[str, dict[str, int]] = {
     "client": {"per_second": 1, "burst": 1000, "daily": 30, "monthly": 1000},
     "user": {"per_minute": 1, "burst": 1000, "daily": 12},
     "subject": {"daily": 8, "thirty_days": 1000, "all_lenders_thirty_days": 9},
+    "doors": {"per_minute": 2, "burst": 5},
+    "tokens": {"per_minute": 2, "burst": 5},
     "trying": {
-        "within_seconds": 600, "user": 5, "adjacent": 3, "client": 8, "lines_daily": 100, "held_seconds": 60,
+        "within_seconds": 600, "user": 5, "adjacent": 3, "client": 8, "user_daily": 6, "client_daily": 40,
+        "lines_daily": 100, "held_seconds": 60,
     },
     "connections": declared.of(None).connections.model_dump(),
 }  # fmt: skip
@@ -109,7 +112,7 @@ def test_a_subject_unknown_and_one_that_is_known_run_into_the_same_limit(small: 
 def _without_trying(home: Home) -> Path:
     file = home.settings.home / "generous.yml"
     file.parent.mkdir(exist_ok=True)
-    more = dict.fromkeys(("user", "adjacent", "client"), 1000)
+    more = dict.fromkeys(("user", "adjacent", "client", "user_daily", "client_daily"), 1000)
     file.write_text(yaml.safe_dump(SMALL | {"trying": SMALL["trying"] | more}), encoding="utf-8")
     return file
 
@@ -145,6 +148,18 @@ def test_a_repeat_by_its_key_counts_against_no_cap_and_is_one_answer(small: Home
     assert uses(small) == 1
 
 
+def test_the_same_key_twice_in_a_round_gets_nobody_past_a_limit_or_a_hold(small: Home) -> None:
+    ready(small)
+    asked(small, *[by("u-1", question(stranger(n))) for n in range(5)])
+    twice = [replace(by("u-1"), idempotency_key=str(uuid4()))] * 2
+    assert asked(small, *twice) == ["enumeration-suspected"] * 2
+    for _ in range(4):
+        asked(small, *[replace(by("u-2"), idempotency_key=key) for key in (str(uuid4()), str(uuid4())) for _ in "ab"])
+    came = asked(small, *[replace(by("u-2"), idempotency_key=str(uuid4()))] * 3)
+    assert came == ["subject-cap"] * 3
+    assert (uses(small), one(small, "SELECT n FROM limit_count WHERE key = 'c:bank'")) == (8, 13)
+
+
 def test_what_a_failed_round_counted_is_given_back(small: Home) -> None:
     ready(small)
 
@@ -177,6 +192,18 @@ def test_a_flood_grows_the_log_by_an_entry_for_each_digit(small: Home) -> None:
     assert found(small) == [("AQ10", "bank", "", 150)]
 
 
+def test_what_all_lenders_asked_is_told_to_regulators_and_to_no_lender(small: Home) -> None:
+    ready(small)
+    elsewhere = replace(question(), presented=caller("另一家银行", "other"))
+    generous = small.settings.model_copy(update={"limits": _without_trying(small)})
+    home = replace(small, settings=generous)
+    assert asked(home, *[elsewhere] * 8) == ["no-consent"] * 8
+    assert asked(home, *[question()] * 3) == [None] * 3  # the tenth and eleventh, of all together
+    assert found(home) == [("AQ10", "bank", "", 0)]
+    with home.database.transaction() as tx:
+        assert alerts.read_own(tx, "bank", limit=50) == ([], None)
+
+
 def test_a_system_registered_with_caps_has_its_own(small: Home) -> None:
     ready(small)
     with small.database.transaction() as tx:
@@ -185,6 +212,20 @@ def test_a_system_registered_with_caps_has_its_own(small: Home) -> None:
             " daily_cap, monthly_cap) VALUES ('bank', 'b', 'u', '{}', '{}', '{}', '{}', 2, 100)"
         )
     assert asked(small, *[question() for _ in range(3)]) == [None, None, "daily-cap"]
+
+
+# ---- doors beside questions -----------------------------------------------------------------------------------------
+
+
+def test_a_systems_calls_at_all_doors_are_counted_together_over_processes(small: Home, other_process: Home) -> None:
+    doors = [pacing.of_doors(declared.of(small.settings.limits).doors) for _ in range(2)]
+    with small.database.transaction() as tx:
+        assert doors[0](tx, ["bank", "other", "bank"]) == [None] * 3
+    with other_process.database.transaction() as tx:
+        assert doors[1](tx, ["bank"] * 5 + ["other"]) == [None] * 3 + [30] * 2 + [None]
+        assert doors[1](tx, []) == []
+    waits = one(small, "SELECT paced_until - extract(epoch FROM now()) < 151 FROM limit_count WHERE key = 'd:bank'")
+    assert waits is True  # what was refused moved nothing
 
 
 # ---- AQ17 -----------------------------------------------------------------------------------------------------------
@@ -239,6 +280,28 @@ def test_a_hold_is_over_when_it_says_and_the_alert_stays(small: Home) -> None:
         counting.forget(tx, now=clock.now())
     assert asked(small, by("u-1")) == [None]
     assert found(small)[0][0] == "AQ17"
+
+
+def test_who_guesses_slowly_is_held_by_the_days_number_and_again_with_each_guess_after_it(small: Home) -> None:
+    ready(small)
+    asked(small, *[by("u-1", question(stranger(n))) for n in range(4)])
+    _an_hour_ago(small)
+    assert asked(small, *[by("u-1", question(stranger(n))) for n in (11, 12)]) == ["no-consent"] * 2
+    assert asked(small, by("u-1")) == ["enumeration-suspected"]
+    _an_hour_ago(small)
+    assert asked(small, by("u-1", question(stranger(13)))) == ["enumeration-suspected"]
+    assert asked(small, by("u-1")) == ["enumeration-suspected"]  # held anew: else one guess an answer would go on
+    assert asked(small, by("u-2")) == [None]
+
+
+def _an_hour_ago(home: Home) -> None:
+    """Let what is remembered have happened an hour earlier, and holds be over."""
+    with home.database.transaction() as tx:
+        tx.execute("UPDATE limit_hold SET until = now() - interval '1 second'")
+        tx.execute(
+            "UPDATE limit_denied SET recent = (SELECT jsonb_agg(jsonb_set(one, '{0}', to_jsonb((one->>0)::float8 - 3600)))"
+            " FROM jsonb_array_elements(recent) one)"
+        )
 
 
 def test_what_is_remembered_holds_no_identifier_and_goes_after_its_days(small: Home) -> None:

@@ -111,6 +111,22 @@ def test_the_same_key_opens_the_same_answer_without_a_second_use(exchange_home: 
     assert reason(release(exchange_home, [question(idempotency_key="key-two-2")])[0]) is Reason.USES_EXHAUSTED
 
 
+def test_the_log_says_for_what_an_answer_was_opened_again_and_nothing_where_it_was_for_its_key(
+    exchange_home: Home,
+) -> None:
+    consented(exchange_home)
+    held(exchange_home)
+    first = permitted(release(exchange_home, [question(idempotency_key="key-one-1")])[0])
+    release(exchange_home, [question(idempotency_key="key-one-1")])
+    release(exchange_home, [AskAgain(caller(), first.query_id)])
+    with exchange_home.database.transaction() as tx:
+        rows = tx.execute(
+            "SELECT fields -> 'access' FROM log_entry WHERE event = 'release:query:reopened' ORDER BY at"
+        ).fetchall()
+    assert ["form" in access for (access,) in rows] == [False, True]
+    assert rows[1][0]["form"] == "evidence"
+
+
 def test_the_same_key_with_another_body_is_refused(exchange_home: Home) -> None:
     consented(exchange_home)
     held(exchange_home)

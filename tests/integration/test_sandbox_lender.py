@@ -19,6 +19,7 @@ NOT_IN_THE_TABLE = {
     Reason.HISTORY_TOO_LONG,
     Reason.RECONFIRMATION_DUE,
     Reason.SENSITIVE_NOT_AGREED,
+    Reason.STAFF_NOT_LISTED,  # its lender keeps no list, so that everybody may try under any code
 }
 
 

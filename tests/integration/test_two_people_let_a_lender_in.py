@@ -1,6 +1,5 @@
 """The whole way of a lender: asked for over HTTP, tried in a sandbox, approved by two, and its first token."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -41,6 +40,17 @@ from tests.registering import (
     trial_of,
     tried,
 )
+from tests.standing import Standing
+
+
+@pytest.fixture
+def exchange_home(standing: Standing) -> Home:
+    return standing.emptied()
+
+
+@pytest.fixture
+def addresses(standing: Standing) -> Addresses:
+    return standing.addresses
 
 
 @pytest.fixture
@@ -49,9 +59,8 @@ def real(exchange_home: Home) -> Home:
 
 
 @pytest.fixture
-def door(real: Home) -> Iterator[Door]:
-    with Door(real) as opened:
-        yield opened
+def door(standing: Standing, real: Home) -> Door:
+    return standing.door("production", real)
 
 
 def logged(home: Home, event: Event) -> list[tuple[str, dict[str, object]]]:
@@ -59,6 +68,21 @@ def logged(home: Home, event: Event) -> list[tuple[str, dict[str, object]]]:
         return tx.execute(
             "SELECT actor, fields FROM log_entry WHERE event = %s ORDER BY at, entry_id", (event.value,)
         ).fetchall()
+
+
+def produce(home: Home) -> None:
+    """Write that an installation is in production, for commands."""
+    said = {
+        "mode": "production", "operator": "operator", "operating_mode": "x", "authorisation": "no. 1",
+        "authorised_until": None, "log_origin": "exchange.example/log",
+        "contact": {"office": "客户服务部", "phone": "0971-0000002", "address": "青海省测试市测试路2号"},
+    }  # fmt: skip
+    (home.settings.home / "installation.json").write_bytes(orjson.dumps(said))
+
+
+def waiting(home: Home) -> list[matters.Matter]:
+    with home.database.transaction() as tx:
+        return matters.waiting(tx)
 
 
 def test_a_lender_asks_is_tried_is_approved_by_two_and_gets_its_token(real: Home, door: Door) -> None:
@@ -94,7 +118,9 @@ def test_a_lender_asks_is_tried_is_approved_by_two_and_gets_its_token(real: Home
     assert (actor, settled["state"], settled["client_id"]) == ("o-1+s-1", "approved", client_id)
 
 
-def test_a_trial_is_what_the_log_of_the_sandbox_shows_and_says_nothing_of_another(exchange_home: Home) -> None:
+def test_a_trial_is_what_the_log_of_the_sandbox_shows_and_says_nothing_of_another(
+    exchange_home: Home, standing: Standing
+) -> None:
     applicant = Applicant(organisation="沙箱农商银行")
     lender = registered(exchange_home, Caller("bank", key=applicant.keys[0]), organisation="沙箱农商银行")
     policy, now = exchange_home.keyring.policy(), clock.now()
@@ -103,17 +129,17 @@ def test_a_trial_is_what_the_log_of_the_sandbox_shows_and_says_nothing_of_anothe
         trials.stated(exchange_home, tx, "bank", now=now)
     held(exchange_home)
     consented(exchange_home)
-    with Door(exchange_home) as door:
-        token = lender.token(door)
-        query, url = {"purpose": "LOAN_APPROVAL", "business_no": "L-1"}, f"{ISSUER}/v1/queries"
-        asked = []
-        for identifier in (ZHANG.text, "63272119850302000X"):
-            body = query | {"subject": {"type": "resident_id", "identifier": identifier}}
-            asked.append(door.call("POST", url, json=body, headers=lender.headers("POST", url, token)))
-        assert [one.status_code for one in asked] == [200, 403]
-        query_id = asked[0].json()["answer"]["query_id"]
-        sequence_log(exchange_home)
-        assert lender.get(door, token, f"{url}/{query_id}/evidence").status_code == 200
+    door = standing.door()
+    token = lender.token(door)
+    query, url = {"purpose": "LOAN_APPROVAL", "business_no": "L-1"}, f"{ISSUER}/v1/queries"
+    asked = []
+    for identifier in (ZHANG.text, "63272119850302000X"):
+        body = query | {"subject": {"type": "resident_id", "identifier": identifier}}
+        asked.append(door.call("POST", url, json=body, headers=lender.headers("POST", url, token)))
+    assert [one.status_code for one in asked] == [200, 403]
+    query_id = asked[0].json()["answer"]["query_id"]
+    sequence_log(exchange_home)
+    assert lender.get(door, token, f"{url}/{query_id}/evidence").status_code == 200
     with exchange_home.database.transaction() as tx:
         statement = trials.stated(exchange_home, tx, "bank", now=now)
     thumbprints = [applicant.keys[0].thumbprint()]
@@ -140,39 +166,41 @@ def test_a_trial_is_what_the_log_of_the_sandbox_shows_and_says_nothing_of_anothe
         trials.stated(in_production(exchange_home), tx, "bank", now=now)
 
 
-def test_keys_at_an_address_are_fetched_by_the_job_and_followed_from_then_on(exchange_home: Home) -> None:
+def test_keys_at_an_address_are_fetched_by_the_job_and_followed_from_then_on(
+    exchange_home: Home, standing: Standing
+) -> None:
     applicant, officers, site = Applicant(), appointed(exchange_home), Agency()
     later = fresh_key("k2")
     site.answer = lambda *_: (200, {}, orjson.dumps(applicant.jwks))
     try:
-        with Door(exchange_home) as door:
-            asked = door.call("POST", REGISTRATIONS, json={"request": applicant.by_url(f"{site.url}/jwks.json")})
-            assert asked.status_code == 201, asked.text
-            matter_id = UUID(asked.json()["registration_id"])
-            assert site.asked == [], "nothing is fetched while somebody waits"
-            with pytest.raises(NotApproved, match="not been read"):
-                approve(exchange_home, matter_id, officers.operator)
-            assert fetching.fetch_due(exchange_home) == 1
-            client_id = let_in(exchange_home, matter_id, officers)
-            old, new = Caller(client_id, key=applicant.keys[0]), Caller(client_id, key=later)
-            token = old.token(door)
-            site.answer = lambda *_: (200, {}, orjson.dumps({"keys": [later.as_dict(private=False)]}))
-            assert new.ask(door).status_code == 401
-            assert fetching.fetch_due(exchange_home) == 0, "a minute at least lies between two fetches"
-            with exchange_home.database.transaction() as tx:
-                tx.execute("UPDATE client_profile SET fetched_at = fetched_at - interval '2 minutes'")
-            assert fetching.fetch_due(exchange_home) == 1, "since an assertion named a key that is not known"
-            assert new.ask(door).status_code == 200
-            assert old.ask(door).status_code == 401
-            assert old.get(door, token).status_code == 401, "tokens that were got with the old key end with it"
-            site.answer = lambda *_: (302, {"Location": "https://bank.example/x"}, b"")
-            with exchange_home.database.transaction() as tx:
-                tx.execute("UPDATE client_profile SET fetched_at = fetched_at - interval '2 hours'")
-            assert fetching.fetch_due(exchange_home) == 0
-            assert new.ask(door).status_code == 200, "the last good keys stand"
-            own = new.get(door, new.token(door), f"{ISSUER}/v1/client").json()
-            assert own["jwks_fault"] == "status:302"
-            assert [one["code"] for one in own["notes"]] == ["keys-changed", "registered"]
+        door = standing.door()
+        asked = door.call("POST", REGISTRATIONS, json={"request": applicant.by_url(f"{site.url}/jwks.json")})
+        assert asked.status_code == 201, asked.text
+        matter_id = UUID(asked.json()["registration_id"])
+        assert site.asked == [], "nothing is fetched while somebody waits"
+        with pytest.raises(NotApproved, match="not been read"):
+            approve(exchange_home, matter_id, officers.operator)
+        assert fetching.fetch_due(exchange_home) == 1
+        client_id = let_in(exchange_home, matter_id, officers)
+        old, new = Caller(client_id, key=applicant.keys[0]), Caller(client_id, key=later)
+        token = old.token(door)
+        site.answer = lambda *_: (200, {}, orjson.dumps({"keys": [later.as_dict(private=False)]}))
+        assert new.ask(door).status_code == 401
+        assert fetching.fetch_due(exchange_home) == 0, "a minute at least lies between two fetches"
+        with exchange_home.database.transaction() as tx:
+            tx.execute("UPDATE client_profile SET fetched_at = fetched_at - interval '2 minutes'")
+        assert fetching.fetch_due(exchange_home) == 1, "since an assertion named a key that is not known"
+        assert new.ask(door).status_code == 200
+        assert old.ask(door).status_code == 401
+        assert old.get(door, token).status_code == 401, "tokens that were got with the old key end with it"
+        site.answer = lambda *_: (302, {"Location": "https://bank.example/x"}, b"")
+        with exchange_home.database.transaction() as tx:
+            tx.execute("UPDATE client_profile SET fetched_at = fetched_at - interval '2 hours'")
+        assert fetching.fetch_due(exchange_home) == 0
+        assert new.ask(door).status_code == 200, "the last good keys stand"
+        own = new.get(door, new.token(door), f"{ISSUER}/v1/client").json()
+        assert own["jwks_fault"] == "status:302"
+        assert [one["code"] for one in own["notes"]] == ["keys-changed", "registered"]
     finally:
         site.stop()
     assert all(path == "/jwks.json" for _, path, _, _ in site.asked)
@@ -214,18 +242,10 @@ def test_the_first_officers_are_named_and_later_ones_decided_by_two(exchange_hom
 
 
 def test_the_commands_of_a_production_home_lead_to_two_officers(
-    tmp_path: Path, addresses: Addresses, monkeypatch: pytest.MonkeyPatch, exchange_home: Home
+    tmp_path: Path, addresses: Addresses, monkeypatch: pytest.MonkeyPatch, exchange_home: Home, standing: Standing
 ) -> None:
     home_path = exchange_home.settings.home
-    (home_path / "installation.json").write_bytes(
-        orjson.dumps(
-            {
-                "mode": "production", "operator": "operator", "operating_mode": "x", "authorisation": "no. 1",
-                "authorised_until": None, "log_origin": "exchange.example/log",
-                "contact": {"office": "客户服务部", "phone": "0971-0000002", "address": "青海省测试市测试路2号"},
-            }
-        )
-    )  # fmt: skip
+    produce(exchange_home)
     monkeypatch.setenv("QINGQIAO_ISSUER", ISSUER)
     command = InProcess(home_path, addresses, monkeypatch)
     refused = command(
@@ -240,8 +260,7 @@ def test_the_commands_of_a_production_home_lead_to_two_officers(
         assert command("officer", "add", code, "--role", role, "--jwk", public).returncode == 0
     assert "s-1" in command("officer", "list").stdout
     applicant, real = Applicant(), in_production(exchange_home)
-    with Door(real) as door:
-        matter_id = applicant.asked(door)
+    matter_id = applicant.asked(standing.door("production", real))
     sandbox = sandbox_beside(exchange_home)
     trial, trust = tmp_path / "trial.json", tmp_path / "sandbox-trust.json"
     write_private(trial, trial_of(sandbox, applicant).encode())
@@ -276,3 +295,43 @@ def test_the_commands_of_a_production_home_lead_to_two_officers(
     raised = ("lender", "approve", str(caps), "--digest", waiting[Kind.CAPS].digest.hex(), "--key")
     assert all(command(*raised, str(tmp_path / code)).returncode == 0 for code in ("o-1", "s-1"))
     assert "9000/90000" in command("lender", "list").stdout
+
+
+def test_addresses_that_people_are_sent_to_and_told_of_take_two(
+    tmp_path: Path, addresses: Addresses, monkeypatch: pytest.MonkeyPatch, real: Home, door: Door
+) -> None:
+    applicant, officers = Applicant(), appointed(real)
+    file = tmp_path / "request.json"
+    file.write_bytes(orjson.dumps(applicant.body()))
+    produce(real)
+    monkeypatch.setenv("QINGQIAO_ISSUER", ISSUER)
+    command = InProcess(real.settings.home, addresses, monkeypatch)
+    taken = command("lender", "take", str(file))
+    assert taken.returncode == 0, taken.stderr
+    assert "used before" in command("lender", "take", str(file)).stderr
+    file.write_bytes(b"[]")
+    assert command("lender", "take", str(file)).returncode != 0
+    (waits,) = waiting(real)
+    tried(real, waits.matter_id, applicant)
+    client_id = let_in(real, waits.matter_id, officers)
+    lender = Caller(client_id, key=applicant.keys[0])
+    redirect = ("lender", "redirect", client_id, "--uri")
+    assert command(*redirect, "http://elsewhere.example/x").returncode != 0
+    assert "waits for two officers" in command(*redirect, "https://elsewhere.example/x").stdout
+    contact = ("--office", "客户部", "--phone", "0971-0000009", "--address", "青海省测试市测试路9号")
+    assert "waits for two officers" in command("lender", "contact", ORGANISATION, *contact).stdout
+
+    def stands() -> tuple[object, object]:
+        own = lender.get(door, lender.token(door), f"{ISSUER}/v1/client").json()["redirect_uris"]
+        with real.database.transaction() as tx:
+            told = recipients.contact(tx, ORGANISATION)
+        return own, None if told is None else told.office
+
+    assert stands() == (["https://bank.example/back"], "客户服务部")
+    for matter in waiting(real):
+        for key in officers.both():
+            approve(real, matter.matter_id, key)
+    assert stands() == (["https://elsewhere.example/x"], "客户部")
+    assert logged(real, Event.CLIENT_REDIRECTS_SET)[-1][0] == "o-1+s-1"
+    assert command("lender", "redirect", client_id).returncode == 0, "taking all away takes one"
+    assert stands() == ([], "客户部")

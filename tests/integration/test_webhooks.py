@@ -9,19 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
+import orjson
 import pytest
 from http_message_signatures import InvalidSignature
+from prometheus_client import CollectorRegistry, generate_latest
 
 from consent.evidence import Channel
 from exchange import consents
 from exchange.client import Lender, NotGenuine, new_client, verify_webhook
 from exchange.home import Home
-from exchange.monitoring import delivering, webhooks
+from exchange.monitoring import delivering, reading, webhooks
 from exchange.oauth import clients
 from exchange.oauth.scopes import Role
+from exchange.telling_gauges import TellingGauges
 from registry import clock
 from tests.agencies import events as logged
 from tests.attacks.bent_client import ISSUER, Door
+from tests.commanding import InProcess
+from tests.databases import Addresses
 from tests.monitoring import Receiver, delivered, held_by_a_library, published, rating, subscribed, told, watched
 from tests.people import BANK, LI, SUBSIDY, ZHANG
 from tests.reachable import CONTACT
@@ -77,6 +83,7 @@ def hurried(home: Home) -> None:
         tx.execute("UPDATE webhook SET next_at = now() - interval '1 second'")
         tx.execute("UPDATE webhook SET asked_at = now() - interval '20 seconds' WHERE asked_at IS NOT NULL")
         tx.execute("UPDATE monitor_event SET next_at = now() - interval '1 second'")
+        tx.execute("UPDATE webhook_delivery SET at = at - interval '20 seconds'")
 
 
 def test_the_whole_way_with_signatures_that_a_library_of_others_holds(
@@ -155,6 +162,32 @@ def test_an_address_that_fails_waits_longer_each_time_is_paused_and_proves_itsel
     years(exchange_home, 2022)
     delivered(exchange_home)
     assert state(lender)["paused"] == "gone"
+
+
+def test_a_receiver_that_has_lost_its_route_or_our_keys_loses_no_event(
+    exchange_home: Home, lender: System, there: Receiver
+) -> None:
+    watched(exchange_home)
+    subscribed(lender)
+    registered(exchange_home, lender, there)
+    years(exchange_home, 2020, 2021)
+    there.status = 404
+    for there.status in (401, 403, 404) * 4:
+        hurried(exchange_home)
+        assert delivered(exchange_home) == 0
+    there.status = 200
+    hurried(exchange_home)
+    assert delivered(exchange_home) == 2
+    assert [event["data"]["sequence"] for event in there.taken] == [1, 2]
+
+
+def test_a_challenge_says_for_whose_events_an_address_is_asked(
+    exchange_home: Home, lender: System, there: Receiver
+) -> None:
+    registered(exchange_home, lender, there)
+    ((*_, body),) = there.agency.asked
+    assert orjson.loads(body)["data"]["client_id"] == "bank-monitor"
+    jsonschema.validate(orjson.loads(body), reading.schema())
 
 
 def test_what_one_event_is_refused_holds_up_its_own_person_and_nobody_else(
@@ -251,6 +284,33 @@ def test_the_delivery_log_is_paged_and_an_address_is_taken_back(
     assert delivered(exchange_home) == 0
 
 
+def test_the_operator_sees_by_count_and_by_lender_what_waits_and_what_is_paused(
+    exchange_home: Home, lender: System, there: Receiver, addresses: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched(exchange_home)
+    subscribed(lender)
+    years(exchange_home, 2020)
+    qingqiao = InProcess(exchange_home.settings.home, addresses, monkeypatch)
+    assert "none" in qingqiao("lender", "webhooks").stdout
+    registered(exchange_home, lender, there)
+    there.status = 410
+    years(exchange_home, 2021, 2022)
+    delivered(exchange_home)
+    said = qingqiao("lender", "webhooks").stdout
+    for word in (BANK, "paused", "gone", "status:410"):
+        assert word in said
+    with exchange_home.database.transaction() as tx:
+        assert webhooks.states(tx) == [(BANK, "bank-monitor", "paused", "gone", 1, 2, 1, "status:410")]
+    registry = CollectorRegistry()
+    TellingGauges(registry).look(exchange_home)
+    text = generate_latest(registry).decode()
+    assert 'qingqiao_webhooks{state="paused"} 1.0' in text
+    assert 'qingqiao_webhooks{state="verified"} 0.0' in text
+    assert "qingqiao_subscriptions 1.0" in text
+    assert "qingqiao_webhook_events_waiting 2.0" in text
+    assert BANK not in text
+
+
 def test_the_receiver_of_the_document_and_the_kit_do_what_the_document_says(exchange_home: Home, door: Door) -> None:
     text = (ROOT / "docs/lenders.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"<!-- receiver -->\n```python\n(.*?)```", text, re.DOTALL)
@@ -262,7 +322,7 @@ def test_the_receiver_of_the_document_and_the_kit_do_what_the_document_says(exch
         )
     with through(door) as http:
         kit = Lender(ISSUER, mine, http=http)
-        told_of: dict[str, Any] = {"keys": kit.published_keys(), "keep": kept.append}
+        told_of: dict[str, Any] = {"keys": kit.published_keys, "client_id": "bank-kit", "keep": kept.append}
         exec(code, told_of)  # noqa: S102  # what a reader of the document would run
         quiet = type("Quiet", (told_of["Receiver"],), {"log_message": lambda *_: None})
         with HTTPServer(("127.0.0.1", 0), quiet) as server:

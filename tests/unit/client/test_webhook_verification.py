@@ -114,5 +114,11 @@ def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
 
 
 def test_a_challenge_is_answered_and_nothing_else_is() -> None:
-    assert answer_challenge({"type": "webhook.challenge", "data": {"challenge": "abc"}}) == b"abc"
-    assert answer_challenge({"type": "record.new", "data": {"challenge": "abc"}}) == b""
+    asked = {"challenge": "abc", "client_id": "bank"}
+    assert answer_challenge({"type": "webhook.challenge", "data": asked}, "bank") == b"abc"
+    assert answer_challenge({"type": "record.new", "data": asked}, "bank") == b""
+
+
+def test_a_challenge_for_the_events_of_another_lender_is_not_answered() -> None:
+    for data in ({"challenge": "abc", "client_id": "other-bank"}, {"challenge": "abc"}, None):
+        assert answer_challenge({"type": "webhook.challenge", "data": data}, "bank") == b""

@@ -259,6 +259,7 @@ def test_published_reasons_keep_their_names() -> None:
         "monthly-uses-exhausted",
         "data-life-over",
         "recalled",
+        "staff-not-listed",
     ]
 
 

@@ -41,6 +41,15 @@ def test_a_text_that_looks_like_a_person_is_withheld_even_in_a_listed_field(line
     assert last(lines)["route"] == "[withheld]"
 
 
+def test_a_line_written_for_a_request_is_what_a_logger_would_have_written(lines: io.StringIO) -> None:
+    said = {"status": 200, "route": f"x{PERSON}y", "client_id": "bank", "identifier": PERSON, "ms": 1.5}
+    structlog.get_logger().info("request", **said)
+    by_logger = last(lines)
+    journal.write("request", **said)
+    assert last(lines) | {"at": ""} == by_logger | {"at": ""}
+    assert PERSON not in lines.getvalue()
+
+
 def test_an_exception_is_told_by_class_and_place_only(lines: io.StringIO) -> None:
     try:
         int(PERSON + "x")  # says the text in its message

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange.errors import RulesRefused
-from exchange.limits import deciding, declared, shown, trying
+from exchange.limits import deciding, declared, pacing, shown, trying
 from exchange.limits.deciding import DAILY, MONTHLY, RATE, SUBJECT, USER_DAILY, USER_RATE, Found, Round
 from exchange.limits.places import How, Place, Question, hashes, neighbourhoods
 from exchange.limits.trying import Asked, Remembered
@@ -22,7 +22,10 @@ LIMITS = declared.read(
 client: {per_second: 1, burst: 4, daily: 6, monthly: 9}
 user: {per_minute: 6, burst: 3, daily: 5}
 subject: {daily: 3, thirty_days: 4, all_lenders_thirty_days: 5}
-trying: {within_seconds: 600, user: 5, adjacent: 3, client: 8, lines_daily: 6, held_seconds: 60}
+doors: {per_minute: 2, burst: 3}
+tokens: {per_minute: 2, burst: 3}
+trying: {within_seconds: 600, user: 5, adjacent: 3, client: 8, user_daily: 7, client_daily: 20, lines_daily: 6,
+  held_seconds: 60}
 connections: {at_most: 9, of_one_peer: 9, header_bytes: 8192, header_seconds: 1, body_seconds: 1, write_seconds: 1,
   idle_seconds: 1}
 """
@@ -117,14 +120,18 @@ def test_nothing_is_let_through_over_any_number(round_: list[tuple[int, str | No
         assert sum(one.about == Place(f"s:s{subject}", "Bank") for one in new) <= LIMITS.subject.daily
 
 
-def test_a_subject_crowded_by_all_lenders_is_noticed_once_and_refused_to_nobody() -> None:
+def test_a_subject_crowded_by_all_lenders_is_noticed_and_refused_to_nobody() -> None:
     about = Place("s:s", "Bank")
     rows = {Place("c:bank"): Found(), Place("n:bank"): Found(), about: Found(others=4)}
     whole = Round(LIMITS, rows, NOW)
     questions = [asked(), asked(), asked()]
     verdicts = whole.verdicts(questions)
     assert [one.code for one in verdicts] == [None] * 3
-    assert whole.crowded(questions, verdicts) == [questions[1]]
+    assert whole.crowded(questions, verdicts) == questions[1:]  # that they are many makes one alert of a day
+    leapt = Round(LIMITS, rows | {about: Found(others=6)}, NOW)  # two lenders asked at once, and saw neither's
+    assert leapt.crowded(questions[:1], leapt.verdicts(questions[:1])) == questions[:1]
+    long_past = Round(LIMITS, rows | {about: Found(others=60)}, NOW)
+    assert long_past.crowded(questions[:1], long_past.verdicts(questions[:1])) == []
 
 
 def test_what_is_left_is_shown_as_structured_fields() -> None:
@@ -187,7 +194,19 @@ def test_who_was_over_already_when_the_rows_were_had_is_cut_off_at_once() -> Non
     before: dict[Place, Remembered] = {Place("u:Bank", "u-1"): [(NOW.timestamp(), f"{n}.{n}", 1) for n in range(5)]}
     came = weighed(denied(2), before)
     assert came.cut == [0, 1]
-    assert came.held == []
+    assert [one.place for one in came.held] == [Place("u:Bank", "u-1")]  # again, and once a round
+    assert weighed([Asked(asked("known", "u-1"), None)], before).held == []  # nothing was guessed
+
+
+def test_who_guesses_slowly_comes_to_the_days_number() -> None:
+    long_ago = NOW.timestamp() - 3600
+    before: dict[Place, Remembered] = {Place("u:Bank", "u-1"): [(long_ago - n, f"x{n}.{n}", 1) for n in range(6)]}
+    assert [(one.counted, one.window_seconds) for one in weighed(denied(2), before).held] == [(7, 86_400)]
+    system: dict[Place, Remembered] = {Place("c:bank"): [(long_ago, f"x{n}.{n}", 1) for n in range(19)]}
+    guesses = [Asked(asked(f"s{n}", f"u-{n}"), f"{n}.{n}") for n in range(3)]
+    assert weighed(guesses, system).cut == [1, 2]
+    yesterday: dict[Place, Remembered] = {Place("u:Bank", "u-1"): [(NOW.timestamp() - 86_400, "x.x", 1)] * 6}
+    assert weighed(denied(2), yesterday).held == []
 
 
 def test_lines_of_batches_have_a_number_of_their_own_and_stay_short_in_memory() -> None:
@@ -209,6 +228,15 @@ def test_neighbours_differ_in_their_last_characters_and_nothing_of_an_identifier
     assert hashes(b"k", [ResidentId.parse(one)]) != hashes(b"other", [ResidentId.parse(one)])
 
 
+# ---- where tokens are had -------------------------------------------------------------------------------------------
+
+
+def test_who_comes_for_tokens_too_fast_waits_and_nobody_else_does() -> None:
+    pace = pacing.of_process(declared.OfDoors(per_minute=2, burst=3))
+    assert [pace("bank") for _ in range(6)] == [None] * 3 + [30] * 3
+    assert pace("other") is None
+
+
 # ---- as declared ----------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +244,7 @@ def test_the_products_own_limits_are_those_of_the_auditors_rules() -> None:
     assert OWN.user.daily == 50  # AQ05
     assert (OWN.trying.user, OWN.trying.within_seconds) == (5, 600)  # AQ17
     assert OWN.trying.client > OWN.trying.user  # one user does not take the whole system along
+    assert OWN.trying.client_daily > OWN.trying.user_daily >= 3 * OWN.trying.user
     assert OWN.client.daily >= 100_000  # a whole batch
     assert OWN.subject.daily > 3  # AQ10 is looked at from three on, not refused
 

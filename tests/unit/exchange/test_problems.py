@@ -1,6 +1,7 @@
 """The problem catalogue: complete, stable in form, and silent about people."""
 
 import ast
+import re
 from pathlib import Path
 
 import orjson
@@ -8,6 +9,7 @@ import pytest
 
 from consent.decision import Reason
 from exchange import errors, problems
+from exchange.cli.problems import written
 from exchange.errors import ExchangeError, RequestRefused, ScopeMissing
 
 EXCHANGE = Path(problems.__file__).parent
@@ -42,6 +44,37 @@ def test_every_problem_says_in_two_languages_what_happened_and_how_to_mend_it(co
     assert ("WWW-Authenticate" in told.headers) == (
         code in {"credentials-missing", "token-invalid", "proof-invalid", "scope-missing"}
     )
+
+
+def test_every_problem_has_its_cause_and_mend_in_chinese_and_no_other_has() -> None:
+    assert problems.chinese().keys() == problems.CATALOGUE.keys()
+    for code, both in problems.chinese().items():
+        assert all(re.search(r"[\u4e00-\u9fff]", text) for text in both), code
+
+
+def test_every_problem_is_one_that_some_door_answers_with() -> None:
+    named = {
+        node.value
+        for path in EXCHANGE.rglob("*.py")
+        if not path.name.endswith("problems.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    by_error = {code for _, code in problems._CODES_OF_ERRORS}
+    assert problems.CATALOGUE.keys() - problems.REFUSAL_CODES - by_error <= named
+
+
+def test_the_page_of_problems_is_what_the_command_writes() -> None:
+    page = EXCHANGE.parent / "docs" / "problems.md"
+    command = "qingqiao problems --out docs/problems.md"
+    assert page.read_text(encoding="utf-8") == written(problems.CATALOGUE.values()), command
+
+
+def test_a_problem_names_the_request_it_answers_where_there_is_one() -> None:
+    assert "request_id" not in orjson.loads(problems.tell("", "not-found").body)
+    token = problems.REQUEST_ID.set("abc")
+    assert orjson.loads(problems.tell("", "not-found").body)["request_id"] == "abc"
+    problems.REQUEST_ID.reset(token)
 
 
 def test_every_error_of_the_doors_becomes_a_problem_of_its_own() -> None:

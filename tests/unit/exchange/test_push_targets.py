@@ -43,6 +43,13 @@ def test_a_public_address_is_allowed(text: str) -> None:
         "https://bank.example/" + "a" * 300,
         "https://bänk.example/",
         "https://bank.example/a b",
+        "https://bank..example/",
+        "https://.bank.example/",
+        "https://bank.example../",
+        f"https://{'a' * 64}.example/",
+        f"https://{'a.' * 127}example/",
+        "https://bank%2eexample.com/",
+        "https://-bank.example/",
     ],
 )
 def test_what_is_not_plainly_https_with_a_public_host_is_not_registered(url: str) -> None:

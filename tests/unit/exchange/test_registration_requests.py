@@ -68,7 +68,7 @@ def test_each_further_key_signs_too() -> None:
         {"iat": int(time.time()) - 3600},
         {"jti": None},
     ],
-    ids=str,
+    ids=["key", "typ", "typ of a proof", "aud", "aud as a list", "no iat", "to come", "long ago", "no jti"],
 )
 def test_who_does_not_hold_the_key_registers_nothing(bent: dict[str, Any]) -> None:
     assert refused(LENDER.signed(**bent)).code == "possession-unproven"
@@ -86,6 +86,8 @@ def test_an_unsigned_request_registers_nothing() -> None:
         {"client_name": None},
         {"organisation": "甲银行、乙银行"},
         {"organisation": "甲银\u200b行"},
+        {"client_name": "信贷\u202e统系"},
+        {"security_contact": {"office": "科技\u200b部", "phone": "0971-0000003", "email": "a@bank.example"}},
         {"uscc": "91630000MA00000072"},
         {"jwks": None},
         {"jwks_uri": ELSEWHERE},
