@@ -1,7 +1,7 @@
-"""The doors for what was found of limits: a regulator sees all of it, a lender's system what was found of itself
-(and nothing of what others asked: `alerts.read_own`).
+"""The doors for what was found of limits: a regulator sees all of it, a lender's system what was found of itself.
 
-No subject stands in an alert. That a regulator read them is an entry of the log.
+A lender is told nothing of what others asked (`alerts.read_own`). No subject stands in an alert. That a
+regulator read them is an entry of the log.
 """
 
 from datetime import datetime

@@ -4,7 +4,7 @@ from typing import Final
 
 TEXTS: Final[tuple[tuple[int, str, str, str, str, str], ...]] = (
     (429, "rate-exceeded", "Your system asks too fast", "系统查询过快",
-     "a system may ask so many questions (see RateLimit-Policy), and come to its other doors, so often at once and then a minute",
+     "a system asks (see RateLimit-Policy), and calls its other doors, so often at once and then a minute",
      "come again after the seconds that Retry-After says; send many questions as a batch"),
     (429, "user-rate-exceeded", "This user asks too fast", "该用户查询过快",
      "one user may ask so many questions within some minutes",

@@ -77,6 +77,8 @@ def allowed(address: Address, *, sandbox: bool) -> bool:
         return allowed(inner, sandbox=sandbox)
     if address.is_loopback:
         return sandbox
+    if isinstance(address, ipaddress.IPv6Address) and address.is_site_local:  # fec0::/10: called global, routed nowhere
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

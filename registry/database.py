@@ -34,7 +34,7 @@ Transaction = psycopg.Connection[tuple[Any, ...]]
 Connected = TypeVar("Connected")
 
 POOL_SIZE = 10  # connections kept; a web process answers 40 requests at a time from them and the overflow
-ASIDE_SIZE = 2  # of those beside them
+ASIDE_SIZE = 2  # of those beside them, and as many for a rush: what is done over them takes a few milliseconds
 POOL_OVERFLOW = 20
 POOL_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5
@@ -46,17 +46,18 @@ class Database:
     Args:
         url: `postgresql://user:password@host/name`, or with `?host=/directory` for a unix socket.
         pool_size: connections kept open when idle.
+        pool_overflow: how many more there may be at once.
 
     Raises:
         DatabaseUnavailable: `url` is not the address of a PostgreSQL database. Whether it answers is
             found out by the first transaction.
     """
 
-    def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
+    def __init__(self, url: str, *, pool_size: int = POOL_SIZE, pool_overflow: int = POOL_OVERFLOW) -> None:
         self.engine: Engine = create_engine(
             address(url),
             pool_size=pool_size,
-            max_overflow=POOL_OVERFLOW,
+            max_overflow=pool_overflow,
             pool_timeout=POOL_TIMEOUT_SECONDS,
             pool_reset_on_return=None,  # both ways below end their transaction themselves; a reset is a round trip
             connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "qingqiao"},
@@ -141,7 +142,8 @@ class Database:
 
         If everybody who holds a connection waited for a second one of the same pool, nobody would ever go on.
         """
-        return Database(self.engine.url.render_as_string(hide_password=False), pool_size=ASIDE_SIZE)
+        url = self.engine.url.render_as_string(hide_password=False)
+        return Database(url, pool_size=ASIDE_SIZE, pool_overflow=ASIDE_SIZE)
 
     def close(self) -> None:
         """Close the pool's idle connections; those in use close when they come back."""

@@ -4,8 +4,8 @@
   AQ06  a system or a person asked too fast          AQ10  one subject was asked about too often
   AQ17  refused for want of a consent, again and again: identifiers are being tried out
 
-A lender's system sees what was found of itself, but for `subject-crowded`, which would tell it what others asked; and its
-cursors name alerts of its own, for places in the order of all tell how many others ran into limits.
+A lender's system sees what was found of itself, but for `subject-crowded`, which would tell it what others asked; and
+its cursors name alerts of its own, for places in the order of all tell how many others ran into limits.
 
 An alert is raised once and grows; the log has an entry of it when it is raised and whenever what was refused has one
 digit more. What auditors decide of it is theirs.
@@ -14,7 +14,7 @@ digit more. What auditors decide of it is theirs.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, LiteralString, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID, uuid4
 
 from exchange.errors import RequestRefused
@@ -110,7 +110,7 @@ def read(
     Raises:
         RequestRefused: the cursor is not one that a page gave.
     """
-    return _page(tx, "TRUE", limit, cursor, {"client": client_id, "rule": rule})
+    return _page(tx, limit, cursor, {"client": client_id, "rule": rule, "hidden": None})
 
 
 def read_own(
@@ -121,25 +121,26 @@ def read_own(
     Raises:
         RequestRefused: the cursor is not one that a page of its own gave.
     """
-    return _page(tx, "code <> %(crowded)s", limit, cursor, {"client": client_id, "rule": None, "crowded": CROWDED})
+    return _page(tx, limit, cursor, {"client": client_id, "rule": None, "hidden": CROWDED})
+
+
+_NAMED: Final = "SELECT FROM alert WHERE alert_id = %(after)s AND (%(client)s::text IS NULL OR client_id = %(client)s)"
+_PAGE: Final = (
+    "SELECT alert_id, position, rule, code, client_id, organisation, user_code, window_seconds, counted, refused,"
+    " raised_at, last_at, held_until FROM alert"
+    " WHERE (%(after)s::uuid IS NULL OR position < (SELECT position FROM alert WHERE alert_id = %(after)s))"
+    " AND (%(client)s::text IS NULL OR client_id = %(client)s) AND (%(rule)s::text IS NULL OR rule = %(rule)s)"
+    " AND (%(hidden)s::text IS NULL OR code <> %(hidden)s) ORDER BY position DESC LIMIT %(limit)s"
+)
 
 
 def _page(
-    tx: Transaction, seen: LiteralString, limit: int, cursor: str | None, sought: Mapping[str, str | None]
+    tx: Transaction, limit: int, cursor: str | None, sought: Mapping[str, str | None]
 ) -> tuple[list[Alert], str | None]:
-    after = _opened(cursor)
-    mine = "(%(client)s::text IS NULL OR client_id = %(client)s)"
-    given = {**sought, "after": after, "limit": limit + 1}
-    if after is not None and tx.execute(f"SELECT FROM alert WHERE alert_id = %(after)s AND {mine}", given).rowcount < 1:
+    given = {**sought, "after": _opened(cursor), "limit": limit + 1}
+    if cursor is not None and tx.execute(_NAMED, given).fetchone() is None:
         raise RequestRefused("request-malformed", _NO_CURSOR)
-    rows = tx.execute(
-        "SELECT alert_id, position, rule, code, client_id, organisation, user_code, window_seconds, counted, refused,"
-        f" raised_at, last_at, held_until FROM alert WHERE {mine} AND {seen}"
-        " AND (%(rule)s::text IS NULL OR rule = %(rule)s)"
-        " AND (%(after)s::uuid IS NULL OR position < (SELECT position FROM alert WHERE alert_id = %(after)s))"
-        " ORDER BY position DESC LIMIT %(limit)s",
-        given,
-    ).fetchall()
+    rows = tx.execute(_PAGE, given).fetchall()
     shown = [Alert(*row) for row in rows[:limit]]
     return shown, _cursor(shown) if len(rows) > limit else None
 

@@ -9,7 +9,8 @@ Steps, in the transaction of the gate, for a round in which somebody was denied:
 
 So however many questions come at once, and in however many processes, one denial more than declared is not had: whoever
 waited in 1 reads what the one before wrote. What is remembered are moments, and a keyed hash of what neighbouring
-identifiers have in common: neighbours are taken for trying out sooner. A day's number is there for whoever guesses slowly.
+identifiers have in common: neighbours are taken for trying out sooner. A day's number is there for whoever guesses
+slowly.
 
 A person is held alone; the others of its lender go on. A system is held if its denials together are too many: who names
 another person for each guess comes to that. A held system takes in no other system.

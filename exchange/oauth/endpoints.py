@@ -182,18 +182,17 @@ def par_route(profile: Profile, database: Database, pace: OfClient = lambda _: N
                 kept = grants.replaceable(tx, pushed.replaces, organisation, purpose, now=now)
                 full = codes.full_for_seconds(tx, organisation, now=now)
                 hasty = pace(pushed.client.client_id) if all(fresh) else None
-                sound = all(fresh) and not unsaid and kept and full is None and hasty is None
+                flood = _flood(hasty, full)
+                sound = all(fresh) and not unsaid and kept and flood is None
                 request_uri = codes.push(tx, pushed, now=now) if sound else None
             if not all(fresh):
                 raise ClientNotProven(description="client assertion or DPoP proof: used before")
-            if hasty is not None:
-                raise TooFast(hasty)
             if unsaid:  # nobody shall be asked by whom it cannot be told how to reach (个人信息保护法 §23)
                 raise InvalidAuthorizationDetails(Fault.RECIPIENT_WITHOUT_CONTACT.value)
             if not kept:
                 raise InvalidGrantId("grant_id: no grant of yours for this purpose that is in force")
-            if full is not None:
-                raise TooManyPushed(full)
+            if flood is not None:
+                raise flood
             if request_uri is None:
                 directory.forget(pushed.client.client_id)
                 raise InvalidRequestError("redirect_uri is not registered for this client, or its keys have changed")
@@ -231,6 +230,13 @@ def build_router(profile: Profile, keys: tokens.TokenKeys) -> APIRouter:
         return _json(profile.metadata(), _FOR_AN_HOUR)
 
     return router
+
+
+def _flood(hasty: int | None, full: int | None) -> TooManyPushed | None:
+    """Say what there is too much of, if the seconds to wait are known: requests at once, or that have not ended."""
+    if hasty is not None:
+        return TooFast(hasty)
+    return None if full is None else TooManyPushed(full)
 
 
 def _read(request: Request, body: bytes, endpoint: str) -> TokenRequest:

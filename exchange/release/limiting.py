@@ -5,7 +5,8 @@ hash of what was sent, whether somebody is known under it or not.
 
 An idempotent repeat is a request like any other and has its system's pace, but counts against no cap. The same key
 twice in one round is put off: the second is asked anew when the first is settled, and is then a repeat, or a question
-like any other if the first became no query. A result of a batch that is opened when it is fetched was counted as a line.
+like any other if the first became no query. A result of a batch that is opened when it is fetched was counted as a
+line.
 """
 
 from collections.abc import Iterator, Sequence

@@ -11,13 +11,14 @@ from uuid import uuid4
 
 import pytest
 import yaml
+from sqlalchemy.pool import QueuePool
 
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.limits import alerts, counting, declared, pacing
 from exchange.release import Ask, Outcome, Permitted, Refused, release
 from registry import clock
-from registry.database import Database
+from registry.database import ASIDE_SIZE, Database
 from registry.identifiers import ResidentId, resident_check
 from tests.people import ZHANG, caller, consented, held, question
 
@@ -160,6 +161,19 @@ def test_the_same_key_twice_in_a_round_gets_nobody_past_a_limit_or_a_hold(small:
     assert (uses(small), one(small, "SELECT n FROM limit_count WHERE key = 'c:bank'")) == (8, 13)
 
 
+def test_many_that_count_at_once_are_answered_over_few_connections_beside_their_own(small: Home) -> None:
+    ready(small)
+    home = replace(small, settings=small.settings.model_copy(update={"limits": _without_trying(small)}))
+    with ThreadPoolExecutor(28) as rush:  # as many as the pool has connections, about: each waits while it holds one
+        came = Counter(
+            one for codes in rush.map(lambda n: asked(home, question(stranger(n))), range(56)) for one in codes
+        )
+    assert came == {"no-consent": 30, "daily-cap": 26}
+    pool = home.database.aside.engine.pool
+    assert isinstance(pool, QueuePool)
+    assert pool.size() + pool.overflow() <= 2 * ASIDE_SIZE
+
+
 def test_what_a_failed_round_counted_is_given_back(small: Home) -> None:
     ready(small)
 
@@ -299,8 +313,8 @@ def _an_hour_ago(home: Home) -> None:
     with home.database.transaction() as tx:
         tx.execute("UPDATE limit_hold SET until = now() - interval '1 second'")
         tx.execute(
-            "UPDATE limit_denied SET recent = (SELECT jsonb_agg(jsonb_set(one, '{0}', to_jsonb((one->>0)::float8 - 3600)))"
-            " FROM jsonb_array_elements(recent) one)"
+            "UPDATE limit_denied SET recent = (SELECT jsonb_agg("
+            "jsonb_set(one, '{0}', to_jsonb((one->>0)::float8 - 3600))) FROM jsonb_array_elements(recent) one)"
         )
 
 

@@ -65,8 +65,8 @@ def test_without_the_lives_of_clients_a_lender_has_what_it_had_before_and_gains_
     schema.upgrade(*both)
     assert lives <= relations(both[0])
     with psycopg.connect(both[0]) as connection:
-        found = dict(connection.execute(scopes).fetchall())
-    assert found == {"bank": ["consents", "queries", "registration"], "office": ["audit:read"]}
+        found = connection.execute(scopes).fetchall()
+    assert dict(found) == {"bank": ["consents", "queries", "registration"], "office": ["audit:read"]}
     schema.check(*both)
 
 
