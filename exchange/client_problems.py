@@ -28,7 +28,7 @@ TEXTS: Final[tuple[tuple[int, str, str, str, str, str], ...]] = (
     (404, "staff-unknown", "Nobody of this code is on the list", "人员名单中无此代码",
      "no standing entry of your organisation has this user_id", "use a code from your list"),
     (409, "staff-alike", "The code is another's but for its case", "代码仅大小写与他人不同",
-     "an entry of your list, perhaps a closed one, has this code in other upper and lower case, and a code is one person's",
+     "an entry of your list, perhaps a closed one, has this code in another case, and a code is one person's",
      "use the code as it stands on the list, or another one for another person"),
     (422, "staff-dates", "The dates do not do", "人员有效期不符合要求",
      "an entry ends after it begins, is not over already, and lasts a year at most",

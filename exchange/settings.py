@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     """For how many hours a lender's batch of questions lies here, and then its results can be fetched."""
 
     limits: Path | None = None
-    """File of limits in place of the product's own (`exchange/limits/limits.yml`), whole; read when a process starts."""
+    """File of limits in place of the product's own (`exchange/limits/limits.yml`), whole; read at the start."""
 
     @field_validator("home")
     @classmethod

@@ -1,12 +1,14 @@
 """Consents that name the lender: recorded, seen, changed as the subject says. Flows.
 
-What is sent is stated by the OpenAPI document, and so is every member here. What changes something is sent once: if the
-line broke, look (`see_consent`) before it is sent again.
+What is sent is stated by the OpenAPI document, and so is every member here. What makes something carries an
+Idempotency-Key and may be repeated. What changes something is sent once: if the line broke, look (`see_consent`) before
+it is sent again.
 """
 
 from http import HTTPStatus
 from typing import Any, Final, Literal, NotRequired, TypedDict
 from urllib.parse import quote
+from uuid import uuid4
 
 from exchange.client.answers import Consent, Subject
 from exchange.client.flow import Flow
@@ -73,14 +75,23 @@ class Narrower(TypedDict, total=False):
     mode: str
 
 
-def record_consent(session: Session, subject: Subject, taken: Taken) -> Flow[Consent]:
+def record_consent(
+    session: Session, subject: Subject, taken: Taken, *, idempotency_key: str | None = None
+) -> Flow[Consent]:
     """Record a consent that was taken at a counter or village point.
+
+    Args:
+        session: whose.
+        subject: who agreed.
+        taken: to what, and how it was taken.
+        idempotency_key: that of an earlier call to be repeated, which gives what it made; a fresh one otherwise.
 
     Raises:
         RequestWrong: `problem.places` says which term does not do, and how it is mended.
         Refused, NotReached: as every call.
     """
-    return _consent(session, Ask("POST", CONSENTS_PATH, json={"subject": subject.as_json(), **taken}))
+    headers, body = _once(idempotency_key), {"subject": subject.as_json(), **taken}
+    return _consent(session, Ask("POST", CONSENTS_PATH, json=body, headers=headers, safe=True))
 
 
 def record_no(session: Session, subject: Subject, purpose: str, *, channel: Channel) -> Flow[None]:
@@ -128,13 +139,18 @@ def reconfirm(  # what a confirmation states
     return _consent(session, Ask("POST", f"{_at(consent_id)}/reconfirm", json=body))
 
 
-def ask_phone(session: Session, identifier: str, wanted: CreditData, message: str = "") -> Flow[Json]:
+def ask_phone(
+    session: Session, identifier: str, wanted: CreditData, message: str = "", *, idempotency_key: str | None = None
+) -> Flow[Json]:
     """Ask a person on the phone that was bound in person: `request_id`, and the `user_code` to be read out.
 
-    The answer is the same for everybody; look (`see_request`) every `interval` seconds.
+    The answer is the same for everybody; look (`see_request`) every `interval` seconds. `idempotency_key` is that of an
+    earlier call to be repeated; a fresh one otherwise.
     """
     body = {"subject": {"identifier": identifier}, "terms": {"type": "credit_data", **wanted}, "message": message}
-    response = yield from session.call(Ask("POST", "/v1/consent-requests", json=body))
+    response = yield from session.call(
+        Ask("POST", "/v1/consent-requests", json=body, headers=_once(idempotency_key), safe=True)
+    )
     offered: Json = response.json()
     return offered
 
@@ -156,3 +172,7 @@ def _consent(session: Session, ask: Ask) -> Flow[Consent]:
 
 def _at(consent_id: str) -> str:
     return f"{CONSENTS_PATH}/{quote(consent_id, safe='')}"
+
+
+def _once(key: str | None) -> dict[str, str]:
+    return {"Idempotency-Key": key or str(uuid4())}

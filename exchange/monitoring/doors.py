@@ -11,12 +11,12 @@ from typing import Annotated, Final
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from consent import purposes
 from consent.record import midnight
 from consent.scope import Mode as AnswerMode
-from exchange import problems
+from exchange import once, problems
 from exchange.errors import RequestRefused
 from exchange.home import Home, Mode
 from exchange.limits.shown import headers
@@ -55,7 +55,6 @@ _SUBSCRIPTIONS: Final = "subscription"
 _EVENTS: Final = "event"
 _DELIVERIES: Final = "delivery"
 _NO_STORE: Final = {"Cache-Control": "no-store"}
-_Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=8, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 _Cursor = Annotated[str | None, Query(max_length=200, description="where the last page ended")]
 _Limit = Annotated[int, Query(ge=1, le=keeping.PAGE_MOST)]
 
@@ -84,7 +83,7 @@ def _subscribing(home: Home) -> APIRouter:
         response_model=SubscriptionModel,
         responses={200: {"model": SubscriptionModel}, **problems.responses(400, 401, 403, 409, 422, 429)},
     )
-    def make(given: SubscribeModel, caller: asking, idempotency_key: _Key = None) -> Response:
+    def make(given: SubscribeModel, caller: asking, idempotency_key: once.Key = None) -> Response:
         """Subscribe, as a question in mode monitor: decided, logged, one use. The same key gives the same again."""
         fresh: list[bool] = []
 

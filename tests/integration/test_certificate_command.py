@@ -38,8 +38,9 @@ def test_a_certificate_is_registered_by_thumbprint_or_subject_and_taken_away(
 
     assert row() is None
     assert qingqiao("lender", "certificate", "bank", "--file", str(first), "--file", str(second)).returncode == 0
-    both = sorted(thumbprint(read_pem_certificate(path.read_bytes())) for path in (first, second))
-    assert row() == {"method": "self_signed_tls_client_auth", "x5t#S256": both}
+    read = [read_pem_certificate(path.read_bytes()) for path in (first, second)]
+    ends = {thumbprint(one): one.not_after.isoformat() for one in read}
+    assert row() == {"method": "self_signed_tls_client_auth", "x5t#S256": sorted(ends), "not_after": ends}
     assert qingqiao("lender", "certificate", "bank", "--file", str(first), "--by-subject").returncode == 0
     assert row() == {"method": "tls_client_auth", "tls_client_auth_subject_dn": "CN=bank-system"}
     two_subjects = ("--file", str(first), "--file", str(second), "--by-subject")

@@ -23,9 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def exchange(
-    home: Path, database: Database, keystore: Database, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Exchange]:
+def exchange(home: Path, database: Database, keystore: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Exchange]:
     monkeypatch.delenv("QINGQIAO_LIMITS")  # the product's own limits are what a stranger meets
     with exchange_behind_a_line(home, database, keystore) as served:
         jobs = Jobs(served.home, [job for job in table() if job.name in {"log:sequence", "telling:spread"}])
