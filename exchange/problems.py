@@ -22,7 +22,7 @@ import orjson
 import yaml
 from starlette.responses import Response
 
-from exchange import bulk_problems, client_problems, limit_problems, monitoring_problems
+from exchange import agency_problems, bulk_problems, client_problems, limit_problems, monitoring_problems
 from exchange.errors import (
     CredentialsMissing,
     CredentialsRefused,
@@ -168,40 +168,6 @@ _DOORS: Final = (
        "it expired, was replaced or withdrawn; no step leads out of that", "obtain a new consent if one is needed"),
     _p(404, "consent-unknown", "No such consent", "授权不存在",
        "no consent that names you has this id", "use the id that the consent was given under"),
-    _p(404, "batch-unknown", "No such batch", "批次不存在",
-       "no batch that your organisation delivered has this id", "use the id from your list of batches"),
-    _p(410, "bytes-destroyed", "The file's bytes have been destroyed", "原始文件已到期销毁",
-       "files are open for correction for 30 days", "send the corrected file as a new one; a recall is still possible"),
-    _p(409, "batch-ended", "The batch was recalled or replaced", "批次已撤回或已被替换",
-       "nothing more is decided of it", "send the data again as a new file"),
-    _p(404, "row-unknown", "No such row", "该行不存在",
-       "no row of data stands at this place of the batch", "use sheet and row as the annotated workbook shows them"),
-    _p(409, "row-not-quarantined", "The row is not in doubt", "该行不在待处理之列",
-       "only a quarantined row can be accepted", "correct a rejected row instead; nothing is to be done of others"),
-    _p(409, "row-withdrawn", "The row has been withdrawn", "该行已撤回",
-       "a withdrawal is not taken back", "send the row again in a new file"),
-    _p(409, "row-to-be-split", "Several people stand in the row", "该行含多个人",
-       "it cannot be said whose row it is", "correct it to one person, or withdraw it and send one row a person"),
-    _p(422, "heading-unknown", "No such heading", "没有该列",
-       "a heading that the row's sheet does not have", "write headings as they stand in the sheet"),
-    _p(422, "correction-fails", "The row would still not be right", "更正后仍未通过检查",
-       "with this correction the row, or the batch, is still refused; `detail` says why; nothing was changed",
-       "correct what is named"),
-    _p(404, "proposal-unknown", "No such proposal", "待批事项不存在",
-       "no proposal of your organisation has this id", "use the id from your list of proposals"),
-    _p(409, "proposal-settled", "The proposal is settled", "该事项已办结",
-       "it was approved, refused or taken back already", "make a new proposal if one is needed"),
-    _p(403, "four-eyes-needed", "Another person must do this", "须由另一人办理",
-       "who proposes does not approve or refuse, and only who proposes takes back; two persons stay wanted",
-       "let a colleague with a system or account of their own do it"),
-    _p(409, "batch-not-replaceable", "This batch cannot take that one's place", "不能以该批次替换",
-       "the two are the same or of different kinds, or the new one is not published", "mend the new batch first"),
-    _p(409, "column-mapped-already", "Another heading is mapped to this column", "已有其他表头对应该列",
-       "two headings are not put to one column silently", "say `also` if both are meant, or map another column"),
-    _p(422, "column-unknown", "No such column", "没有该数据列",
-       "no declared table of this kind has this column", "see the template of the kind"),
-    _p(404, "template-unknown", "No such template", "模板不存在",
-       "no source declares this class or kind", "see /agency/v1/templates"),
     _p(403, "binding-refused", "The phone is not bound", "未能绑定手机",
        "person and code do not belong together, the code is over, or the key is bound already; which, is not said",
        "ask for a new code in person, with the resident card"),
@@ -240,39 +206,9 @@ _DOORS: Final = (
        "the id is taken or malformed, or a scope is not of the role", "correct the registration"),
     _p(422, "key-unacceptable", "The public key is not acceptable", "公钥不符合要求",
        "the key's kind, size or form is not accepted", "use the public half of a P-256, Ed25519 or RSA-2048 key"),
-    _p(404, "upload-unknown", "No such upload", "上传不存在",
-       "no upload of your organisation has this id", "use the Location that creating it gave, or create another"),
-    _p(410, "upload-over", "The upload is over", "上传已结束",
-       "it was given up, expired, or was refused; GET on it says which", "create another upload"),
-    _p(409, "upload-offset", "The offset is not the upload's", "偏移量与已收到的字节数不符",
-       "bytes must follow those that have arrived", "ask by HEAD for Upload-Offset and go on from there"),
-    _p(423, "upload-busy", "Another connection is writing this upload", "该上传正由另一连接写入",
-       "one connection at a time may send its bytes", "wait, ask by HEAD for the offset, and go on from there"),
-    _p(408, "upload-too-slow", "The bytes came too slowly", "上传过慢",
-       "nothing arrived for a while; what had arrived is kept", "ask by HEAD for the offset and go on from there"),
-    _p(412, "tus-version-unsupported", "Only tus 1.0.0 is spoken here", "仅支持 tus 1.0.0 协议",
-       "the Tus-Resumable header is missing or names another version", "send Tus-Resumable: 1.0.0"),
-    _p(400, "upload-header-malformed", "A header of the upload is malformed", "上传请求头格式有误",
-       "Upload-Length, Upload-Offset, Upload-Metadata or Upload-Checksum cannot be read; `detail` says which",
-       "see docs/agencies.md"),
-    _p(415, "upload-media-type", "The bytes come under another type", "上传内容类型有误",
-       "bytes of an upload have the type application/offset+octet-stream", "set Content-Type so"),
-    _p(413, "upload-too-large", "The file is too large", "文件过大",
-       "it is longer than Tus-Max-Size, or more bytes came than Upload-Length stated", "split the file"),
-    _p(460, "upload-checksum", "The checksum does not match", "校验和不符",
-       "the bytes of this request were damaged on the way and have been discarded", "send them again"),
-    _p(429, "uploads-too-many", "Too many uploads are under way", "进行中的上传过多",
-       "an organisation has a limit of uploads and of bytes that are not finished",
-       "finish an upload or give it up by DELETE, then come again"),
-    _p(429, "asked-too-fast", "Costly requests came too fast", "请求过于频繁",
-       "an organisation reads, weighs and writes whole files so often within some minutes and no more",
-       "come again after the seconds that Retry-After says, or send fewer requests at a time"),
     _p(429, "requests-too-many", "Too many requests to people are open", "未答复的授权请求过多",
        "an organisation has a limit of requests to phones that are pending",
        "come again after the seconds that Retry-After says, when the oldest of them has ended"),
-    _p(422, "manifest-refused", "The signed manifest does not count", "签名清单无效",
-       "its signature, key, agency, form or hashes do not hold; `detail` says which",
-       "sign another; see docs/agencies.md"),
     _p(404, "request-unknown", "No such request", "请求不存在",
        "no open request of yours has this id", "use the id from your list of requests; one that ended is not shown"),
     _p(409, "text-changed", "The text has changed", "授权说明已更新",
@@ -340,12 +276,13 @@ _DOORS: Final = (
        "a mistake of ours; nothing was released", "report the X-Request-Id to the operator"),
 )  # fmt: skip
 
-_BULK: Final = tuple(
+_ELSEWHERE: Final = tuple(
     _p(*text)
-    for text in (*bulk_problems.TEXTS, *client_problems.TEXTS, *limit_problems.TEXTS, *monitoring_problems.TEXTS)
+    for texts in (agency_problems, bulk_problems, client_problems, limit_problems, monitoring_problems)
+    for text in texts.TEXTS
 )
 REFUSAL_CODES: Final = frozenset(problem.code for problem in _REFUSALS) | client_problems.REFUSALS
-CATALOGUE: Final[Mapping[str, Problem]] = {problem.code: problem for problem in (*_REFUSALS, *_DOORS, *_BULK)}
+CATALOGUE: Final[Mapping[str, Problem]] = {problem.code: problem for problem in (*_REFUSALS, *_DOORS, *_ELSEWHERE)}
 
 _CODES_OF_ERRORS: Final[tuple[tuple[type[ExchangeError], str], ...]] = (
     (CredentialsMissing, "credentials-missing"),
