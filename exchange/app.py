@@ -195,13 +195,13 @@ def create_app(home: Home) -> FastAPI:
         receipts_api.build_router,
         reports_api.build_router,
     ):
-        app.include_router(build_router(home))
-    app.include_router(endpoints.build_router(profile, keys))
-    app.include_router(_operating(home, metrics))
-    app.include_router(_problems(profile.issuer))
+        app.router.routes.extend(build_router(home).routes)
+    app.router.routes.extend(endpoints.build_router(profile, keys).routes)
+    app.router.routes.extend(_operating(home, metrics).routes)
+    app.router.routes.extend(_problems(profile.issuer).routes)
     _handle_errors(app, profile.issuer, metrics)
     described = _described(app, profile)
-    app.include_router(reference.build_router(described))
+    app.router.routes.extend(reference.build_router(described).routes)
     app.openapi = described  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     app.add_middleware(ClosedDoors, guard=Guard(profile, keys), public=public_of(profile), issuer=profile.issuer)
     if settings.tls_proxy is not None:

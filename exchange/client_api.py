@@ -139,8 +139,8 @@ _UserId = Annotated[str, Path(pattern=REFERENCE, max_length=64)]
 def build_router(home: Home) -> APIRouter:
     """Build the routes over an installation."""
     router = APIRouter()
-    router.include_router(_own(home))
-    router.include_router(_staff(home))
+    router.routes.extend(_own(home).routes)
+    router.routes.extend(_staff(home).routes)
     return router
 
 

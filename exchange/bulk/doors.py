@@ -93,8 +93,8 @@ _TUS: Final[list[dict[str, Any]]] = [
 def build_router(home: Home) -> APIRouter:
     """Build the routes over an installation."""
     router = APIRouter()
-    router.include_router(_receiving(home))
-    router.include_router(_looking(home))
+    router.routes.extend(_receiving(home).routes)
+    router.routes.extend(_looking(home).routes)
     return router
 
 

@@ -62,9 +62,9 @@ _Limit = Annotated[int, Query(ge=1, le=keeping.PAGE_MOST)]
 def build_router(home: Home) -> APIRouter:
     """Build the routes over an installation."""
     router = APIRouter()
-    router.include_router(_subscribing(home))
-    router.include_router(_following(home))
-    router.include_router(_webhook(home))
+    router.routes.extend(_subscribing(home).routes)
+    router.routes.extend(_following(home).routes)
+    router.routes.extend(_webhook(home).routes)
     return router
 
 

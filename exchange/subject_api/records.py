@@ -93,7 +93,7 @@ def build_router(home: Home) -> APIRouter:
         """Give the same as a PDF with its fonts embedded."""
         return _file(sheet.render(_document(home, who)), sheet.MEDIA_TYPE, "pdf")
 
-    router.include_router(own)
+    router.routes.extend(own.routes)
     return router
 
 
