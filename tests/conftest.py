@@ -30,6 +30,7 @@ from registry.database import Database
 from registry.datakeys import DataKeys
 from registry.embedded import EmbeddedPostgres
 from registry.keyring import Keyring
+from tests.attacks.bent_client import Door
 from tests.databases import Addresses, Server, fresh
 from tests.standing import Standing, stand
 
@@ -97,8 +98,12 @@ def _with_templates(url: str, run: str, strategy: Literal["FILE_COPY", "WAL_LOG"
 
 
 @pytest.fixture
-def addresses(server: Server) -> Iterator[Addresses]:
-    """Two fresh databases of this test."""
+def addresses(request: pytest.FixtureRequest, server: Server) -> Iterator[Addresses]:
+    """Two fresh databases of this test; in a file that says STANDING, that file's own."""
+    if getattr(request.module, "STANDING", False):
+        standing: Standing = request.getfixturevalue("standing")
+        yield standing.addresses
+        return
     with fresh(server) as made:
         yield made
 
@@ -130,11 +135,27 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def exchange_home(home: Path, database: Database, keystore: Database) -> Home:
-    """An installation with fresh keys over this test's databases."""
+def exchange_home(request: pytest.FixtureRequest) -> Home:
+    """An installation with fresh keys over this test's databases; in a file that says STANDING, that file's own."""
+    if getattr(request.module, "STANDING", False):
+        standing: Standing = request.getfixturevalue("standing")
+        return standing.emptied()
+    home: Path = request.getfixturevalue("home")
     keyring = Keyring.create(home, origin="exchange.example/log", now=clock.now())
     settings = Settings(home=home, issuer="https://exchange.example")
-    return Home(settings, SANDBOX, keyring, database, DataKeys(keystore, keyring))
+    database: Database = request.getfixturevalue("database")
+    return Home(settings, SANDBOX, keyring, database, DataKeys(request.getfixturevalue("keystore"), keyring))
+
+
+@pytest.fixture
+def door(request: pytest.FixtureRequest, exchange_home: Home) -> Iterator[Door]:
+    """An application over `exchange_home`."""
+    if getattr(request.module, "STANDING", False):
+        standing: Standing = request.getfixturevalue("standing")
+        yield standing.door()
+        return
+    with Door(exchange_home) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

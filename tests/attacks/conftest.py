@@ -1,18 +1,10 @@
 """A whole exchange over this test's databases, and systems registered with it."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from exchange.home import Home
 from exchange.oauth.scopes import Role
-from tests.attacks.bent_client import Caller, Door, registered
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
+from tests.attacks.bent_client import Caller, registered
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from tests.attacks.bent_client import Caller, Door, registered
 from tests.bulking import Batcher, asked, batcher, file_of, outcomes, worked
 from tests.people import BANK, LI, NOBODY, ZHANG, consented, held
 
+STANDING = True
 OTHER = "91630000MA0000000X"
 
 

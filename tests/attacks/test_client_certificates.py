@@ -18,6 +18,7 @@ from tests.attacks.bent_client import CATALOGUE_URL, ISSUER, TOKEN_URL, Caller, 
 from tests.certificates import Authority
 from tests.phones import bound
 
+STANDING = True
 INTROSPECT = f"{ISSUER}/oauth/introspect"
 METADATA = f"{ISSUER}/.well-known/oauth-authorization-server"
 HERE = "127.0.0.1/32"  # where the tests' connections come from

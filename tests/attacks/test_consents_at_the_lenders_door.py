@@ -25,6 +25,7 @@ from tests.attacks.test_queries import BANK_ONE, Bank, code
 from tests.capturing import staffed
 from tests.people import LI, NOBODY, ZHANG, consented, held, question
 
+STANDING = True
 __all__ = ["bank"]
 
 OTHER = "另一家银行"

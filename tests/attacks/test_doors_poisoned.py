@@ -33,6 +33,7 @@ from tests.capturing import in_person, staffed
 from tests.people import LI, ZHANG, caller, consented, held, question, sequenced
 from tests.reachable import CONTACT
 
+STANDING = True
 CONSENTS = f"{ISSUER}/v1/consents"
 CREDIT = "91630000MA00000000"
 

@@ -1,6 +1,5 @@
 """Evidence of a consent is opened for a regulator who states a case, seen by the person, and by nobody else at all."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -24,15 +23,10 @@ from tests.people import ZHANG, caller, consented
 from tests.phones import Phone, bound
 from tests.scenarios.stage import given
 
+STANDING = True
 CASE = "青监检〔2026〕17号"
 OFFICE = "省级监管部门"
 EVENT = "exchange:evidence:opened"
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as made:
-        yield made
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tests.phones import Phone, bound
 from tests.reachable import CONTACT
 from tests.telling import spread
 
+STANDING = True
 GRANTS = f"{ISSUER}/grants/"
 QUESTION = {
     "subject": {"type": "resident_id", "identifier": ZHANG.text},

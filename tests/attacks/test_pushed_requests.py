@@ -28,6 +28,8 @@ from tests.attacks.fapi_modules import oidf
 from tests.people import LI, ZHANG, held
 from tests.phones import Phone, bound
 
+STANDING = True
+
 
 @pytest.fixture
 def phone(exchange_home: Home, door: Door) -> Phone:

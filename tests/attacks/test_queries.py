@@ -20,6 +20,7 @@ from tests.attacks.bent_client import ISSUER, Caller, Door
 from tests.capturing import in_person, staffed
 from tests.people import LI, NOBODY, ZHANG, caller, consented, held, question, sequenced
 
+STANDING = True
 QUERIES = f"{ISSUER}/v1/queries"
 BANK_ONE = "91630000MA0000000X"  # what bent_client registers
 

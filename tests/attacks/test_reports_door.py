@@ -26,6 +26,7 @@ from registry.verify import verify
 from tests.attacks.bent_client import ISSUER, Caller, Door
 from tests.people import VILLAGE, ZHANG, consented, held, sequenced
 
+STANDING = True
 QUERIES = f"{ISSUER}/v1/queries"
 CHECK = f"{ISSUER}{reports_api.CHECK_PATH}"
 BANK_ONE = "91630000MA0000000X"  # what bent_client registers

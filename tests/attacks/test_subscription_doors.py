@@ -2,7 +2,6 @@
 
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from uuid import uuid4
 
@@ -23,6 +22,7 @@ from tests.people import BANK, SUBSIDY, ZHANG, caller
 from tests.reachable import CONTACT
 from tests.telling import System, system
 
+STANDING = True
 OTHER_BANK = "别的银行"
 ROUTES = [
     ("GET", "/v1/subscriptions"),
@@ -37,12 +37,6 @@ ROUTES = [
     ("GET", "/v1/webhook/deliveries"),
     ("POST", "/v1/subscriptions"),
 ]
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as entered:
-        yield entered
 
 
 def waiting(home: Home, door: Door, url: str) -> System:

@@ -3,7 +3,6 @@
 import socket
 import ssl
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,13 +24,8 @@ from tests.certificates import Authority
 from tests.people import BANK, ZHANG, consented, held, question
 from tests.telling import pushed_to, receiver, spread, system, withdrawn
 
+STANDING = True
 OTHER_BANK = "别的银行"
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as entered:
-        yield entered
 
 
 def ended(home: Home) -> None:

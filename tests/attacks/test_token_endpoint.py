@@ -15,6 +15,8 @@ from registry.suites import hmac_sha256
 from tests.attacks.bent_client import ISSUER, TOKEN_URL, Caller, Door, FromNow, registered
 from tests.attacks.fapi_modules import oidf
 
+STANDING = True
+
 
 def refused(answer: Any, error: str, status: int) -> bool:
     assert "access_token" not in answer.text

@@ -23,6 +23,8 @@ from registry.keyring import Purpose
 from tests.attacks.bent_client import CATALOGUE_URL, ISSUER, Caller, Door, FromNow, registered, sign
 from tests.attacks.fapi_modules import oidf
 
+STANDING = True
+
 
 def refused(answer: Any, code: str, status: int) -> bool:
     assert answer.headers["content-type"] == "application/problem+json"

@@ -16,6 +16,7 @@ from tests.attacks.fapi_modules import oidf
 from tests.people import BANK, ZHANG, consented, held, sequenced
 from tests.phones import bound
 
+STANDING = True
 INTROSPECT = f"{ISSUER}/oauth/introspect"
 REVOKE = f"{ISSUER}/oauth/revoke"
 ANOTHER = "another-lender"

@@ -1,6 +1,5 @@
 """Phones are bound in person, once for each key, and a second one waits and can be refused."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -23,11 +22,7 @@ from tests.databases import Addresses
 from tests.people import LI, NOBODY, ZHANG
 from tests.phones import SEEN, Phone, bound, code_for, shown, try_binding
 
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
+STANDING = True
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The newer classes with a database: from file to stored records, districts among them; and what lenders are shown."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,12 +97,6 @@ def test_a_rating_holds_the_days_between_which_it_is_valid(intake: Intake, excha
     intake.run([tmp_path], as_of=AS_OF)
     (rating,) = held(exchange_home, ResidentId(person(1)), "RATING")
     assert (rating["valid_since"], rating["valid_to"]) == ("2026-06-01", "2027-05-31")
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
 
 
 def test_lenders_are_shown_the_terms_and_ask_only_whether_they_changed(door: Door, exchange_home: Home) -> None:

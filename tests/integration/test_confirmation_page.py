@@ -1,6 +1,5 @@
 """A bank pushes a request, a person agrees or refuses on the page, the bank redeems the code."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -27,11 +26,7 @@ from tests.phones import Phone, bound
 from tests.reachable import CONTACT
 from tests.through import through
 
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
+STANDING = True
 
 
 @pytest.fixture

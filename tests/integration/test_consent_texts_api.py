@@ -1,7 +1,6 @@
 """The texts over HTTP: the very bytes for everybody, how they stand, and names of reviewers for regulators only."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,15 +17,10 @@ from registry.suites import sha256
 from tests.attacks.bent_client import ISSUER, Caller, Door, registered
 from tests.reachable import CONTACT
 
+STANDING = True
 TEXTS = f"{ISSUER}/consent-texts"
 AUDIT = f"{ISSUER}/audit/v1/notices"
 NAME, ROLE = "卓玛", "州编译局译审"
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
 
 
 def text(language: Language = Language.TIBETAN, form: Form = Form.READ) -> Notice:

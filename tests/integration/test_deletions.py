@@ -1,6 +1,5 @@
 """Deletion notices, reminders and figures: what follows when consents end, or are about to."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,11 +20,7 @@ from tests.attacks.bent_client import Door
 from tests.people import BANK, LI, ZHANG, consented, held, question
 from tests.telling import System, spread, system, withdrawn
 
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as entered:
-        yield entered
+STANDING = True
 
 
 def shown(home: Home, who: Any = ZHANG) -> str:

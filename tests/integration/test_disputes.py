@@ -1,6 +1,5 @@
 """Disputes: the mark is in every answer at once, the clock runs, the agency answers, the mark follows the answer."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from threading import Thread
 from typing import Any
@@ -24,14 +23,9 @@ from tests.attacks.bent_client import Door
 from tests.people import LI, SUBSIDY, caller, consented, held, question, sequenced
 from tests.phones import Phone, bound
 
+STANDING = True
 AGENCY = "民和县农业农村局"  # the publisher of what tests.people.held publishes
 ITEM = "SUBSIDY.amount_due"
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
 
 
 def permitted(home: Home, **changes: Any) -> Permitted:

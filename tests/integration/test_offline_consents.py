@@ -1,7 +1,6 @@
 """Consents that a device signed without signal, uploaded as a chain; and what never becomes a consent of it."""
 
 import threading
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,14 +21,9 @@ from tests.capturing import COLLECTOR, WITNESS, collector, content, device
 from tests.people import BANK, LI, ZHANG, consented, held
 from tests.waiting import until_somebody_waits
 
+STANDING = True
 OTHERS = [ResidentId.parse(one) for one in ("632521199001010008", "632521199102020002", "632521199203030007")]
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
 
 
 @pytest.fixture

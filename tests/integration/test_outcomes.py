@@ -1,6 +1,5 @@
 """What became of queries: reported once, kept no further than the consent reaches, missing where nothing came back."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,14 +18,9 @@ from tests.people import LI, ZHANG, caller, consented, held, question
 from tests.phones import bound
 from tests.telling import System, system
 
+STANDING = True
 APPROVED: dict[str, Any] = {"kind": "decision", "decision": "approved", "amount_fen": 5_000_000, "term_months": 12}
 REPAID: dict[str, Any] = {"kind": "repayment", "repayment_status": "N", "amount_fen": 100_000, "balance_fen": 4_900_000}
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Consents on paper: entered by one, confirmed by another who has the paper in hand; and witnesses at the counter."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -23,15 +22,10 @@ from tests.capturing import COLLECTOR, SECOND, WITNESS, collector, taken
 from tests.people import BANK, LI, ZHANG, consented, held
 from tests.scenarios.stage import collective
 
+STANDING = True
 ORIGINAL = sha256_hex(b"the paper")
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 100_000
 PATH = "/v1/paper-consents"
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Who handles and who receives is told, with how both are reached: before agreeing, in the receipt, to take along."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -23,14 +22,9 @@ from tests.people import BANK, ZHANG, held
 from tests.phones import Phone, bound
 from tests.reachable import CONTACT
 
+STANDING = True
 MOVED = CONTACT.read(CONTACT.as_json() | {"phone": "0971-0000009", "url": "https://bank.example/privacy"})
 BOTH = (SANDBOX.contact, CONTACT)
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
 
 
 @pytest.fixture

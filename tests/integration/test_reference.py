@@ -1,21 +1,14 @@
 """The reference at /docs: every interface in both languages, from what the exchange says of itself."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
 from exchange import problems, reference
-from exchange.home import Home
 from tests.attacks.bent_client import ISSUER, Door
 
+STANDING = True
 DOCS = f"{ISSUER}/docs"
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
 
 
 def routes(door: Door) -> set[str]:

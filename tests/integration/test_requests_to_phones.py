@@ -1,6 +1,5 @@
 """A bank asks a person on the phone; what it learns is what the person says, and nothing else."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,11 +16,7 @@ from tests.attacks.bent_client import Door
 from tests.people import BANK, LI, NOBODY, ZHANG, held
 from tests.phones import Phone, bound
 
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
+STANDING = True
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What `GET /v1/sources` says, to whom, and what it never says."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import orjson
@@ -19,15 +18,10 @@ from tests.attacks.bent_client import ISSUER, Caller, Door, registered
 from tests.feeding import NIGHTLY, write_feed
 from tests.people import ZHANG
 
+STANDING = True
 URL = f"{ISSUER}/v1/sources"
 NAME = "yushu_rating"
 HIDDEN = "sftp.rating.example"
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
 
 
 @pytest.fixture

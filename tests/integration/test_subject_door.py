@@ -1,6 +1,5 @@
 """What a person sees and does at the own door: accesses, own data, export, consents, statement, complaint, messages."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -26,14 +25,9 @@ from tests.databases import Addresses
 from tests.people import BANK, LI, SUBSIDY, ZHANG, caller, consented, held, question
 from tests.phones import Phone, bound, code_for, shown, try_binding
 
+STANDING = True
 OTHER_BANK = "别的银行"
 TIBETAN = "ང་ཡི་རྩྭ་ཐང་གི་ཁ་གསབ།"
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as opened:
-        yield opened
 
 
 def answered(home: Home, **changes: Any) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A lender hears that something changed, under one consent, once, in order, and never what."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -27,13 +26,8 @@ from tests.monitoring import ALL, SUBSCRIBE, made, published, rating, subscribed
 from tests.people import LI, NOBODY, SUBSIDY, ZHANG, sequenced
 from tests.telling import System, system
 
+STANDING = True
 JUDICIAL: Payload = {"court_list": "执行案件", "case_no": "（2026）青0222执1号", "case_status": "未结"}
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as entered:
-        yield entered
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What meets a subscription sideways: while it is made, in a pause, and what else is told of its person."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from threading import Thread
 
@@ -22,11 +21,7 @@ from tests.monitoring import SUBSCRIBE, made, published, rating, subscribed, tol
 from tests.people import SUBSIDY, ZHANG, caller, question, sequenced
 from tests.telling import System, system
 
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as entered:
-        yield entered
+STANDING = True
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Lenders are told of every change of their consents: polled and pushed, in order, at least once, and nothing else."""
 
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -22,13 +21,8 @@ from tests.databases import Addresses
 from tests.people import BANK, LI, ZHANG, consented
 from tests.telling import kinds, opened, pushed_to, receiver, spread, system, withdrawn
 
+STANDING = True
 OTHER_BANK = "别的银行"
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as entered:
-        yield entered
 
 
 # ---- polled ---------------------------------------------------------------------------------------------------------

@@ -34,13 +34,8 @@ from tests.reachable import CONTACT
 from tests.telling import System, system
 from tests.through import through
 
+STANDING = True
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def door(exchange_home: Home) -> Iterator[Door]:
-    with Door(exchange_home) as entered:
-        yield entered
 
 
 @pytest.fixture
