@@ -83,7 +83,7 @@ def set_up(stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
         logger_factory=structlog.WriteLoggerFactory(out),  # a line and its end in one, for `write` shares the stream
         cache_logger_on_first_use=False,
     )
-    _here[:] = [out]
+    _here[:] = [out] if level <= logging.INFO else []  # a command shows its own output alone
     root = logging.getLogger()
     root.handlers = [_FromLibraries(out)]
     root.setLevel(max(level, logging.WARNING))  # libraries speak when something is wrong
@@ -94,7 +94,7 @@ def set_up(stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
 
 
 def write(event: str, **fields: object) -> None:
-    """Write one line of level info where `set_up` said, as a logger would, in half of its time: for every request."""
+    """Write one line where `set_up` said, if it asked for level info, as a logger would, in half of its time."""
     line = keep_only_what_is_listed(None, "info", _stamp(None, "info", {"event": event, **fields}))
     for out in _here:
         out.write(_render(None, "info", line) + "\n")

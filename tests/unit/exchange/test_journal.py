@@ -76,3 +76,12 @@ def test_the_servers_own_lines_keep_their_template_without_arguments(lines: io.S
     before = lines.getvalue()
     logging.getLogger("uvicorn.access").info("GET /?x=%s", PERSON)
     assert lines.getvalue() == before
+
+
+def test_a_request_is_no_line_of_a_command_which_shows_its_own_output_alone(lines: io.StringIO) -> None:
+    journal.set_up(lines, level=logging.WARNING)
+    journal.write("request", status=200)
+    assert lines.getvalue() == ""
+    journal.set_up(lines)
+    journal.write("request", status=200)
+    assert last(lines)["status"] == 200
