@@ -54,7 +54,7 @@ def people(count: int) -> list[ResidentId]:
 def file_of(who: list[ResidentId]) -> bytes:
     """Write a file of one line a person; each is another question than those of any file before."""
     return b"".join(
-        canonical(question(Subject.person(one.text), purpose=PURPOSE, business_no=uuid4().hex, items=TYPICAL)) + b"\n"
+        canonical(question(Subject.person(one.text), purpose=PURPOSE, business_no=str(uuid4()), items=TYPICAL)) + b"\n"
         for one in who
     )
 
@@ -119,8 +119,18 @@ def finished(home: Home, batch: str) -> bool:
         row = tx.execute("SELECT ended_at FROM bulk_batch WHERE batch_id = %s", (batch,)).fetchone()
     done, permitted = counts(home, batch)
     if done != permitted:
-        raise RuntimeError("not every line was permitted")
+        raise RuntimeError(f"not every line was permitted: {refusals(home, batch)}")
     return row is not None and row[0] is not None
+
+
+def refusals(home: Home, batch: str) -> dict[str, int]:
+    """Count the refused lines by code."""
+    with home.database.transaction() as tx:
+        return dict(
+            tx.execute(
+                "SELECT code, count(*) FROM bulk_line WHERE batch_id = %s AND code IS NOT NULL GROUP BY code", (batch,)
+            ).fetchall()
+        )
 
 
 def fetched(lender: Lender, batch: str, parts: int) -> tuple[float, dict[int, bytes]]:
