@@ -6,7 +6,7 @@ use. `trust` of a client has each answer checked before it is handed out.
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NotRequired, TypedDict, Unpack
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -22,6 +22,16 @@ from registry.canonical import canonical
 QUERIES_PATH: Final = "/v1/queries"
 EVIDENCE_PATIENCE_SECONDS: Final = 30.0
 _SHORTEST_SECONDS: Final = 0.1
+
+
+class Stated(TypedDict):
+    """What a question states besides whom it is about and how much is wanted: arguments of `query`."""
+
+    purpose: str
+    business_no: NotRequired[str | None]
+    items: NotRequired[Sequence[str] | None]
+    staff: NotRequired[tuple[str, str] | None]
+    idempotency_key: NotRequired[str | None]
 
 
 def question(  # what a query states
@@ -90,76 +100,24 @@ def query(  # noqa: PLR0913  # what a query states
     return answer
 
 
-def verify(  # what a query states
-    session: Session,
-    subject: Subject,
-    claims: Sequence[Claim],
-    *,
-    purpose: str,
-    business_no: str | None = None,
-    staff: tuple[str, str] | None = None,
-    idempotency_key: str | None = None,
-) -> Flow[Answer]:
-    """Have claims answered yes, no or unknown, without a value: the least there is. The rest is as of `query`."""
-    return query(
-        session,
-        subject,
-        purpose=purpose,
-        business_no=business_no,
-        mode="verify",
-        claims=claims,
-        staff=staff,
-        idempotency_key=idempotency_key,
-    )
+def verify(session: Session, subject: Subject, claims: Sequence[Claim], **stated: Unpack[Stated]) -> Flow[Answer]:
+    """Have claims answered yes, no or unknown, without a value: the least there is. They name the items."""
+    return query(session, subject, mode="verify", claims=claims, **stated)
 
 
-class _InMode(Protocol):
-    """A question that says how much is wanted by what it is called."""
-
-    def __call__(  # what a query states
-        self,
-        session: Session,
-        subject: Subject,
-        /,
-        *,
-        purpose: str,
-        business_no: str | None = None,
-        items: Sequence[str] | None = None,
-        staff: tuple[str, str] | None = None,
-        idempotency_key: str | None = None,
-    ) -> Flow[Answer]: ...
+def tags(session: Session, subject: Subject, **stated: Unpack[Stated]) -> Flow[Answer]:
+    """Ask for tags instead of figures. The rest is as of `query`."""
+    return query(session, subject, mode="tags", **stated)
 
 
-def _in_mode(mode: Mode, said: str) -> _InMode:
-    def asked(  # what a query states
-        session: Session,
-        subject: Subject,
-        /,
-        *,
-        purpose: str,
-        business_no: str | None = None,
-        items: Sequence[str] | None = None,
-        staff: tuple[str, str] | None = None,
-        idempotency_key: str | None = None,
-    ) -> Flow[Answer]:
-        return query(
-            session,
-            subject,
-            purpose=purpose,
-            business_no=business_no,
-            items=items,
-            mode=mode,
-            staff=staff,
-            idempotency_key=idempotency_key,
-        )
-
-    asked.__name__, asked.__doc__ = mode, said
-    return asked
+def summary(session: Session, subject: Subject, **stated: Unpack[Stated]) -> Flow[Answer]:
+    """Ask for the permitted fields and figures over them. The rest is as of `query`."""
+    return query(session, subject, mode="summary", **stated)
 
 
-tags = _in_mode("tags", "Ask for tags instead of figures. The rest is as of `query`.")
-summary = _in_mode("summary", "Ask for the permitted fields and figures over them. The rest is as of `query`.")
-report = _in_mode("report", "Ask for the whole report; it needs `staff`. The rest is as of `query`.")
+def report(session: Session, subject: Subject, **stated: Unpack[Stated]) -> Flow[Answer]:
+    """Ask for the whole report; it needs `staff`. The rest is as of `query`."""
+    return query(session, subject, mode="report", **stated)
 
 
 def report_pdf(session: Session, query_id: str, *, staff: tuple[str, str] | None = None) -> Flow[bytes]:
