@@ -2,7 +2,8 @@
 
   1. the headers of a request come within `header_seconds` of its first byte, or of the connection, and have
      `header_bytes` at most; between two requests a connection is idle for `idle_seconds` at most
-  2. who does not read what is answered is let go of `write_seconds` after the line was full
+  2. who does not read what is answered is let go of: once the line is full, `TAKEN_BYTES` of what waits here and in the
+     system are taken in each `write_seconds`, until it is not full any more. A long answer over a thin line ends well
   3. one connection has `PIPELINED` requests at most that wait for the one before them; what comes behind a body is
      thrown away, and is not more than headers may be: neither is kept at the price of everybody's memory
   4. a process has `at_most` connections, one address `of_one_peer` of them. For one more, the one that has waited
@@ -19,8 +20,12 @@ One timer a process looks at all connections each second, so that a request cost
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from fcntl import ioctl
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from struct import Struct
+from termios import TIOCOUTQ
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -29,7 +34,9 @@ from exchange.limits.declared import OfConnections
 
 LOOK_SECONDS: Final = 1.0
 PIPELINED: Final = 8
+TAKEN_BYTES: Final = 64 * 1024  # a slow mobile line takes so many in some seconds
 _FRAMED: Final = 16  # bytes that one of a body may take on the line, in pieces of one each
+_INT: Final = Struct("i")
 _TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _TOO_LONG: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -82,6 +89,7 @@ class Bounded(HttpToolsProtocol):
         self._header_bytes = 0
         self._beside_bytes = 0  # of what came with a body: its frames, and what is behind it
         self._full_since: float | None = None
+        self._full_bytes = 0  # that waited then
 
     @property
     def may_go(self) -> bool:
@@ -159,7 +167,7 @@ class Bounded(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         """Note that the line is full."""
-        self._full_since = self.loop.time()
+        self._full_since, self._full_bytes = self.loop.time(), self._untaken()
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -175,9 +183,20 @@ class Bounded(HttpToolsProtocol):
 
     def is_stuck(self, now: float) -> bool:
         """Say whether nobody reads what is answered (2), be it that it was closed with bytes still to be read."""
-        if self._full_since is None and self.transport.is_closing():
-            self._full_since = now
-        return self._full_since is not None and now - self._full_since > self._crowd.bounds.write_seconds
+        if self._full_since is None and not self.transport.is_closing():
+            return False
+        waiting = self._untaken()
+        if self._full_since is None or self._full_bytes - waiting >= TAKEN_BYTES:
+            self._full_since, self._full_bytes = now, waiting
+        return now - self._full_since > self._crowd.bounds.write_seconds
+
+    def _untaken(self) -> int:
+        """Count the bytes that the other side has not acknowledged, those that the system holds already with them."""
+        held = bytearray(_INT.size)
+        with suppress(OSError, ValueError):  # the socket is gone or cannot tell: what waits here counts
+            ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, held)
+        waiting: int = self.transport.get_write_buffer_size() + _INT.unpack(held)[0]
+        return waiting
 
     def let_go(self, last: bytes = b"") -> None:
         """End the connection at once, with a last word if the line takes it."""

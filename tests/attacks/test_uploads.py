@@ -31,6 +31,7 @@ from registry.suites import sm3
 from tests.attacks.bent_client import ISSUER, Caller, Door, registered
 from tests.attacks.uploading import UPLOADS, Agency, patch_head, served
 from tests.bombs import bomb
+from tests.lines import answered
 from tests.unit.connectors.consent_register import SAMPLES, basis_of_register, everybody, nobody
 
 ROSTER = SAMPLES / "玉树市2025年草原生态保护补助奖励资金发放花名册.xlsx"
@@ -249,28 +250,28 @@ def test_of_two_connections_at_once_one_writes(agency: Agency, exchange_home: Ho
         assert (answer.status_code, answer.json()["code"]) == (423, "upload-busy")
         assert answer.headers["retry-after"]
         first.sendall(b"x" * 60)
-        assert first.recv(100).startswith(b"HTTP/1.1 204")
+        assert answered(first)[0] == 204
     assert kept(exchange_home, url, 100) == b"x" * 100
 
 
 def test_many_at_once_never_mix_their_bytes(agency: Agency, exchange_home: Home, port: int) -> None:
     url = agency.begin(4_000)
     heads = [patch_head(agency, url, 0, 4_000) for _ in range(6)]
-    start, codes = Barrier(6), list[bytes]()
+    start, codes = Barrier(6), list[int]()
 
     def send(number: int) -> None:
         start.wait()
         with socket.create_connection(("127.0.0.1", port)) as line:
             line.sendall(heads[number] + bytes([number]) * 4_000)
-            codes.append(line.recv(12)[9:])
+            codes.append(answered(line)[0])
 
     threads = [Thread(target=send, args=(number,)) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert codes.count(b"204") == 1
-    assert set(codes) <= {b"204", b"409", b"423"}
+    assert codes.count(204) == 1
+    assert set(codes) <= {204, 409, 423}
     assert len(set(kept(exchange_home, url, 4_000))) == 1
 
 

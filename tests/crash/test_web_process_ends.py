@@ -13,6 +13,7 @@ from pathlib import Path
 from exchange.cli.running import SHUTDOWN_SECONDS
 from exchange.home import Home
 from tests.databases import Addresses
+from tests.lines import answered
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
@@ -58,14 +59,9 @@ def until_it_listens(port: int) -> None:
 
 
 def answer(line: socket.socket, said: bytes) -> tuple[int, bool]:
-    """Say something, read the answer's head, and give its status and whether it takes leave."""
+    """Say something, and give the status of the answer and whether it takes leave."""
     line.sendall(said)
-    head = b""
-    while b"\r\n\r\n" not in head:
-        read = line.recv(65536)
-        assert read, "closed without an answer"
-        head += read
-    return int(head.split()[1]), b"\r\nconnection: close\r\n" in head.lower()
+    return answered(line)
 
 
 def closed(line: socket.socket) -> bool:
