@@ -16,12 +16,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
-
-from exchange.errors import RequestRefused
+from exchange import paging
 from exchange.events import Event
-from registry.canonical import b64url, unb64url
-from registry.clock import rfc3339
 from registry.database import Transaction
 
 PAGE_MOST: Final = 200
@@ -142,7 +138,7 @@ def access_of(row: Sequence[Any]) -> Access:
 
 def cursor(place: Place | None) -> str | None:
     """Write where a page begins, as an opaque text."""
-    return None if place is None else b64url(orjson.dumps([rfc3339(place[0]), str(place[1])]))
+    return None if place is None else paging.cursor(*place)
 
 
 def opened(cursor_text: str | None) -> Place | None:
@@ -151,10 +147,4 @@ def opened(cursor_text: str | None) -> Place | None:
     Raises:
         RequestRefused: not one that a page gave.
     """
-    if cursor_text is None:
-        return None
-    try:
-        at, entry_id = orjson.loads(unb64url(cursor_text))
-        return datetime.fromisoformat(at), UUID(entry_id)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise RequestRefused("request-malformed", "the cursor is not one that a page gave") from error
+    return None if cursor_text is None else paging.opened(cursor_text)

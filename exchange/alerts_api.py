@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from exchange import problems
 from exchange.home import Home
 from exchange.limits import alerts
-from exchange.oauth.doors import require
+from exchange.oauth.doors import require, require_own
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
 from registry import clock
@@ -73,7 +73,7 @@ def build_router(home: Home) -> APIRouter:
         "/v1/alerts", tags=["lender"], summary="Alerts of your system", responses=problems.responses(400, 401, 403, 422)
     )
     def own_alerts(
-        caller: Annotated[Caller, Depends(require(Scope.QUERIES))], limit: _Limit = 50, cursor: _Cursor = None
+        caller: Annotated[Caller, Depends(require_own(Scope.QUERIES))], limit: _Limit = 50, cursor: _Cursor = None
     ) -> AlertsModel:
         """Give a page of what was found of the system that asks: which limits it ran into, and which of its users."""
         with home.database.transaction() as tx:

@@ -167,7 +167,7 @@ def create_app(home: Home) -> FastAPI:
         lender_api.query_route(home),
         endpoints.token_route(profile, keys, home.database, of_tokens),
         endpoints.par_route(profile, home.database, of_tokens),
-        *inspection.routes(profile, keys, home.database),
+        *inspection.routes(profile, keys, home.database, of_tokens),
     ]
     for build_router in (
         lender_api.build_router,

@@ -34,4 +34,3 @@ TEXTS: Final[tuple[tuple[int, str, str, str, str, str], ...]] = (
      "an entry ends after it begins, is not over already, and lasts a year at most",
      "give other dates; renew it each year"),
 )  # fmt: skip
-REFUSALS: Final = frozenset({"staff-not-listed"})  # reasons of the gate (`consent.decision.Reason`)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from exchange import deletions, problems
 from exchange.home import Home
-from exchange.oauth.doors import require
+from exchange.oauth.doors import require_own
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
 from registry import clock
@@ -53,7 +53,7 @@ class DoneModel(BaseModel):
 def build_router(home: Home) -> APIRouter:
     """Build the routes over an installation."""
     router = APIRouter(prefix="/v1/deletions", tags=["lender"])
-    calling = Annotated[Caller, Depends(require(Scope.CONSENTS))]
+    calling = Annotated[Caller, Depends(require_own(Scope.CONSENTS))]
 
     @router.get("", summary="What you are to delete", responses=problems.responses(401, 403, 422))
     def see(

@@ -50,7 +50,7 @@ def build_router(home: Home) -> APIRouter:
     seeing = Annotated[Caller, Depends(require(Scope.GRANT_QUERY))]
     revoking = Annotated[Caller, Depends(require(Scope.GRANT_REVOKE))]
 
-    @router.get("/{grant_id}", summary="What a grant permits now", responses=problems.responses(401, 403, 404))
+    @router.get("/{grant_id}", summary="What a grant permits now", responses=problems.responses(401, 403, 404, 429))
     def see(grant_id: str, caller: seeing) -> GrantModel:
         """Say which scopes and authorization_details stand."""
         now = clock.now()
@@ -61,7 +61,7 @@ def build_router(home: Home) -> APIRouter:
         return GrantModel(scopes=scopes if permits else [], authorization_details=[credit_data.agreed_to(found)])
 
     @router.delete(
-        "/{grant_id}", status_code=204, summary="Give a grant up", responses=problems.responses(401, 403, 404)
+        "/{grant_id}", status_code=204, summary="Give a grant up", responses=problems.responses(401, 403, 404, 429)
     )
     def give_up(grant_id: str, caller: revoking) -> Response:
         """End the consent; every token that rests on it is of no use from now on."""

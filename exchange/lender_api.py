@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from consent import purposes
 from consent.scope import Mode
-from exchange import evidence, problems
+from exchange import evidence, once, problems
 from exchange.errors import RequestRefused
 from exchange.gate import Gate
 from exchange.home import Home
@@ -48,8 +48,6 @@ from registry.profile import Claim
 from registry.suites import sha256_hex
 
 RETRY_AFTER_SECONDS: Final = 1  # the log is sequenced within a second
-_IDEMPOTENCY_KEY: Final = "Idempotency-Key"
-_KEY_LENGTHS: Final = range(8, 129)
 JSON: Final = "application/json"
 QUERIES_PATH: Final = "/v1/queries"
 _LONGEST_VALUE: Final = 200
@@ -157,8 +155,8 @@ def read_ask(request: Request, query: QueryModel, identifier: Identifier, body: 
         RequestRefused: a purpose or an item that is not published, claims without mode `verify`, two claims on one
             item, mode `report` without staff, a bad Idempotency-Key.
     """
-    if key is not None and (len(key) not in _KEY_LENGTHS or not key.isascii() or not key.isprintable()):
-        raise RequestRefused("idempotency-key-malformed", "an Idempotency-Key is 8 to 128 printable ASCII characters")
+    if key is not None:
+        once.checked(key)
     return asked_by(lambda: presented(request, Scope.QUERIES), query, identifier, body, key)
 
 
@@ -273,7 +271,7 @@ def query_route(home: Home) -> Route:
 
 async def _ask(request: Request, issuer: str) -> Response:
     query, identifier, text = read_query(await request.body())
-    key = request.headers.get(_IDEMPOTENCY_KEY)
+    key = request.headers.get(once.HEADER)
     gate: Gate = request.app.state.gate
     return _response(await gate.ask(read_ask(request, query, identifier, text, key)), issuer)
 
@@ -287,13 +285,7 @@ def build_router(home: Home) -> APIRouter:
         summary="Ask about a person or a collective",
         responses={200: {"model": SignedAnswer}, **problems.responses(400, 401, 403, 409, 429, 503)},
         openapi_extra={
-            "parameters": [
-                {
-                    "name": _IDEMPOTENCY_KEY,
-                    "in": "header",
-                    "schema": {"type": "string", "minLength": 8, "maxLength": 128},
-                }
-            ],
+            "parameters": [{"name": once.HEADER, "in": "header", "schema": {**once.SCHEMA}}],
             "requestBody": {
                 "required": True,
                 "content": {

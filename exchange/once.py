@@ -3,6 +3,8 @@
 In the transaction of the act: who comes second waits for the first to commit; a request that failed has left nothing.
 Of the request a keyed hash is kept, for as long as `KEPT`: the database alone cannot try out whom it named.
 
+What a key looks like is said here for every door that takes one.
+
 Not here: questions, whose key stands with the query (`exchange.release`), and batches (`exchange.bulk`).
 """
 
@@ -19,22 +21,26 @@ from registry.database import Transaction
 from registry.keyring import Purpose
 from registry.suites import constant_time_equal, hmac_sha256, sha256
 
+HEADER: Final = "Idempotency-Key"
 KEPT: Final = timedelta(days=30)
 _LENGTHS: Final = range(8, 129)
-_SHAPE: Final = {"minLength": _LENGTHS[0], "maxLength": _LENGTHS[-1]}
+_BOUNDS: Final = {"minLength": _LENGTHS[0], "maxLength": _LENGTHS[-1]}
+SCHEMA: Final = {"type": "string", **_BOUNDS}
 
 
-def _read(
-    key: Annotated[str | None, Header(alias="Idempotency-Key", json_schema_extra={**_SHAPE})] = None,
-) -> str | None:
-    """Read the header as every door that takes one does.
+def checked(key: str) -> str:
+    """Give a key back that has the form of one.
 
     Raises:
         RequestRefused: `idempotency-key-malformed`.
     """
-    if key is not None and (len(key) not in _LENGTHS or not key.isascii() or not key.isprintable()):
+    if len(key) not in _LENGTHS or not key.isascii() or not key.isprintable():
         raise RequestRefused("idempotency-key-malformed", "an Idempotency-Key is 8 to 128 printable ASCII characters")
     return key
+
+
+def _read(key: Annotated[str | None, Header(alias=HEADER, json_schema_extra={**_BOUNDS})] = None) -> str | None:
+    return None if key is None else checked(key)
 
 
 Key = Annotated[str | None, Depends(_read)]

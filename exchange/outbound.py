@@ -3,12 +3,16 @@
 The name is looked up anew each time and must lead to public addresses alone (`push_targets`); the connection goes to
 the one that was looked at, and whoever answers must prove the registered name. No redirect is followed, nothing is
 taken from the environment, an answer is read up to ANSWER_BYTES, and a whole request takes DEADLINE_SECONDS at most,
-however the other side drips. What it says is kept by no log: faults are words of ours.
+or less if its sender says so, however the other side drips and its name server hesitates. What it says is kept by no
+log: faults are words of ours.
 """
 
 import asyncio
+import math
 from collections.abc import Container, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import httpx
@@ -21,6 +25,7 @@ CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 10.0
 DEADLINE_SECONDS: Final = 15.0
 ANSWER_BYTES: Final = 16 * 1024
+_lookups: Final = ThreadPoolExecutor(64, thread_name_prefix="name")  # of its own: a loop's own is waited for at its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ async def post(  # the parts of a request
     *,
     sandbox: bool,
     read: Container[int] = (),
+    seconds: float = math.inf,
 ) -> Answered:
     """Send one request, and say what came of it; it raises nothing of what the other side does.
 
@@ -57,10 +63,12 @@ async def post(  # the parts of a request
         headers: besides those that are the connection's own.
         sandbox: whether loopback may be meant.
         read: with which status an answer's body is of interest; of others it is not waited for.
+        seconds: how long it may take, where that is less than DEADLINE_SECONDS.
     """
     try:
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            target = await asyncio.to_thread(push_targets.resolve, url, sandbox=sandbox)
+        async with asyncio.timeout(min(seconds, DEADLINE_SECONDS)):
+            look_up = partial(push_targets.resolve, url, sandbox=sandbox)
+            target = await asyncio.get_running_loop().run_in_executor(_lookups, look_up)
             sent = {**headers, "Host": target.authority, "Accept-Encoding": "identity"}
             async with http.stream(
                 "POST", target.url, content=content, headers=sent, extensions={"sni_hostname": target.host}

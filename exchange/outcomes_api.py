@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from exchange import outcomes, problems
 from exchange.home import Home
 from exchange.naming import Code, refuse_personal
-from exchange.oauth.doors import require
+from exchange.oauth.doors import require, require_own
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
 from exchange.outcomes import Decision, Kind, Outcome, Reported
@@ -132,7 +132,7 @@ def build_router(home: Home) -> APIRouter:
 
 
 def _add_lenders(router: APIRouter, home: Home) -> None:
-    calling = Annotated[Caller, Depends(require(Scope.QUERIES))]
+    calling = Annotated[Caller, Depends(require_own(Scope.QUERIES))]
 
     @router.post(
         "/v1/outcomes",

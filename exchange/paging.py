@@ -22,10 +22,16 @@ def opened(given: str) -> tuple[datetime, UUID]:
     """Read what `cursor` wrote.
 
     Raises:
-        RequestRefused: it is not one that a page gave.
+        RequestRefused: it is not one that a page gave. A time without a zone, too: whose it was would be guessed.
     """
     try:
         at, last = orjson.loads(unb64url(given))
-        return datetime.fromisoformat(at), UUID(last)
+        return _aware(datetime.fromisoformat(at)), UUID(last)
     except (ValueError, TypeError, AttributeError) as error:
         raise RequestRefused("request-malformed", "the cursor is not one that a page gave") from error
+
+
+def _aware(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise ValueError("a moment without its zone")
+    return at

@@ -281,7 +281,6 @@ _ELSEWHERE: Final = tuple(
     for texts in (agency_problems, bulk_problems, client_problems, limit_problems, monitoring_problems)
     for text in texts.TEXTS
 )
-REFUSAL_CODES: Final = frozenset(problem.code for problem in _REFUSALS) | client_problems.REFUSALS
 CATALOGUE: Final[Mapping[str, Problem]] = {problem.code: problem for problem in (*_REFUSALS, *_DOORS, *_ELSEWHERE)}
 
 _CODES_OF_ERRORS: Final[tuple[tuple[type[ExchangeError], str], ...]] = (

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from exchange import problems, recall_notices
 from exchange.errors import RequestRefused
 from exchange.home import Home
-from exchange.oauth.doors import require
+from exchange.oauth.doors import require_own
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
 from registry import clock
@@ -46,7 +46,7 @@ class NoticesModel(BaseModel):
 def build_router(home: Home) -> APIRouter:
     """Build the routes over an installation."""
     router = APIRouter(prefix="/v1/notices", tags=["lender"])
-    calling = Annotated[Caller, Depends(require(Scope.QUERIES))]
+    calling = Annotated[Caller, Depends(require_own(Scope.QUERIES))]
 
     @router.get(
         "", summary="Recalled and corrected records that you were shown", responses=problems.responses(401, 403, 422)

@@ -2,7 +2,9 @@
 
 `GET /v1/queries/{id}/report.pdf` goes through the gate as an opening of the query (`release.AskAgain`): decided on
 the consent as it stands now and logged, so that a withdrawal bites here too. Nothing is stored; the PDF is set from
-the answer that was built for this opening, which lies in it with its signature.
+the answer that was built for this opening, which lies in it with its signature. Setting one takes about a second of a
+processor, so a process sets one at a time, and of each system one is set or waits: a further one is refused before the
+gate is asked.
 
 `/reports/check` is what a report's QR code opens. Behind `#` stands a slip, signed by the answer key: number, lender,
 moment, digest of the answer. No browser sends that part; a few lines of script put it into the form. The check needs no
@@ -10,7 +12,9 @@ database: it says whether we signed the slip, and repeats it. Whoever has the pa
 address learns nothing.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -43,19 +47,45 @@ CHECK_PATH: Final = "/reports/check"
 SLIP_TYPE: Final = "qq-report-slip+jws"
 _MODE: Final = "report"
 _SLIP: Final = frozenset({"answer_sha256", "decided_at", "lender", "query_id"})
+_AGAIN_SECONDS: Final = 2  # about as long as it takes to set one
 _FOR_AN_HOUR: Final = {"Cache-Control": "public, max-age=3600"}
+
+
+class Press:
+    """What bounds the setting of PDFs: one at a time in a process, and one of each system that is set or waits."""
+
+    def __init__(self) -> None:
+        self.free = asyncio.Lock()
+        self._systems: set[str] = set()
+
+    @contextmanager
+    def taken_by(self, client_id: str) -> Iterator[None]:
+        """Hold a system's one place, until the block ends, however it ends.
+
+        Raises:
+            RequestRefused: it has one already; the problem says when to come again.
+        """
+        if client_id in self._systems:
+            said = "a report of this system is being set; the next one after it"
+            raise RequestRefused("rate-exceeded", said, retry_after_seconds=_AGAIN_SECONDS)
+        self._systems.add(client_id)
+        try:
+            yield
+        finally:
+            self._systems.remove(client_id)
 
 
 def build_router(home: Home) -> APIRouter:
     """Build the routes over an installation."""
     router = APIRouter()
+    press = Press()
 
     @router.get(
         "/v1/queries/{query_id}/report.pdf",
         summary="A report on paper",
         tags=["lender"],
         response_class=Response,
-        responses={200: {"content": {MEDIA_TYPE: {}}}, **problems.responses(400, 401, 403, 404, 503)},
+        responses={200: {"content": {MEDIA_TYPE: {}}}, **problems.responses(400, 401, 403, 404, 429, 503)},
     )
     async def on_paper(
         request: Request, query_id: UUID, user_id: StaffCode = None, department: StaffCode = None
@@ -64,18 +94,21 @@ def build_router(home: Home) -> APIRouter:
 
         `user_id` and `department` are the lender's own codes of whoever prints, if it is another than who asked; a
         lender that keeps a list of its staff has one on it who prints. Each opening is logged. After a withdrawal, once
-        the answer has outlived its data life, and once an agency has recalled what it rests on, it is refused.
+        the answer has outlived its data life, and once an agency has recalled what it rests on, it is refused. A system
+        has one set at a time.
         """
         caller = await require(Scope.QUERIES)(request)
         staff = named_staff(user_id, department)
         await run_in_threadpool(_must_be_a_report, home, query_id, caller.client_id)
         gate: Gate = request.app.state.gate
-        outcome = await gate.ask(AskAgain(caller, query_id, form="pdf", staff=staff))
-        if isinstance(outcome, Refused):
-            return problems.refusal(outcome.reason, outcome.query_id, issuer=home.settings.issuer)
-        if not isinstance(outcome, Permitted):
-            raise outcome
-        made = await run_in_threadpool(printed, home, outcome, staff)
+        with press.taken_by(caller.client_id):
+            outcome = await gate.ask(AskAgain(caller, query_id, form="pdf", staff=staff))
+            if isinstance(outcome, Refused):
+                return problems.refusal(outcome.reason, outcome.query_id, issuer=home.settings.issuer)
+            if not isinstance(outcome, Permitted):
+                raise outcome
+            async with press.free:
+                made = await run_in_threadpool(printed, home, outcome, staff)
         headers = {"Cache-Control": "no-store", "Content-Disposition": 'inline; filename="report.pdf"'}
         return Response(made, 200, headers, MEDIA_TYPE)
 

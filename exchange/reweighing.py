@@ -21,7 +21,6 @@ from registry import clock, log
 from registry.database import Transaction
 
 HOUR: Final = time(2)
-QUARTER: Final = timedelta(minutes=15)
 SLOWEST_COMMIT: Final = timedelta(seconds=60)  # an entry's time is its act's, and it is seen when that commits
 
 

@@ -40,7 +40,6 @@ PROVINCES: Final = frozenset(
     ),
 )  # GB/T 2260 by first two digits; 83 stands on residence permits for Taiwan
 COUNTY_LEVELS: Final = frozenset({"county", "county_admin_committee"})
-TOWN_LEVELS: Final = frozenset({"town", "township", "subdistrict"})
 _DIVISIONS: Final = "qinghai_divisions.csv"
 _RETIRED: Final = "qinghai_divisions_retired.csv"
 _COUNTY_DIGITS, _TOWN_DIGITS, _VILLAGE_DIGITS = 6, 9, 12

@@ -36,8 +36,6 @@ from sqlmodel import Field, SQLModel
 
 from registry.columns import bytes_, moment
 
-RECORD_PARTITIONS = 16  # a power of two, so that a distributed PostgreSQL can take them as shards
-
 
 class Subject(SQLModel, table=True):
     """A person or an organisation, under a random id. `deceased_at` is when it became known that a person has died."""

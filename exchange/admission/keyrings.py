@@ -12,7 +12,7 @@ Steps of a change by the lender (the numbers are used in the code and the tests)
      each proof is spent. So nobody changes keys with a token, a certificate or a key that was replaced
   4. no new key is, or was, another's or a former one of its own
   5. write the set: what was asked for, and for `overlap_days` what it takes the place of
-  6. log it, note it for whoever answers for the system; without overlap end the tokens that were got before
+  6. log it, note it for whoever answers for the system; without overlap end what was got before (`ending`)
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import orjson
 
-from exchange.admission import notes
+from exchange.admission import ending, notes
 from exchange.errors import RequestRefused
 from exchange.events import Event
 from exchange.oauth import possession, spending
@@ -163,12 +163,11 @@ def _put(
     both = {"keys": [*kept(jwks)["keys"], *(old[one] for one in leaving if until is not None)]}
     written = read_jwks(both)  # both together are a set that anybody may register
     _note_dates(tx, before.client_id, [one for one in written if one.key.thumbprint in wanted], now)
-    ended = bool(leaving) and until is None
     tx.execute(
-        "UPDATE client SET jwks = %s::jsonb, tokens_from = CASE WHEN %s THEN %s::timestamptz ELSE tokens_from END"
-        " WHERE client_id = %s",
-        (orjson.dumps(both).decode(), ended, now, before.client_id),
+        "UPDATE client SET jwks = %s::jsonb WHERE client_id = %s", (orjson.dumps(both).decode(), before.client_id)
     )
+    if leaving and until is None:
+        ending.all_of_before(tx, before.client_id, now=now)
     if leaving:
         _mark_leaving(tx, before.client_id, leaving, until or now)
     fields: dict[str, Any] = {

@@ -25,6 +25,15 @@ def leave(tx: Transaction, client_id: str, code: str, fields: Mapping[str, Any],
     )
 
 
+def leave_all(tx: Transaction, organisation: str, code: str, fields: Mapping[str, Any], *, now: datetime) -> None:
+    """Leave a note with every system of a lender; `code` is one of docs/lenders.md."""
+    tx.execute(
+        "INSERT INTO client_note (client_id, code, fields, noted_at) SELECT client_id, %s, %s, %s FROM client"
+        " WHERE organisation = %s AND role = %s",
+        (code, Jsonb(dict(fields)), now, organisation, Role.LENDER.value),
+    )
+
+
 def latest(tx: Transaction, client_id: str) -> list[tuple[str, dict[str, Any], datetime]]:
     """Give the latest notes, the newest first: code, fields, when."""
     return tx.execute(

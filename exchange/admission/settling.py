@@ -16,7 +16,7 @@ from uuid import UUID
 from consent import recipients
 from consent.parties import Contact
 from exchange import staffing
-from exchange.admission import keyrings, matters, notes, officers, profiles, suspending
+from exchange.admission import ending, keyrings, matters, notes, officers, profiles, suspending
 from exchange.admission.errors import NotApproved
 from exchange.admission.matters import Kind, Matter, Reason, State
 from exchange.admission.profiles import Caps
@@ -181,11 +181,11 @@ def set_certificate(
 ) -> bool:
     """Put another certificate in the place of what stood, log and note it; False if there is no such system.
 
-    Tokens that were got before end: one of them may have been got with what stood.
+    What was got before ends (`ending`): it may have been got with what stood.
     """
     if not clients.set_certificate(tx, client_id, certificate):
         return False
-    tx.execute("UPDATE client SET tokens_from = %s WHERE client_id = %s", (now, client_id))
+    ending.all_of_before(tx, client_id, now=now)
     method = None if certificate is None else certificate["method"]
     fields: dict[str, Any] = {"client_id": client_id, "method": method}
     log.append(tx, [log.Entry(Event.CLIENT_CERTIFICATE_SET, at=now, actor=actor, fields=fields)])

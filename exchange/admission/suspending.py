@@ -2,18 +2,20 @@
 
 What ends, and where it is looked at:
   tokens            `oauth.guard` (7) reads `client.state` with every request; `tokens_from` keeps those of before out
-                    for good, also after a resumption
+                    for good, also after a resumption (`ending`)
   codes             `oauth.spending` (`client_stands`) when one is redeemed; they are dropped here too
   pushed requests   `oauth.codes.find` joins active clients; they are ended here too, and stay so
-  batches           `bulk.working` asks with each block; results need a token
+  batches           `bulk.working` asks with each block; results need a token. What is not answered waits: after a
+                    resumption it goes on, unless its days are over
   pushes            `pushing` asks with each event
+  webhook           `monitoring.delivering` serves active clients; the address has to prove itself anew (`ending`)
 """
 
 from datetime import datetime
 from typing import Any
 
 from exchange import binding
-from exchange.admission import matters, notes
+from exchange.admission import ending, matters, notes
 from exchange.events import Event
 from exchange.oauth import clients, codes
 from registry import log
@@ -25,7 +27,7 @@ def suspend(tx: Transaction, client_id: str, *, actor: str, now: datetime) -> bo
     binding.end_client(tx, client_id, by=actor, now=now)
     if not clients.set_state(tx, client_id, clients.SUSPENDED):
         return False
-    tx.execute("UPDATE client SET tokens_from = %s WHERE client_id = %s", (now, client_id))
+    ending.all_of_before(tx, client_id, now=now)
     matters.end_open(tx, matters.Kind.RESUME, client_id, now=now)  # who agreed to let it in did not know of this
     ended = codes.end_all(tx, client_id, now=now)
     fields: dict[str, Any] = {"client_id": client_id, "requests_ended": ended}
@@ -38,9 +40,7 @@ def resume(tx: Transaction, client_id: str, *, actor: str, now: datetime) -> boo
     """Let a system in again; False if there is none of this id."""
     if not clients.set_state(tx, client_id, clients.ACTIVE):
         return False
-    tx.execute(
-        "UPDATE client SET tokens_from = %s WHERE client_id = %s", (now, client_id)
-    )  # what slipped out meanwhile
+    ending.tokens_of_before(tx, client_id)  # what slipped out meanwhile
     fields: dict[str, Any] = {"client_id": client_id}
     log.append(tx, [log.Entry(Event.CLIENT_RESUMED, at=now, actor=actor, fields=fields)])
     notes.leave(tx, client_id, "resumed", {}, now=now)

@@ -20,7 +20,6 @@ from registry.suites import CHECKSUMS, Hasher
 
 VERSION: Final = "1.0.0"
 MEDIA_TYPE: Final = "application/offset+octet-stream"
-RESUMABLE: Final = {"Tus-Resumable": VERSION}
 CAPABILITIES: Final = {
     "Tus-Version": VERSION,
     "Tus-Extension": "creation,expiration,checksum,termination",

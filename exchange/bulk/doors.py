@@ -6,8 +6,8 @@ business here.
 """
 
 import asyncio
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -19,19 +19,19 @@ from starlette.concurrency import run_in_threadpool
 
 from connectors import uploadfiles
 from connectors.errors import BytesDestroyed, UploadBusy
-from exchange import problems
+from exchange import once, paging, problems
 from exchange.agency_api import receiving, tus
 from exchange.bulk import keeping, keys, results
 from exchange.bulk.keeping import Batch, State
 from exchange.errors import RequestRefused
 from exchange.gate import Gate
 from exchange.home import Home
-from exchange.oauth.doors import require
+from exchange.oauth.doors import require_own
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
 from exchange.shapes import ManifestShape, PartShape
 from registry import clock
-from registry.canonical import b64url, unb64url
+from registry.canonical import b64url
 from registry.clock import rfc3339
 from registry.database import Transaction
 from registry.suites import sha256_hex
@@ -39,9 +39,8 @@ from registry.suites import sha256_hex
 PATH: Final = "/v1/batches"
 QUESTIONS_ENDING: Final = "/questions"
 JSON: Final = "application/json"
-_IDEMPOTENCY_KEY: Final = "Idempotency-Key"
-_KEY_LENGTHS: Final = range(8, 129)
 _PARTS_AT_ONCE: Final = 2  # of one process: results are not fetched at the cost of whoever waits for one answer
+_NEXT_PART_SECONDS: Final = 1
 _ONE: Final = f"{PATH}/{{batch_id}}"
 _UPLOAD: Final = f"{_ONE}{QUESTIONS_ENDING}"
 
@@ -72,18 +71,7 @@ class BatchesModel(BaseModel):
     next_cursor: str | None
 
 
-async def own_system(caller: Annotated[Caller, Depends(require(Scope.QUERIES))]) -> Caller:
-    """Admit a lender's system that asks in its own name.
-
-    Raises:
-        RequestRefused: `bulk-token`.
-    """
-    if caller.consent_id is not None:
-        raise RequestRefused("bulk-token")
-    return caller
-
-
-_System = Annotated[Caller, Depends(own_system)]
+_System = Annotated[Caller, Depends(require_own(Scope.QUERIES))]
 _Part = Annotated[int, Path(ge=1, le=keeping.LINES_MOST)]
 _TUS: Final[list[dict[str, Any]]] = [
     {"name": "Tus-Resumable", "in": "header", "required": True, "schema": {"const": tus.VERSION}, "example": "1.0.0"}
@@ -210,19 +198,16 @@ def _advance(home: Home, batch: Batch, was: int, to: int) -> None:
 
 
 def _key(request: Request) -> str:
-    key = request.headers.get(_IDEMPOTENCY_KEY, "")
-    if len(key) not in _KEY_LENGTHS or not key.isascii() or not key.isprintable():
-        raise RequestRefused(
-            "idempotency-key-malformed", "a batch needs an Idempotency-Key of 8 to 128 printable ASCII characters"
-        )
-    return key
+    key = request.headers.get(once.HEADER)
+    if key is None:
+        raise RequestRefused("idempotency-key-malformed", "a batch needs an Idempotency-Key")
+    return once.checked(key)
 
 
 def _announced() -> list[dict[str, Any]]:
-    key = {"type": "string", "minLength": 8, "maxLength": 128}
     length = {"type": "integer", "minimum": 1, "maximum": keeping.BATCH_BYTES}
     metadata = {"type": "string", "description": "tus: `sha256 ` and the base64 of the file's SHA-256 in hex"}
-    said = {_IDEMPOTENCY_KEY: key, "Upload-Length": length, "Upload-Metadata": metadata}
+    said = {once.HEADER: once.SCHEMA, "Upload-Length": length, "Upload-Metadata": metadata}
     return [{"name": name, "in": "header", "required": True, "schema": schema} for name, schema in said.items()]
 
 
@@ -232,6 +217,7 @@ def _announced() -> list[dict[str, Any]]:
 def _looking(home: Home) -> APIRouter:
     router = APIRouter(tags=["lender: batches"])
     building = asyncio.Semaphore(_PARTS_AT_ONCE)
+    preparing: set[str] = set()
 
     @router.get(PATH, summary="Your batches", responses=problems.responses(400, 401, 403, 422))
     def see(
@@ -241,7 +227,7 @@ def _looking(home: Home) -> APIRouter:
     ) -> BatchesModel:
         """List the batches of this system, the newest first."""
         with home.database.transaction() as tx:
-            found = keeping.page(tx, caller, before=_place(cursor), limit=limit + 1)
+            found = keeping.page(tx, caller, before=paging.opened(cursor) if cursor else None, limit=limit + 1)
             batches = [shown(tx, one) for one in found[:limit]]
         return BatchesModel(batches=batches, next_cursor=_cursor(found, limit))
 
@@ -278,13 +264,17 @@ def _looking(home: Home) -> APIRouter:
     @router.get(
         f"{_ONE}/results/{{part}}",
         summary="One part of the result, sealed",
-        responses={200: {"model": PartShape}, **problems.responses(401, 403, 404, 409, 410, 422, 503)},
+        responses={200: {"model": PartShape}, **problems.responses(401, 403, 404, 409, 410, 422, 429, 503)},
     )
     async def fetch(batch_id: UUID, part: _Part, request: Request, caller: _System) -> Response:
-        """Open the part's lines anew through the gate, seal them to your key, hand them out; docs/lenders.md."""
+        """Open the part's lines anew through the gate, seal them to your key, hand them out; docs/lenders.md.
+
+        One part after the other: while one is prepared for your system, another is answered 429.
+        """
         gate: Gate = request.app.state.gate
-        async with building:
-            body = await results.part(home, gate, caller, batch_id, part)
+        with _alone(preparing, caller.client_id):
+            async with building:
+                body = await results.part(home, gate, caller, batch_id, part)
         return Response(body, 200, {"Cache-Control": "no-store"}, JSON)
 
     @router.get(
@@ -320,18 +310,25 @@ def shown(tx: Transaction, batch: Batch) -> BatchModel:
     )
 
 
+@contextmanager
+def _alone(preparing: set[str], client_id: str) -> Iterator[None]:
+    """Let a system have one part prepared in this process, so that each waits behind one of every other's at most.
+
+    Raises:
+        RequestRefused: `too-often`.
+    """
+    if client_id in preparing:
+        detail = "a part of a result is being prepared for your system"
+        raise RequestRefused("too-often", detail, retry_after_seconds=_NEXT_PART_SECONDS)
+    preparing.add(client_id)
+    try:
+        yield
+    finally:
+        preparing.remove(client_id)
+
+
 def _cursor(found: Sequence[Batch], limit: int) -> str | None:
     if len(found) <= limit:
         return None
     last = found[limit - 1]
     return b64url(orjson.dumps([last.created_at.isoformat(), str(last.batch_id)]))
-
-
-def _place(cursor: str) -> tuple[datetime, UUID] | None:
-    if not cursor:
-        return None
-    try:
-        at, batch_id = orjson.loads(unb64url(cursor))
-        return datetime.fromisoformat(at), UUID(batch_id)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise RequestRefused("request-malformed", "the cursor is not one that a page gave") from error

@@ -1,7 +1,8 @@
 """Parts of a batch's result, opened anew through the gate each time one is fetched, and the manifest of them.
 
 Steps for one part (the numbers are used in the code and the tests):
-  1. the batch is the caller's, its time is not over, no line of the part waits, a key to seal to is registered
+  1. the caller, who may have waited, is still admitted; the batch is the caller's, its time is not over, no line of the
+     part waits, a key to seal to is registered
   2. ask the gate for each permitted line again, a few at a time (`AskAgain`): whose consent has ended since, or whose
      record was recalled, is not handed out; each is logged; nothing is counted twice
   3. write the lines as NDJSON, and seal them to the system's public key (HPKE); what was written is let go
@@ -25,10 +26,11 @@ from starlette.concurrency import run_in_threadpool
 
 from exchange.bulk import keeping, keys
 from exchange.bulk.keeping import Batch, State
-from exchange.errors import OutOfService, RequestRefused
+from exchange.errors import OutOfService, RequestRefused, TokenRefused
 from exchange.gate import Gate
 from exchange.home import Home
-from exchange.oauth.guard import Caller
+from exchange.oauth.guard import Caller, still_admitted
+from exchange.oauth.scopes import Scope
 from exchange.release import AskAgain, Line, Outcome, Permitted, Refused
 from registry import clock, jws
 from registry.canonical import JSON, b64url, canonical
@@ -88,6 +90,7 @@ async def part(home: Home, gate: Gate, caller: Caller, batch_id: UUID, number: i
     """Hand out one part: JSON with its header and the sealed lines.
 
     Raises:
+        TokenRefused: the caller is no longer admitted.
         RequestRefused: `bulk-unknown`, `bulk-over`, `bulk-pending`, `bulk-key-missing`.
         OutOfService, DatabaseUnavailable: nothing was handed out.
     """
@@ -98,6 +101,8 @@ async def part(home: Home, gate: Gate, caller: Caller, batch_id: UUID, number: i
 
 def _wanted(home: Home, caller: Caller, batch_id: UUID, number: int) -> _Wanted:
     with home.database.transaction() as tx:
+        if not still_admitted(tx, caller, scope=Scope.QUERIES, now=clock.now()):
+            raise TokenRefused("access token: taken back or over, or its client is not active")
         batch = keeping.get(tx, batch_id, caller)
         key = keys.of_client(tx, caller.client_id)
         if batch.cleared_at is not None or batch.until <= clock.now():

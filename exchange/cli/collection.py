@@ -20,9 +20,10 @@ from exchange.cli.context import console, opened
 Json = Mapping[str, Any]
 
 _SCHEMA: Final = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
-_TAGS: Final = ("lender", "sources", "oauth")
-_METHODS: Final = ("get", "post", "put")
+_SUBJECTS: Final = frozenset({"lender", "sources", "oauth"})  # of tags, which may say more after a colon
+_METHODS: Final = ("get", "head", "post", "put", "patch", "delete", "options")
 _BY_BROWSER: Final = frozenset({"/oauth/authorize", "/pages/{name}"})  # a person's, not a system's
+_BY_SCRIPT: Final = frozenset({"DPoP"})
 _VARIABLES: Final = ("issuer", "client_id", "private_jwk")
 _DEEPEST: Final = 6
 
@@ -66,17 +67,17 @@ def _operations(described: Json) -> Iterator[tuple[str, str, Json]]:
     for path, operations in sorted(described["paths"].items()):
         for method in _METHODS:
             operation = operations.get(method)
-            if operation is not None and path not in _BY_BROWSER and set(operation.get("tags", ())) & set(_TAGS):
+            if operation is not None and path not in _BY_BROWSER and _is_of_lenders(operation):
                 yield path, method, operation
+
+
+def _is_of_lenders(operation: Json) -> bool:
+    return any(tag.partition(":")[0] in _SUBJECTS for tag in operation.get("tags", ()))
 
 
 def _item(path: str, method: str, operation: Json, described: Json) -> dict[str, Any]:
     parameters = operation.get("parameters", [])
-    headers = [
-        {"key": one["name"], "value": "{{$guid}}"}
-        for one in parameters
-        if one["in"] == "header" and one["name"] == "Idempotency-Key"
-    ]
+    headers = [_header(one) for one in parameters if one["in"] == "header" and one["name"] not in _BY_SCRIPT]
     query = [
         {"key": one["name"], "value": "", "disabled": not one.get("required", False)}
         for one in parameters
@@ -93,7 +94,17 @@ def _item(path: str, method: str, operation: Json, described: Json) -> dict[str,
     body = _body(operation, described)
     if body is not None:
         request["body"] = body
+        if body["mode"] == "file":
+            headers.append({"key": "Content-Type", "value": next(iter(operation["requestBody"]["content"]))})
     return {"name": operation.get("summary", path), "request": request}
+
+
+def _header(parameter: Json) -> dict[str, Any]:
+    name = parameter["name"]
+    if name == "Idempotency-Key":
+        return {"key": name, "value": "{{$guid}}"}
+    header = {"key": name, "value": str(parameter["schema"].get("const", ""))}
+    return header if parameter.get("required", False) else header | {"disabled": True}
 
 
 def _body(operation: Json, described: Json) -> dict[str, Any] | None:
@@ -107,6 +118,7 @@ def _body(operation: Json, described: Json) -> dict[str, Any] | None:
             value = examples[0]["value"] if examples else _sample(content.get("schema", {}), described)
             raw = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
             return {"mode": "raw", "raw": raw, "options": {"raw": {"language": "json"}}}
+        return {"mode": "file"}
     return None
 
 

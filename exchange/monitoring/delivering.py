@@ -16,6 +16,9 @@ Steps for each organisation that is due (a job; the numbers are used in the code
                             the address waits the same way, and is paused after 20 in a row. So a receiver that has
                             lost its route or our keys (404, 401) loses nothing
 
+One organisation is served for RUN_SECONDS, and what is under way then has ANSWER_SECONDS at most to end: the others
+wait for no more than both. Who answers later has not answered.
+
 Killed between 3 and 4, an event is sent once more, with the same id. The delivery log is the lender's to read.
 """
 
@@ -45,6 +48,7 @@ from registry.keyring import Purpose
 from registry.suites import constant_time_equal, random_bytes
 
 AT_ONCE: Final = 100  # events of one organisation in one look
+ANSWER_SECONDS: Final = 5.0  # for one request, as docs/lenders.md says
 RUN_SECONDS: Final = 5.0  # for one organisation in one run: whoever is slow keeps the others waiting no longer
 REFUSED_MOST: Final = 10  # three quarters of an hour; times that an event may be refused, before it is given up
 _ORGANISATIONS_AT_ONCE: Final = 8
@@ -88,10 +92,11 @@ def _served(home: Home, hook: Webhook) -> int:
 
 async def _serve(home: Home, hook: Webhook) -> int:
     """Serve one organisation. Its loop is its own: waiting for the database holds nobody."""
+    until = time.monotonic() + RUN_SECONDS
     async with outbound.client() as http:
         if hook.asked_at is not None and hook.asked_at <= clock.now() and not await _challenge(home, http, hook):  # 1
             return 0
-        return await _events(home, http, hook)
+        return await _events(home, http, hook, until)
 
 
 async def _challenge(home: Home, http: httpx.AsyncClient, hook: Webhook) -> bool:
@@ -124,8 +129,8 @@ def _holds(body: bytes | None, nonce: str) -> bool:
     return constant_time_equal(text, nonce.encode())
 
 
-async def _events(home: Home, http: httpx.AsyncClient, hook: Webhook) -> int:
-    arrived, until = 0, time.monotonic() + RUN_SECONDS
+async def _events(home: Home, http: httpx.AsyncClient, hook: Webhook, until: float) -> int:
+    arrived = 0
     while time.monotonic() < until:
         with home.database.transaction() as tx:
             found = reading.due(tx, hook.organisation, now=clock.now(), limit=AT_ONCE)
@@ -192,7 +197,7 @@ async def _post(home: Home, http: httpx.AsyncClient, url: str, body: bytes, *, r
     key = home.keyring.signing(Purpose.TOKEN)
     headers = http_signatures.signed_headers(key, key.key_id, url, body, reading.MEDIA_TYPE, now=clock.now())
     sandbox = home.installation.mode is Mode.SANDBOX
-    return await outbound.post(http, url, body, headers, sandbox=sandbox, read=read)
+    return await outbound.post(http, url, body, headers, sandbox=sandbox, read=read, seconds=ANSWER_SECONDS)
 
 
 def retry_after(text: str | None) -> float | None:

@@ -6,15 +6,19 @@
 
 Before an address is verified nothing is sent to it but the challenge: a signed request with a nonce, which must come
 back. So nobody has a stranger's machine flooded, and an address that was mistyped takes nothing. A challenge is tried
-CHALLENGES_MOST times; then it must be asked for anew (`POST /v1/webhook/test`), which any pause ends with, too.
+CHALLENGES_MOST times; then it must be asked for anew (`POST /v1/webhook/test`), which any pause ends with, too. So it
+must where whoever registered it may have been somebody else (`exchange.admission.ending`); all systems of a lender find
+a note of each address that was set or taken back.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from exchange import push_targets
+from exchange.admission import notes
 from exchange.errors import RequestRefused
 from exchange.events import Event
 from exchange.monitoring.deciding import wait_seconds
@@ -99,6 +103,7 @@ def register(tx: Transaction, organisation: str, client_id: str, url: str, *, sa
         (organisation, uuid4(), client_id, url, now, now, now),
     )
     _say(tx, Event.WEBHOOK_SET, organisation, client_id, {"registered": True}, now)
+    _leave_note(tx, organisation, client_id, urlsplit(url).hostname, now)
     return _known(tx, organisation)
 
 
@@ -106,6 +111,7 @@ def remove(tx: Transaction, organisation: str, client_id: str, *, now: datetime)
     """Send nothing any more. Events stay to be read."""
     if tx.execute("DELETE FROM webhook WHERE organisation = %s", (organisation,)).rowcount:
         _say(tx, Event.WEBHOOK_SET, organisation, client_id, {"registered": False}, now)
+        _leave_note(tx, organisation, client_id, None, now)
 
 
 def find(tx: Transaction, organisation: str) -> Webhook | None:
@@ -274,6 +280,11 @@ def _known(tx: Transaction, organisation: str) -> Webhook:
     if found is None:
         raise RequestRefused("webhook-unknown")
     return found
+
+
+def _leave_note(tx: Transaction, organisation: str, client_id: str, host: str | None, now: datetime) -> None:
+    """Tell all systems; of the address its host alone, for the rest may be a secret of the receiver's."""
+    notes.leave_all(tx, organisation, "webhook-set", {"by": client_id, "host": host}, now=now)
 
 
 def _say(

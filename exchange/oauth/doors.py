@@ -7,6 +7,7 @@ in the request's scope. A route then names the scope it needs, in one of two way
   * `require(scope)`: a dependency; admits the caller in a short transaction of its own, shared with
     whoever calls at the same moment, and gives the endpoint its `Caller`; a lender's system that calls too fast is
     told when to come again
+    `require_own(scope)` admits a system that calls in its own name, and no token that rests on one person's agreement
   * `presented(request, scope)`: for the release gate, which admits callers in its own transaction
 """
 
@@ -91,6 +92,22 @@ class require(SecurityBase):  # noqa: N801  # reads as what it does: Depends(req
     def _wanted(self, request: Request) -> Scope:
         del request
         return self.scope
+
+
+class require_own(require):  # noqa: N801  # as above
+    """A dependency like `require`, for what concerns a lender's people altogether.
+
+    Raises (when called):
+        CredentialsRefused: as `require`.
+        RequestRefused: `bulk-token`: the token rests on one person's agreement.
+    """
+
+    async def __call__(self, request: Request) -> Caller:
+        """Admit the caller; waits for a commit."""
+        caller = await super().__call__(request)
+        if caller.consent_id is not None:
+            raise RequestRefused("bulk-token")
+        return caller
 
 
 class require_one_of(require):  # noqa: N801  # as above

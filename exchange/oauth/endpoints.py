@@ -17,7 +17,7 @@ from starlette.routing import Route
 from consent.errors import Fault
 from exchange.batching import Together
 from exchange.errors import RequestRefused
-from exchange.oauth import codes, grants, par, reading, spending, tokens
+from exchange.oauth import codes, describing, grants, par, reading, spending, tokens
 from exchange.oauth.certificates import shown_in
 from exchange.oauth.clients import Directory, NotRemembered, unreached
 from exchange.oauth.par import URN
@@ -34,17 +34,13 @@ _FOR_FIVE_MINUTES: Final = {"Cache-Control": "public, max-age=300"}
 
 _FORM_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
-    "required": ["grant_type", "client_assertion_type", "client_assertion"],
+    "required": ["grant_type"],
     "properties": {
         "grant_type": {"type": "string", "enum": ["client_credentials", "authorization_code"]},
         "code": {"type": "string", "description": "with authorization_code: from the page, within 60 seconds, once"},
         "redirect_uri": {"type": "string", "description": "with authorization_code: as it was pushed"},
         "code_verifier": {"type": "string", "description": "with authorization_code: RFC 7636, S256"},
-        "client_assertion_type": {
-            "type": "string",
-            "const": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-        },
-        "client_assertion": {"type": "string", "description": "JWT by your registered key; `aud` is the issuer"},
+        **describing.PROVING,
         "scope": {"type": "string", "example": "queries"},
         "resource": {"type": "string", "description": "RFC 8707; only our own"},
     },
@@ -55,22 +51,19 @@ _TOKEN_EXAMPLE: Final = {
     "expires_in": tokens.LIFETIME_SECONDS,
     "scope": "queries",
 }
-_ERROR_EXAMPLE: Final = {"error": "invalid_client", "error_description": "client assertion: used before"}
 
 
 TOKEN_OPERATION: Final[dict[str, Any]] = {
     "summary": "Get an access token",
-    "description": "Grant `client_credentials` or `authorization_code`, client authentication `private_key_jwt`, with "
-    "a DPoP proof always.",
+    "description": "Grant `client_credentials` or `authorization_code`, client authentication `private_key_jwt` or a "
+    "registered client certificate; the token is bound to the key of the DPoP proof, without one to the certificate.",
     "tags": ["oauth"],
     "operationId": "token",
-    "parameters": [{"name": "DPoP", "in": "header", "required": True, "schema": {"type": "string"}}],
-    "requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": _FORM_SCHEMA}}},
+    "parameters": [describing.DPOP],
+    "requestBody": describing.form(_FORM_SCHEMA),
     "responses": {
-        "200": {"description": "a DPoP-bound token", "content": {"application/json": {"example": _TOKEN_EXAMPLE}}},
-        "400": {"description": "RFC 6749 §5.2", "content": {"application/json": {"example": _ERROR_EXAMPLE}}},
-        "401": {"description": "client not proven", "content": {"application/json": {"example": _ERROR_EXAMPLE}}},
-        "429": {"description": "too many at once; `Retry-After` says how long to wait"},
+        "200": describing.answer("a token that is bound", describing.TOKEN, _TOKEN_EXAMPLE),
+        **describing.errors(),
     },
 }
 
@@ -78,19 +71,18 @@ TOKEN_OPERATION: Final[dict[str, Any]] = {
 _PAR_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "required": [
-        "client_id", "client_assertion_type", "client_assertion", "response_type", "redirect_uri", "code_challenge",
-        "code_challenge_method", "authorization_details",
+        "client_id", "response_type", "redirect_uri", "code_challenge", "code_challenge_method",
+        "authorization_details",
     ],
     "properties": {
+        **describing.PROVING,
         "client_id": {"type": "string"},
-        "client_assertion_type": _FORM_SCHEMA["properties"]["client_assertion_type"],
-        "client_assertion": _FORM_SCHEMA["properties"]["client_assertion"],
         "response_type": {"type": "string", "const": "code"},
         "redirect_uri": {"type": "string", "description": "one that the operator registered for you"},
         "code_challenge": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
         "code_challenge_method": {"type": "string", "const": "S256"},
         "authorization_details": {"type": "string", "description": "JSON: one object of type credit_data (RFC 9396)"},
-        "dpop_jkt": {"type": "string", "description": "RFC 9449 §10; or a DPoP proof; or both"},
+        "dpop_jkt": {"type": "string", "description": "RFC 9449 §10; or a DPoP proof; or both; or a certificate"},
         "scope": {"type": "string"},
         "state": {"type": "string", "maxLength": 512},
         "nonce": {"type": "string", "maxLength": 512, "description": "comes back beside the token"},
@@ -99,24 +91,19 @@ _PAR_SCHEMA: Final[dict[str, Any]] = {
         "grant_id": {"type": "string", "description": "with replace: the consent that this one takes the place of"},
     },
 }  # fmt: skip
+_PUSHED_EXAMPLE: Final = {"request_uri": f"{URN}6esc_11ACC5bwc014ltc14eY22c", "expires_in": par.LIFETIME_SECONDS}
 PAR_OPERATION: Final[dict[str, Any]] = {
     "summary": "Push a request for a person's agreement (RFC 9126)",
-    "description": "Client authentication `private_key_jwt`; PKCE S256; the code is bound to a DPoP key. Send the "
-    "person to `/oauth/authorize` with `client_id` and the `request_uri`.",
+    "description": "Client authentication `private_key_jwt` or a registered client certificate; PKCE S256; the code is "
+    "bound to a DPoP key, or to the certificate. Send the person to `/oauth/authorize` with `client_id` and the "
+    "`request_uri`.",
     "tags": ["oauth"],
     "operationId": "par",
-    "parameters": [{"name": "DPoP", "in": "header", "required": False, "schema": {"type": "string"}}],
-    "requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": _PAR_SCHEMA}}},
+    "parameters": [describing.DPOP | {"description": "RFC 9449: the proof; the code is bound to its key"}],
+    "requestBody": describing.form(_PAR_SCHEMA),
     "responses": {
-        "201": {
-            "description": "kept",
-            "content": {
-                "application/json": {"example": {"request_uri": f"{URN}6esc_11ACC5bwc014ltc14eY22c", "expires_in": 590}}
-            },
-        },
-        "400": {"description": "RFC 6749 §5.2", "content": {"application/json": {"example": _ERROR_EXAMPLE}}},
-        "401": {"description": "client not proven", "content": {"application/json": {"example": _ERROR_EXAMPLE}}},
-        "429": {"description": "too many at once, or that have not ended; `Retry-After` says how long to wait"},
+        "201": describing.answer("kept", describing.PUSHED, _PUSHED_EXAMPLE),
+        **describing.errors("too many at once, or that have not ended"),
     },
 }
 
@@ -136,6 +123,9 @@ def token_route(profile: Profile, keys: tokens.TokenKeys, database: Database, pa
     server = TokenServer(profile, issuer, directory=Directory(database), granted_by=granted_by)
 
     def spend_all(batch: Sequence[spending.Issue]) -> list[spending.Outcome]:
+        if not any(one.redeem for one in batch):  # one statement is a transaction: two round trips fewer
+            with database.statement() as tx:
+                return spending.issue(tx, batch)
         with database.transaction() as tx:
             return codes.redeem(tx, batch, spending.issue(tx, batch))
 

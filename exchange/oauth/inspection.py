@@ -3,7 +3,8 @@
 Steps of both (the numbers are used in the code and the tests):
   1. the client proves itself, as at the token endpoint                      (invalid_client)
   2. the parameter `token` is there                                          (invalid_request)
-  3. in one transaction: the assertion is spent, the client is active with the same keys, the act
+  3. in one transaction: the assertion is spent, the client is active with the same keys; unless it comes too fast,
+     the act                                                                 (temporarily_unavailable)
 
 Introspection tells a client of its own tokens, with what they are bound to (`cnf`); every other token, one that has
 ended, was taken back, or rests on a consent that has ended, is `{"active": false}` and nothing else. Revocation takes
@@ -24,13 +25,15 @@ from starlette.routing import Route
 
 from consent.grant import ENDED
 from exchange.errors import RequestRefused, TokenRefused
-from exchange.oauth import reading, spending
+from exchange.oauth import describing, reading, spending
 from exchange.oauth.authenticating import authenticate
 from exchange.oauth.certificates import shown_in
 from exchange.oauth.clients import Directory, Registration
+from exchange.oauth.endpoints import OfClient
 from exchange.oauth.profile import INTROSPECT_PATH, REVOKE_PATH, Profile
-from exchange.oauth.refused import ClientNotProven
+from exchange.oauth.refused import ClientNotProven, TooFast
 from exchange.oauth.server import Answer
+from exchange.oauth.spending import Spend
 from exchange.oauth.tokens import TYPES, AccessToken, TokenKeys, Verifier
 from registry import clock
 from registry.database import Database, Transaction
@@ -47,7 +50,7 @@ _STANDS: Final = (
 _Act = Callable[[Transaction, Registration, AccessToken | None, datetime], Answer]
 
 
-def routes(profile: Profile, keys: TokenKeys, database: Database) -> list[Route]:
+def routes(profile: Profile, keys: TokenKeys, database: Database, pace: OfClient = lambda _: None) -> list[Route]:
     """Return the routes of both endpoints; their descriptions are `INTROSPECTION` and `REVOCATION`."""
     directory, verifier = Directory(database), Verifier(profile.issuer, profile.resource, keys)
 
@@ -60,15 +63,12 @@ def routes(profile: Profile, keys: TokenKeys, database: Database) -> list[Route]
             if "token" not in form:  # 2
                 raise InvalidRequestError("token is missing")
             with database.transaction() as tx:  # 3
-                fresh = spending.spend(tx, spent)
-                stands = spending.stands(tx, client.client_id, client.jwks_text, client.certificate_text)
-                answer = act(tx, client, _read(verifier, form["token"], now), now) if fresh and stands else None
-            if answer is None:
-                directory.forget(client.client_id)
-                raise ClientNotProven(description="client assertion: used before, or not signed with a registered key")
+                refused = _refused(tx, directory, client, spent, pace)
+                if refused is None:
+                    return act(tx, client, _read(verifier, form["token"], now), now)
+            raise refused  # after the commit: the assertion stays used
         except OAuth2Error as error:
             return Answer(*error())
-        return answer
 
     def introspected(tx: Transaction, client: Registration, token: AccessToken | None, now: datetime) -> Answer:
         mine = token is not None and token.client_id == client.client_id
@@ -84,6 +84,18 @@ def routes(profile: Profile, keys: TokenKeys, database: Database) -> list[Route]
         return Answer(200, {}, ())
 
     return [_route(INTROSPECT_PATH, handled, introspected), _route(REVOKE_PATH, handled, revoked)]
+
+
+def _refused(
+    tx: Transaction, directory: Directory, client: Registration, spent: Spend | None, pace: OfClient
+) -> OAuth2Error | None:
+    """Spend the assertion; say why nothing is done, if so. The pace counts whoever has proven itself alone."""
+    fresh = spending.spend(tx, spent)
+    if not (spending.stands(tx, client.client_id, client.jwks_text, client.certificate_text) and fresh):
+        directory.forget(client.client_id)
+        return ClientNotProven(description="client assertion: used before, or not signed with a registered key")
+    seconds = pace(client.client_id)
+    return None if seconds is None else TooFast(seconds)
 
 
 def said_of(token: AccessToken, profile: Profile) -> dict[str, Any]:
@@ -144,37 +156,18 @@ def _route(path: str, handled: Callable[[Mapping[str, str], _Act, Certificate | 
 
 
 def _operation(summary: str, description: str, name: str, answer: dict[str, Any]) -> dict[str, Any]:
-    failed = {"application/json": {"example": {"error": "invalid_client", "error_description": "…"}}}
+    properties: dict[str, Any] = {
+        "token": {"type": "string"},
+        "token_type_hint": {"type": "string", "description": "ignored: there is one kind"},
+        **describing.PROVING,
+    }
     return {
         "summary": summary,
         "description": description,
         "tags": ["oauth"],
         "operationId": name,
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/x-www-form-urlencoded": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["token", "client_assertion_type", "client_assertion"],
-                        "properties": {
-                            "token": {"type": "string"},
-                            "token_type_hint": {"type": "string", "description": "ignored: there is one kind"},
-                            "client_assertion_type": {
-                                "type": "string",
-                                "const": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-                            },
-                            "client_assertion": {"type": "string"},
-                        },
-                    }
-                }
-            },
-        },
-        "responses": {
-            "200": answer,
-            "400": {"description": "RFC 6749 §5.2", "content": failed},
-            "401": {"description": "client not proven", "content": failed},
-        },
+        "requestBody": describing.form({"type": "object", "required": ["token"], "properties": properties}),
+        "responses": {"200": answer, **describing.errors()},
     }
 
 
@@ -182,11 +175,11 @@ INTROSPECTION: Final = _operation(
     "What a token is worth now (RFC 7662)",
     "Tells a client of its own tokens, with `cnf` and `authorization_details`; any other is inactive.",
     "introspect",
-    {"description": "active, or not", "content": {"application/json": {"example": dict(INACTIVE)}}},
+    describing.answer("active, or not", describing.INTROSPECTED, INACTIVE),
 )
 REVOCATION: Final = _operation(
     "Take a token back (RFC 7009)",
     "The token is refused everywhere from the next request on. A token that is not valid is answered alike.",
     "revoke",
-    {"description": "it is of no use any more", "content": {"application/json": {"example": {}}}},
+    describing.answer("it is of no use any more", {"type": "object"}, {}),
 )

@@ -6,7 +6,9 @@ very transaction that decides, and whoever inserts nothing has come second.
 
 `issue` answers many token requests with one statement:
   1. insert all digests, in one order (so that two transactions never wait for each other in a ring)
-  2. see, in the same snapshot, whether each client is active and still has the key its assertion was checked against
+  2. see whether each client is active and still has the key its assertion was checked against; its row is shared until
+     the commit, in one order too. Whoever changes a client waits for that, and who waits for a change sees what stands
+     after it: so no token is issued from what stood before a change and written after it (`admission.ending`)
 A request gets its token only if both of its digests were inserted and its client stands unchanged.
 """
 
@@ -36,11 +38,14 @@ WITH asked AS (
     INSERT INTO seen_proof (digest, expires_at)
     SELECT DISTINCT ON (digest) digest, expires_at FROM digests WHERE digest IS NOT NULL ORDER BY digest
     ON CONFLICT DO NOTHING RETURNING digest
+), held AS (
+    SELECT client_id, state, jwks, certificate FROM client
+    WHERE client_id = ANY (ARRAY(SELECT client_id FROM asked)) ORDER BY client_id FOR SHARE
 )
 SELECT asked.assertion IN (SELECT digest FROM spent), asked.proof IN (SELECT digest FROM spent),
-       client.state = 'active' AND client.jwks @> asked.jwks::jsonb
-       AND client.certificate IS NOT DISTINCT FROM asked.certificate::jsonb
-FROM asked LEFT JOIN client USING (client_id) ORDER BY n
+       held.state = 'active' AND held.jwks @> asked.jwks::jsonb
+       AND held.certificate IS NOT DISTINCT FROM asked.certificate::jsonb
+FROM asked LEFT JOIN held USING (client_id) ORDER BY n
 """
 
 

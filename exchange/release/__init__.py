@@ -11,9 +11,10 @@ Step 5 comes last so that no bytes leave before their log entry is durable.
 
 Requests that arrive together share one transaction and one statement a step. If that fails, each is tried again by
 itself, so that the one that is to blame fails alone: whatever it fails with is its own outcome, and takes nothing from
-those that were committed before it. Uses are summed per consent and admitted up to what is left. A query that was
-answered before is opened again under the same consent, from the same record versions, without a second use: no answer
-is stored.
+those that were committed before it. Those that have the Idempotency-Key of another are settled together in a round
+after it; when `FURTHER_ROUNDS` are over, whoever is left is told to come again. Uses are summed per consent and
+admitted up to what is left. A query that was answered before is opened again under the same consent, from the same
+record versions, without a second use: no answer is stored.
 
 What is over a limit (`limiting`) is not decided: it is counted and answered 429, and takes no use.
 
@@ -38,7 +39,7 @@ from exchange.home import Home
 from exchange.release.cases import Ask, AskAgain, Case, Line, Outcome, Permitted, Refused
 from exchange.release.deciding import decide_all
 from exchange.release.finding import admit_all, find
-from exchange.release.limiting import cut_off, giving_back, limit_all, limits_shown
+from exchange.release.limiting import come_again, cut_off, giving_back, limit_all, limits_shown
 from exchange.release.opening import open_all, response_bytes, signed
 from exchange.release.recording import record
 from registry.errors import AnswerFailed, DatabaseUnavailable, RegistryError
@@ -56,7 +57,9 @@ __all__ = [
     "settle",
 ]
 
+FURTHER_ROUNDS: Final = 2  # so many copies of one key cost everybody else no more than these
 Settled = Callable[[], Outcome]
+_Step = Callable[[int], None]
 _OUTAGES: Final = (DatabaseUnavailable, psycopg.OperationalError, psycopg.InterfaceError)
 
 
@@ -83,22 +86,28 @@ def settle(
 
     So that whoever hands out answers can write them while the next requests are being settled.
     """
+    return _settle(home, asks, at_step, FURTHER_ROUNDS)
+
+
+def _settle(home: Home, asks: Sequence[Ask | AskAgain], at_step: _Step, further: int) -> list[Settled]:
+    """Settle a round, after which `further` ones may follow for those of it that come after others."""
     try:
-        cases = _released(home, asks, at_step)
+        cases = _released(home, asks, at_step, last_round=not further)
     except _OUTAGES:
         raise  # nobody is to blame, and trying each by itself would only make everybody wait
     except Exception as error:
         if len(asks) > 1:  # one of them is to blame: each by itself
-            return _one_by_one(home, asks, at_step)
+            return _apart(home, [[ask] for ask in asks], at_step, further)
         if isinstance(error, RegistryError):
             return [partial(_as_is, error)]
         if isinstance(error, (psycopg.DataError, OverflowError)):  # a value that the database cannot hold
             return [partial(_as_is, RequestRefused("request-malformed"))]
         raise
+    late = iter(_after_others(home, [case for case in cases if case.conflict], at_step, further))
     outcomes: list[Settled] = []
     for case in cases:
-        if case.conflict:  # another process answered the same Idempotency-Key first: its query is opened again
-            outcomes += _one_by_one(home, [_after_conflict(case)], at_step)
+        if case.conflict:
+            outcomes.append(next(late))
         elif case.outcome is None:
             outcomes.append(partial(_answered, home, case))
         else:
@@ -106,24 +115,37 @@ def settle(
     return outcomes
 
 
-def _one_by_one(home: Home, asks: Sequence[Ask | AskAgain], at_step: Callable[[int], None]) -> list[Settled]:
-    """Settle each by itself. Nothing leaves from here but outcomes: what was committed before must reach its caller.
+def _after_others(home: Home, cases: Sequence[Case], at_step: _Step, further: int) -> list[Settled]:
+    """Settle together those whose Idempotency-Key another question had first, here or in another process.
+
+    What became a query is opened again.
+    """
+    if not cases:
+        return []
+    if not further:
+        return [partial(_as_is, come_again(case.left)) for case in cases]
+    return _apart(home, [[_after_conflict(case) for case in cases]], at_step, further - 1)
+
+
+def _apart(home: Home, rounds: Sequence[Sequence[Ask | AskAgain]], at_step: _Step, further: int) -> list[Settled]:
+    """Settle each round by itself. Nothing leaves from here but outcomes: what was committed before must be told.
 
     An outage ends the trying: whoever is left is told to come again.
     """
     outcomes: list[Settled] = []
     down = False
-    for ask in asks:
+    for asks in rounds:
         try:
             if not down:
-                outcomes += settle(home, [ask], at_step=at_step)
+                outcomes += _settle(home, asks, at_step, further)
                 continue
         except _OUTAGES:
             down = True
-        except Exception as error:  # noqa: BLE001  # whatever it was, it is this caller's alone
-            outcomes.append(partial(_as_is, AnswerFailed(f"a request could not be settled: {type(error).__name__}")))
+        except Exception as error:  # noqa: BLE001  # whatever it was, it is these callers' alone
+            failed = AnswerFailed(f"a request could not be settled: {type(error).__name__}")
+            outcomes += [partial(_as_is, failed)] * len(asks)
             continue
-        outcomes.append(partial(_as_is, OutOfService("the registry cannot be reached")))
+        outcomes += [partial(_as_is, OutOfService("the registry cannot be reached"))] * len(asks)
     return outcomes
 
 
@@ -139,13 +161,13 @@ def _answered(home: Home, case: Case) -> Outcome:
         return AnswerFailed(f"an answer could not be built: {type(error).__name__}")
 
 
-def _released(home: Home, asks: Sequence[Ask | AskAgain], at_step: Callable[[int], None]) -> list[Case]:
+def _released(home: Home, asks: Sequence[Ask | AskAgain], at_step: _Step, *, last_round: bool) -> list[Case]:
     cases = [Case(ask) for ask in asks]
     at_step(1)
     with giving_back(home) as counted, home.database.transaction() as tx:  # 1, 5
         admit_all(tx, cases)
         find(home, tx, cases)
-        limit_all(home, cases, counted)
+        limit_all(home, cases, counted, last_round=last_round)
         at_step(2)
         now = decide_all(tx, cases)  # 2
         cut_off(home, tx, cases, now)

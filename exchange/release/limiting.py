@@ -5,11 +5,11 @@ hash of what was sent, whether somebody is known under it or not.
 
 An idempotent repeat is a request like any other and has its system's pace, but counts against no cap. The same key
 twice in one round is put off: the second is asked anew when the first is settled, and is then a repeat, or a question
-like any other if the first became no query. A result of a batch that is opened when it is fetched was counted as a
-line.
+like any other if the first became no query. In the last of the rounds that a question may have, it is told to come
+again, and has the pace of a repeat. A result of a batch that is opened when it is fetched was counted as a line.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -30,6 +30,7 @@ from registry.keyring import Purpose
 from registry.records import NOBODY
 
 _DENIED: Final = Reason.NO_CONSENT  # of somebody unknown too
+_COME_AGAIN_SECONDS: Final = 1  # a round is over sooner
 
 
 @contextmanager
@@ -44,10 +45,17 @@ def giving_back(home: Home) -> Iterator[list[counting.Counted]]:
         raise
 
 
-def limit_all(home: Home, cases: Sequence[Case], counted: list[counting.Counted]) -> None:
-    """Count what is asked and refuse what is over a limit; see `exchange.limits.counting`."""
-    _put_off(cases)
-    looked_at = [(case, question) for case, question in zip(cases, _questions(home, cases), strict=True) if question]
+def limit_all(home: Home, cases: Sequence[Case], counted: list[counting.Counted], *, last_round: bool = False) -> None:
+    """Count what is asked and refuse what is over a limit; see `exchange.limits.counting`.
+
+    Whoever sends the key of another question of this round is put off, or told to come again if the round is the last.
+    """
+    late = _with_anothers_key(cases)
+    if not last_round:
+        for case in late.values():
+            case.conflict = True
+    questions = _questions(home, cases, late)
+    looked_at = [(case, question) for case, question in zip(cases, questions, strict=True) if question]
     if not looked_at:
         return
     now = clock.now()
@@ -58,6 +66,8 @@ def limit_all(home: Home, cases: Sequence[Case], counted: list[counting.Counted]
         case.left = left
         if verdict.code is not None:
             case.outcome = over(verdict.code, verdict.after_seconds, left)
+        elif id(case) in late:
+            case.outcome = come_again(left)
 
 
 def cut_off(home: Home, tx: Transaction, cases: Sequence[Case], now: datetime) -> None:
@@ -86,22 +96,35 @@ def over(code: str, after_seconds: int, left: Sequence[Left]) -> RequestRefused:
     return RequestRefused(code, retry_after_seconds=after_seconds, headers=shown.headers(left))
 
 
-def _put_off(cases: Sequence[Case]) -> None:
-    """Let whoever sends the key of another question of this round come after it.
+def come_again(left: Sequence[Left]) -> RequestRefused:
+    """Make the refusal of a question whose key other questions had, in all the rounds that it may have."""
+    return RequestRefused(
+        "too-often",
+        "many questions with this Idempotency-Key came at once",
+        retry_after_seconds=_COME_AGAIN_SECONDS,
+        headers=shown.headers(left),
+    )
+
+
+def _with_anothers_key(cases: Sequence[Case]) -> dict[int, Case]:
+    """Find, by their identity, the cases that have the key of another question of this round, which is settled first.
 
     Else the second would be a repeat to the limits, and to the decision a new question as soon as the first had been
     refused: who is held, or over a cap, would send everything twice.
     """
     keys: set[tuple[str, bytes]] = set()
+    late: dict[int, Case] = {}
     for case in cases:
         if _is_fresh(case) and isinstance(case.ask, Ask) and case.ask.idempotency_key is not None:
-            case.conflict = idempotency(case) in keys
+            if idempotency(case) in keys:
+                late[id(case)] = case
             keys.add(idempotency(case))
+    return late
 
 
-def _questions(home: Home, cases: Sequence[Case]) -> list[Question | None]:
+def _questions(home: Home, cases: Sequence[Case], late: Mapping[int, Case]) -> list[Question | None]:
     """Put each case that is still open as the limits look at it."""
-    fresh = [case for case in cases if _is_fresh(case)]
+    fresh = [case for case in cases if _is_fresh(case) and id(case) not in late]
     secret = home.keyring.symmetric(Purpose.MAC).secret
     about = places.hashes(secret, [_about(case) for case in fresh])
     subjects = {id(case): one for case, one in zip(fresh, about, strict=True)}

@@ -1,20 +1,27 @@
 """Who tries to get more than its own out of batches of questions, or to choke the exchange with them."""
 
+import asyncio
 import gzip
 import io
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
 import structlog
 
 from exchange import journal
-from exchange.bulk import keeping, preparing
+from exchange.bulk import keeping, preparing, results
 from exchange.bulk.questions import LINE_BYTES
+from exchange.gate import Gate
 from exchange.home import Home
+from exchange.oauth.guard import Caller as Admitted
 from exchange.oauth.guard import Presented
 from exchange.oauth.scopes import Role
-from tests.attacks.bent_client import Caller, Door, registered
+from registry import clock
+from tests.attacks.bent_client import ISSUER, Caller, Door, registered
 from tests.bulking import Batcher, asked, batcher, file_of, outcomes, worked
 from tests.people import BANK, LI, NOBODY, ZHANG, consented, held
 
@@ -101,6 +108,77 @@ def test_a_token_of_one_persons_agreement_opens_no_batch(
     monkeypatch.setattr(guard, "_of", bound)
     answers = [bank.announce(file_of(asked(LI))), bank.call("GET", "/v1/batches")]
     assert [(one.status_code, one.json()["code"]) for one in answers] == [(403, "bulk-token")] * 2
+
+
+def test_one_part_is_prepared_for_a_system_at_a_time_and_no_other_system_waits_for_its_next(
+    exchange_home: Home, door: Door, bank: Batcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = batcher(exchange_home, door, "other", OTHER)
+    made = [(one, one.handed_in(file_of(asked(NOBODY)))) for one in (bank, theirs)]
+    worked(exchange_home)
+    prepared = results.part
+
+    async def slow(*given: Any) -> bytes:
+        await asyncio.sleep(0.5)
+        return await prepared(*given)
+
+    monkeypatch.setattr(results, "part", slow)
+    fetches = [_fetch(one, batch_id) for one, batch_id in [made[0]] * 5 + [made[1]]]
+    answers = door.together(*fetches)
+    assert sorted(one.status_code for one in answers[:5]) == [200, 429, 429, 429, 429]
+    busy = next(one for one in answers if one.status_code == 429)
+    assert (busy.json()["code"], busy.headers["retry-after"]) == ("too-often", "1")
+    assert answers[5].status_code == 200
+    assert [one.fetch(batch_id).status_code for one, batch_id in made] == [200, 200]
+
+
+@pytest.mark.parametrize("fault", [404, 409])
+def test_a_part_that_could_not_be_prepared_keeps_its_system_from_no_other(
+    exchange_home: Home, bank: Batcher, fault: int
+) -> None:
+    batch_id = bank.handed_in(file_of(asked(NOBODY)))
+    if fault == 404:
+        worked(exchange_home)
+    assert bank.fetch(batch_id, 2 if fault == 404 else 1).status_code == fault
+    worked(exchange_home)
+    assert bank.fetch(batch_id).status_code == 200
+
+
+def _fetch(bank: Batcher, batch_id: str) -> tuple[str, str, dict[str, Any]]:
+    url = f"{ISSUER}/v1/batches/{batch_id}/results/1"
+    return "GET", url, {"headers": bank.caller.headers("GET", url, bank.caller.token(bank.door))}
+
+
+@pytest.mark.parametrize("ends", ["the token", "the client", "the scope", "revoked"])
+def test_who_may_ask_no_longer_when_the_turn_comes_gets_no_part(
+    exchange_home: Home, bank: Batcher, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    consented(exchange_home)
+    held(exchange_home)
+    batch_id = bank.handed_in(file_of(asked()))
+    worked(exchange_home)
+    prepared = results.part
+
+    async def later(home: Home, gate: Gate, caller: Admitted, batch: UUID, number: int) -> bytes:
+        jti, client = caller.token_jti, caller.client_id
+        with home.database.transaction() as tx:
+            if ends == "the token":
+                caller = replace(caller, token_expires=clock.now())
+            elif ends == "revoked":
+                tx.execute("INSERT INTO revoked_token (jti, expires_at) VALUES (%s, %s)", (jti, caller.token_expires))
+            elif ends == "the client":
+                tx.execute("UPDATE client SET state = 'suspended' WHERE client_id = %s", (client,))
+            else:
+                tx.execute("UPDATE client SET scopes = '{}' WHERE client_id = %s", (client,))
+        return await prepared(home, gate, caller, batch, number)
+
+    monkeypatch.setattr(results, "part", later)
+    answer = bank.fetch(batch_id)
+    assert (answer.status_code, answer.json()["code"]) == (401, "token-invalid")
+    with exchange_home.database.transaction() as tx:
+        opened = tx.execute("SELECT FROM log_entry WHERE event = 'release:query:reopened'").fetchall()
+        handed = tx.execute("SELECT FROM bulk_part").fetchall()
+    assert (opened, handed) == ([], [])
 
 
 def test_without_a_key_to_seal_to_nothing_is_taken(exchange_home: Home, door: Door) -> None:

@@ -124,6 +124,33 @@ def test_the_same_key_twice_at_once_is_answered_twice_when_no_use_is_left(exchan
     assert all(isinstance(outcome, Permitted) for outcome in again)
 
 
+@pytest.mark.parametrize(
+    ("failures", "expected"),
+    [
+        ([TypeError("together")], [Permitted, Permitted, Permitted]),
+        ([TypeError("together"), TypeError("by itself")], [Permitted, AnswerFailed, Permitted]),
+        ([psycopg.OperationalError("together")], [Permitted, OutOfService, OutOfService]),
+    ],
+)
+def test_what_fails_in_the_round_after_the_first_of_a_key_takes_nothing_from_the_first(
+    exchange_home: Home, failures: list[Exception], expected: list[type]
+) -> None:
+    consented(exchange_home)
+    held(exchange_home)
+    left = list(failures)
+    rounds = 0
+
+    def fail(step: int) -> None:
+        nonlocal rounds
+        rounds += step == 1
+        if step == 4 and rounds > 1 and left:
+            raise left.pop(0)
+
+    outcomes = release(exchange_home, [question(idempotency_key="application-82")] * 3, at_step=fail)
+    assert [type(outcome) for outcome in outcomes] == expected
+    assert uses(exchange_home) == 1
+
+
 # ---- what is kept ---------------------------------------------------------------------------------------------------
 
 
@@ -203,6 +230,26 @@ def test_a_credit_code_is_found_in_a_code_too(bank: Bank) -> None:
     with pytest.raises(RequestRefused):
         refuse_personal(f"x{good.text}")
     refuse_personal("LA-2026-000123", None, "https://bank.example/loans/2026/000123456789")
+
+
+OLD_FORM = "632122800101001"  # 15 digits, as resident ids were until 1999
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [OLD_FORM, f"LA{OLD_FORM}", f"2026-{OLD_FORM}", f"LA-{OLD_FORM}/1", "632122-800101-001", "a:632122.800101.001"],
+)
+def test_the_old_form_of_a_resident_id_is_found_in_a_code_too(bent: str) -> None:
+    with pytest.raises(RequestRefused):
+        refuse_personal(bent)
+
+
+def test_a_number_that_is_no_old_form_is_a_code(bank: Bank) -> None:
+    day_that_is_not, no_province, longer = "632122801301001", "202611080712301", f"{OLD_FORM}7"
+    refuse_personal(day_that_is_not, no_province, longer, OLD_FORM[1:])
+    refused = bank.ask(body(business_no=OLD_FORM))
+    assert code(refused) == (400, "request-malformed")
+    assert OLD_FORM not in refused.text
 
 
 def collective() -> CreditCode:

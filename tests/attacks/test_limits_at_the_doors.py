@@ -133,3 +133,13 @@ def test_a_system_that_calls_too_fast_waits_at_every_door_and_no_other_system_do
         assert tokens[2].json()["error"] == "temporarily_unavailable"
         assert 20 < int(tokens[2].headers["retry-after"]) <= 30
         assert other_lender.ask(door).status_code == 200
+        for url in (f"{ISSUER}/oauth/introspect", f"{ISSUER}/oauth/revoke"):
+            slow = door.call("POST", url, data=lender.form(grant_type=None) | {"token": bank.token})
+            assert (slow.status_code, slow.json()["error"]) == (429, "temporarily_unavailable")
+            assert 20 < int(slow.headers["retry-after"]) <= 30
+        said = other_lender.form(grant_type=None) | {"token": other.token}
+        assert door.call("POST", f"{ISSUER}/oauth/introspect", data=said).json()["active"] is True
+        assert door.call("POST", f"{ISSUER}/oauth/introspect", data=said).status_code == 401, (
+            "an assertion is used once"
+        )
+        assert door.call("POST", f"{ISSUER}/oauth/revoke", data=lender.form(grant_type=None)).status_code == 400

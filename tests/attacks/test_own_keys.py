@@ -159,6 +159,23 @@ def test_tokens_that_were_got_by_a_certificate_end_when_another_takes_its_place(
     assert lender.get(other, lender.token(other)).status_code == 200
 
 
+def test_a_token_that_was_got_after_a_change_began_and_before_it_was_made_ends_too(
+    exchange_home: Home, doors: tuple[Door, Door], lender: Caller
+) -> None:
+    door, other = doors
+    began = clock.now()
+    token = lender.token(door)
+    with exchange_home.database.transaction() as tx:
+        assert settling.set_certificate(tx, lender.client_id, None, actor="operator", now=began)
+    assert lender.get(other, token).status_code == 401
+    began = clock.now()
+    token = lender.token(door)
+    jwks = Caller(lender.client_id, key=fresh_key("k2")).jwks
+    with exchange_home.database.transaction() as tx:
+        assert keyrings.replace(tx, lender.client_id, jwks, actor=lender.client_id, now=began)
+    assert lender.get(other, token).status_code == 401
+
+
 def test_notes_are_dropped_after_a_time_but_for_the_latest(exchange_home: Home, lender: Caller) -> None:
     now = clock.now()
     with exchange_home.database.transaction() as tx:

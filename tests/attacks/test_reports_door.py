@@ -1,6 +1,8 @@
 """Reports at the door: on paper, for whom they are, and what a code on paper proves."""
 
 import re
+import threading
+import time
 import zlib
 from datetime import timedelta
 from typing import Any
@@ -56,9 +58,12 @@ class Bank:
         return dict(said.json()["answer"])
 
     def paper(self, query_id: str, **staff: str) -> httpx.Response:
+        method, address, more = self.asking_for_paper(query_id, **staff)
+        return self.door.call(method, address, **more)
+
+    def asking_for_paper(self, query_id: str, **staff: str) -> tuple[str, str, dict[str, Any]]:
         address = f"{QUERIES}/{query_id}/report.pdf"
-        headers = self.client.headers("GET", address, self.token)
-        return self.door.call("GET", address, params=staff, headers=headers)
+        return "GET", address, {"params": staff, "headers": self.client.headers("GET", address, self.token)}
 
     def evidence(self, query_id: str) -> httpx.Response:
         address = f"{QUERIES}/{query_id}/evidence"
@@ -157,6 +162,49 @@ def test_a_report_needs_to_know_who_asks_and_nobodys_identifier_will_do(exchange
     query_id = bank.answer("report")["query_id"]
     assert code(bank.paper(query_id, user_id=ZHANG.text, department="credit"))[0] == 400
     assert code(bank.paper(query_id, user_id="u-9")) == (400, "request-malformed")
+
+
+def test_a_process_sets_one_report_at_a_time_and_a_system_has_one_set_or_waiting(
+    exchange_home: Home, bank: Bank, other_lender: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consented(exchange_home, recipient=BANK_ONE, mode=Mode.REPORT)
+    held(exchange_home)
+    other = Bank(bank.door, other_lender)
+    mine, theirs = (one.answer("report")["query_id"] for one in (bank, other))
+    free, alone = threading.Lock(), []
+
+    def slowly(*_: Any) -> bytes:
+        alone.append(free.acquire(blocking=False))
+        time.sleep(0.5)
+        free.release()
+        return b"%PDF-"
+
+    monkeypatch.setattr(reports_api, "printed", slowly)
+    before = len(openings(exchange_home))
+    came = bank.door.together(
+        *(bank.asking_for_paper(mine) for _ in range(4)), *(other.asking_for_paper(theirs) for _ in range(4))
+    )
+    for answers in (came[:4], came[4:]):
+        assert sorted(one.status_code for one in answers) == [200, 429, 429, 429]
+        refused = [one for one in answers if one.status_code == 429]
+        assert {(one.json()["code"], one.headers["retry-after"]) for one in refused} == {("rate-exceeded", "2")}
+    assert alone == [True, True]
+    assert len(openings(exchange_home)) == before + 2, "what is refused is no opening"
+    assert bank.paper(mine).status_code == 200
+
+
+def test_a_report_that_cannot_be_set_keeps_no_place(
+    exchange_home: Home, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consent = consented(exchange_home, recipient=BANK_ONE, mode=Mode.REPORT)
+    held(exchange_home)
+    query_id = bank.answer("report")["query_id"]
+    with monkeypatch.context() as broken:
+        broken.delattr(reports_api, "printed")
+        assert [bank.paper(query_id).status_code for _ in range(2)] == [500, 500]
+    assert bank.paper(query_id).status_code == 200
+    consents.withdraw(exchange_home, consent.consent_id, Channel.VILLAGE, actor="test")
+    assert [code(bank.paper(query_id)) for _ in range(2)] == [(403, "withdrawn")] * 2
 
 
 @pytest.mark.parametrize("mode", ["score", "monitor", "REPORT"])

@@ -1,19 +1,22 @@
 """Subscriptions, their events and the address for them, as strangers, other lenders and hostile receivers see them."""
 
 import socket
+import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from exchange import outbound
+from exchange import outbound, push_targets
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.monitoring import delivering, doors, webhooks
 from exchange.monitoring.models import SubscribeModel
 from exchange.oauth import clients
 from exchange.oauth.scopes import OF_AN_AGREEMENT, Role, Scope
+from exchange.push_targets import Unreachable
 from registry import clock, store
 from tests.answering import speaking
 from tests.attacks.bent_client import ISSUER, Caller, Door
@@ -249,6 +252,62 @@ def test_a_receiver_that_drips_is_let_go_of_in_time_and_one_that_floods_is_not_r
     assert delivered(exchange_home) == 0  # what it floods with is no proof
     flooding.stop()
     assert outcomes(exchange_home)[-1] == "challenge-unanswered"
+
+
+def test_who_is_slow_keeps_the_others_waiting_no_longer_than_the_document_says(
+    exchange_home: Home, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[2] / "docs/lenders.md").read_text(encoding="utf-8")
+    assert f"none within {delivering.ANSWER_SECONDS:.0f} seconds" in text
+    monkeypatch.setattr(delivering, "ANSWER_SECONDS", 0.5)
+
+    def says_nothing(caller: socket.socket) -> None:
+        while caller.recv(65536):
+            pass
+
+    with speaking(says_nothing) as port:
+        waiting(exchange_home, door, f"http://127.0.0.1:{port}/")
+        began = time.monotonic()
+        assert delivered(exchange_home) == 0
+        with exchange_home.database.transaction() as tx:
+            tx.execute("UPDATE webhook SET asked_at = now(), verified_at = NULL")
+        assert delivered(exchange_home) == 0
+        assert time.monotonic() - began < outbound.READ_SECONDS
+    assert outcomes(exchange_home) == ["too-long", "too-long"]
+
+
+def test_a_challenge_takes_of_the_time_of_its_organisation(
+    exchange_home: Home, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = Receiver()
+    waiting(exchange_home, door, there.url)
+    with exchange_home.database.transaction() as tx:
+        tx.execute("UPDATE webhook SET asked_at = now(), verified_at = NULL")
+    with monkeypatch.context() as short:
+        short.setattr(delivering, "RUN_SECONDS", 0.0)
+        assert delivered(exchange_home) == 0
+    assert outcomes(exchange_home) == ["accepted"], "the challenge alone"
+    assert delivered(exchange_home) == 1
+    there.stop()
+
+
+def test_a_name_server_that_does_not_answer_is_not_waited_for(
+    exchange_home: Home, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting(exchange_home, door, "http://127.0.0.1:9/")
+    monkeypatch.setattr(delivering, "ANSWER_SECONDS", 0.5)
+    over = threading.Event()
+
+    def waits(*_: object, **__: object) -> None:
+        over.wait(20)
+        raise Unreachable("name-unknown")
+
+    monkeypatch.setattr(push_targets, "resolve", waits)
+    began = time.monotonic()
+    assert delivered(exchange_home) == 0
+    assert time.monotonic() - began < 10
+    over.set()
+    assert outcomes(exchange_home) == ["too-long"]
 
 
 def test_a_suspended_system_is_sent_nothing(exchange_home: Home, door: Door) -> None:

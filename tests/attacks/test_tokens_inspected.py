@@ -2,8 +2,10 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
+import jsonschema
 import pytest
 
 from consent.evidence import Channel
@@ -230,3 +232,65 @@ def test_a_token_of_an_agreement_records_and_withdraws_no_consent(
     url = f"{ISSUER}/v1/consents/{given['authorization_details'][0]['consent_id']}"
     refused = door.call("GET", url, headers=one.caller.headers("GET", url, given["access_token"]))
     assert refused.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/v1/outcomes", None),
+        ("POST", "/v1/outcomes", {}),
+        ("GET", "/v1/notices", None),
+        ("POST", f"/v1/notices/{UUID(int=1)}/acknowledge", None),
+        ("GET", "/v1/alerts", None),
+        ("GET", "/v1/batches", None),
+        ("GET", "/v1/deletions", None),
+        ("POST", f"/v1/deletions/{UUID(int=1)}/acknowledge", {}),
+    ],
+)
+def test_a_token_of_an_agreement_opens_no_door_to_what_concerns_others(
+    door: Door, agreed: tuple[Bank, dict[str, Any]], method: str, path: str, body: Any
+) -> None:
+    one, given = agreed
+    refused = door.call(
+        method, ISSUER + path, json=body, headers=one.caller.headers(method, ISSUER + path, given["access_token"])
+    )
+    code = "scope-missing" if path.startswith("/v1/deletions") else "bulk-token"
+    assert (refused.status_code, refused.json()["code"]) == (403, code)
+    own = door.call(
+        method, ISSUER + path, json=body, headers=one.caller.headers(method, ISSUER + path, one.caller.token(door))
+    )
+    assert own.status_code in {200, 404, 422}
+
+
+def test_answers_and_refusals_have_the_form_that_the_description_states(
+    door: Door, agreed: tuple[Bank, dict[str, Any]]
+) -> None:
+    one, given = agreed
+    described = door.app.openapi()["paths"]
+
+    def fits(path: str, answer: httpx.Response) -> None:
+        stated = described[path]["post"]["responses"][str(answer.status_code)]["content"]["application/json"]["schema"]
+        jsonschema.validate(answer.json(), stated)
+        assert answer.json().keys() <= stated.get("properties", {}).keys()
+
+    def validated(path: str, said: dict[str, Any]) -> None:
+        stated = described[path]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+        jsonschema.validate(said, stated)
+        assert said.keys() <= stated["properties"].keys()
+
+    validated("/oauth/token", given)
+    fits("/oauth/token", one.caller.ask(door))
+    fits("/oauth/token", one.caller.ask(door, client_assertion="x"))
+    fits("/oauth/par", one.push())
+    fits("/oauth/par", one.push(redirect_uri=None))
+    for token in (given["access_token"], one.caller.token(door), "unknown"):
+        fits("/oauth/introspect", sent(door, INTROSPECT, one.caller, token))
+    fits("/oauth/introspect", sent(door, INTROSPECT, one.caller, None))
+    fits("/oauth/revoke", sent(door, REVOKE, one.caller, "unknown"))
+    for path in ("/oauth/token", "/oauth/par", "/oauth/introspect", "/oauth/revoke"):
+        operation = described[path]["post"]
+        asked = operation["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]
+        assert not {"client_assertion", "client_assertion_type"} & set(asked["required"]), "a certificate needs none"
+        assert not any(one["required"] for one in operation.get("parameters", []))
+        assert "429" in operation["responses"]
+    assert all("429" in one["responses"] for one in described["/grants/{grant_id}"].values())

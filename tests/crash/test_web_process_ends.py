@@ -9,6 +9,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+import pytest
 
 from exchange.cli.running import SHUTDOWN_SECONDS
 from exchange.home import Home
@@ -22,8 +25,8 @@ HEAD = b"POST /oauth/token HTTP/1.1\r\nHost: exchange\r\nContent-Length: 8\r\n\r
 
 
 @contextmanager
-def process(home: Home, addresses: Addresses, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the command as an operator does, until the block ends."""
+def process(home: Home, addresses: Addresses, port: int, said: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the command as an operator does, until the block ends; `said` takes its journal."""
     told = {
         "PATH": os.defpath,
         "QINGQIAO_HOME": str(home.settings.home),
@@ -32,12 +35,23 @@ def process(home: Home, addresses: Addresses, port: int) -> Iterator[subprocess.
         "QINGQIAO_LISTEN_PORT": str(port),
     }
     command = [sys.executable, "-c", "from exchange.cli import main; main()", "serve", "--no-jobs"]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, cwd=ROOT, env=told, stdout=quiet, stderr=quiet) as started:
+    with subprocess.Popen(command, cwd=ROOT, env=told, stdout=said, stderr=said) as started:
         try:
             yield started
         finally:
             started.kill()
+
+
+@contextmanager
+def serving(home: Home, addresses: Addresses) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Run it until it listens; on another port, if somebody else took the one that was free."""
+    for _ in range(5):
+        port, journal = free_port(), home.settings.home / "web.log"
+        with journal.open("wb") as said, process(home, addresses, port, said) as web:
+            if it_listens(web, journal):
+                yield port, web
+                return
+    pytest.fail("five times it ended before it listened")
 
 
 def free_port() -> int:
@@ -51,11 +65,15 @@ def listens(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def until_it_listens(port: int) -> None:
+def it_listens(web: subprocess.Popen[bytes], journal: Path) -> bool:
+    """Wait until it says that it listens, or ends. Whether anybody listens on its port proves nothing."""
     end = time.monotonic() + 60
-    while not listens(port):
+    while b"Uvicorn running on" not in journal.read_bytes():
+        if web.poll() is not None:
+            return False
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)
+    return True
 
 
 def answer(line: socket.socket, said: bytes) -> tuple[int, bool]:
@@ -74,9 +92,7 @@ def closed(line: socket.socket) -> bool:
 def test_what_was_begun_or_is_on_its_way_when_a_process_is_to_end_is_answered(
     exchange_home: Home, addresses: Addresses
 ) -> None:
-    port = free_port()
-    with process(exchange_home, addresses, port) as web:
-        until_it_listens(port)
+    with serving(exchange_home, addresses) as (port, web):
         begun, busy, late, silent = (socket.create_connection((HOST, port), timeout=20) for _ in range(4))
         with begun, busy, late, silent:
             assert answer(late, ALIVE) == (200, False)

@@ -1,15 +1,19 @@
 """Registered systems and the ledger of used proofs, in the database."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
 from psycopg.types.json import Jsonb
 
+from exchange.admission import settling, suspending
 from exchange.errors import KeyRefused, RequestRefused
 from exchange.oauth import clients, spending
 from exchange.oauth.scopes import SCOPES_OF, Role
 from exchange.oauth.spending import Issue, Outcome, Spend
+from registry import clock
 from registry.canonical import b64url
 from registry.database import Database
 from registry.suites import Es256Key
@@ -119,3 +123,70 @@ def test_used_proofs_are_forgotten_only_after_they_could_no_longer_be_used(
     with database.transaction() as tx:
         assert spending.forget_expired(tx, now=NOON + timedelta(minutes=5)) == 0
         assert spending.forget_expired(tx, now=NOON + timedelta(minutes=7)) == 2
+
+
+# ---- a client that is changed at that moment ------------------------------------------------------------------------
+
+
+def changed(database: Database, how: str, began: datetime) -> Any:
+    """Change a client, and give the moment up to which its tokens have ended."""
+    with database.transaction() as tx:
+        if how == "suspended":
+            assert suspending.suspend(tx, "lender-one", actor="operator", now=began)
+        else:
+            assert settling.set_certificate(tx, "lender-one", None, actor="operator", now=began)
+        row = tx.execute("SELECT tokens_from FROM client WHERE client_id = 'lender-one'").fetchone()
+    return None if row is None else row[0]
+
+
+def wait_for_a_lock(database: Database) -> None:
+    """Wait until somebody in this database waits for a lock."""
+    until = monotonic() + 10
+    while monotonic() < until:
+        with database.transaction() as tx:  # each time another: what is read of activity stands until its end
+            (waiting,) = tx.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ).fetchall()[0]
+        if waiting:
+            return
+        sleep(0.01)
+    raise AssertionError("nobody waits")
+
+
+@pytest.mark.parametrize("how", ["suspended", "certificate"])
+def test_a_token_that_is_being_issued_when_its_client_changes_is_one_of_before(
+    database: Database, client: clients.Registration, how: str
+) -> None:
+    began = clock.now()
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction() as tx:
+            written = clock.now()  # after the change began, and before the row is shared
+            assert spending.issue(tx, [issue_of(client, b"a", b"p")]) == [Outcome.ISSUED]
+            change = pool.submit(changed, database, how, began)
+            wait_for_a_lock(database)
+        moment = change.result(timeout=10)
+    assert moment is not None
+    assert moment > written, "the door refuses it"
+
+
+def test_a_token_that_comes_while_its_client_is_being_suspended_is_not_issued(
+    database: Database, client: clients.Registration
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction() as tx:
+            assert suspending.suspend(tx, "lender-one", actor="operator", now=clock.now())
+            asked = pool.submit(issue, database, issue_of(client, b"a", b"p"), issue_of(client, b"b", b"q"))
+            wait_for_a_lock(database)
+        assert asked.result(timeout=10) == [Outcome.CLIENT_CHANGED] * 2
+
+
+def test_of_several_clients_in_one_batch_each_is_held_against_its_own_row(
+    database: Database, client: clients.Registration
+) -> None:
+    register(database, "a-lender", same_organisation=True)
+    with database.transaction() as tx:
+        other = clients.read(tx, "a-lender")
+        assert other is not None
+        assert suspending.suspend(tx, "lender-one", actor="operator", now=clock.now())
+    asked = [issue_of(client, b"a", b"p"), issue_of(other, b"b", b"q"), issue_of(client, b"c", b"r")]
+    assert issue(database, *asked) == [Outcome.CLIENT_CHANGED, Outcome.ISSUED, Outcome.CLIENT_CHANGED]

@@ -1,6 +1,7 @@
 """Clients that are not ours go the whole way over the wire, by metadata and texts alone: oauth4webapi, openid-client.
 
 Both hold the server to RFC 8414, 9126, 9207, 9396, 9449, 7662 and 7009 by themselves, and give up where it strays.
+They go to Grant Management by its address in the metadata.
 """
 
 import json
@@ -111,6 +112,10 @@ def test_a_client_of_others_goes_the_whole_way(exchange_home: Home, door: Door, 
             assert client.told("revoked")["said"] == {"active": False}
             after = client.told("after")
             assert (after["refused"], after["status"], after["challenges"]) == (True, 401, ["invalid_token"])
+            grant = client.told("grant")
+            assert (grant["status"], grant["said"]["authorization_details"][0]["type"]) == (200, "credit_data")
+            assert {one["scope"] for one in grant["said"]["scopes"]} == {"queries"}
+            assert client.told("given up") == {"step": "given up", "status": 204, "then": 404}
             assert client.process.wait(20) == 0
         finally:
             client.end()

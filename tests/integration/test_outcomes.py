@@ -1,6 +1,7 @@
 """What became of queries: reported once, kept no further than the consent reaches, missing where nothing came back."""
 
 from datetime import timedelta
+from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,6 +22,13 @@ from tests.telling import System, system
 STANDING = True
 APPROVED: dict[str, Any] = {"kind": "decision", "decision": "approved", "amount_fen": 5_000_000, "term_months": 12}
 REPAID: dict[str, Any] = {"kind": "repayment", "repayment_status": "N", "amount_fen": 100_000, "balance_fen": 4_900_000}
+
+
+@pytest.fixture(autouse=True)
+def within_one_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test take microseconds: at midnight in Beijing its days would be others."""
+    moment, ticks = clock.now(), count()
+    monkeypatch.setattr(clock, "now", lambda: moment + timedelta(microseconds=next(ticks)))
 
 
 @pytest.fixture

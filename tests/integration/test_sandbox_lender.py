@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from consent.decision import Reason
 from exchange.cli import lending
 from exchange.client import Answer, Lender, QueryRefused, Refused, TrustPolicy, read_client
 from exchange.home import Home
@@ -12,15 +11,6 @@ from registry.identifiers import ResidentId
 from sandbox.outcomes import PERMITTED, Outcome, table
 from tests.attacks.bent_client import ISSUER, Door
 from tests.through import through
-
-# what no question of a lender can bring about, or only time can
-NOT_IN_THE_TABLE = {
-    Reason.NOTHING_ASKED,
-    Reason.HISTORY_TOO_LONG,
-    Reason.RECONFIRMATION_DUE,
-    Reason.SENSITIVE_NOT_AGREED,
-    Reason.STAFF_NOT_LISTED,  # its lender keeps no list, so that everybody may try under any code
-}
 
 
 @pytest.fixture
@@ -82,9 +72,3 @@ def test_people_of_the_table_are_nobody_and_each_another() -> None:
     assert len(set(numbers)) == len(numbers)
     assert all(ResidentId.parse(number).text[14:17] == "000" for number in numbers)
     assert numbers[0] not in repr(table().outcomes[0])
-
-
-def test_every_reason_of_the_decision_has_a_person_or_a_reason_for_none() -> None:
-    assert {reason.value for reason in Reason} - {one.expect for one in table().outcomes} == {
-        reason.value for reason in NOT_IN_THE_TABLE
-    }

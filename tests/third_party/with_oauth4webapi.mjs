@@ -1,7 +1,7 @@
-// The whole way with oauth4webapi: metadata, PAR, code, token, query, introspection, revocation; FAPI 2.0's own checks on.
+// The whole way with oauth4webapi: metadata, PAR, code, token, query, introspection, revocation, grants; FAPI 2.0's own checks on.
 
 import * as oauth from "oauth4webapi";
-import { clientId, clientKey, hear, issuer, question, redirect, served, tell, wanted } from "./line.mjs";
+import { clientId, clientKey, grantScopes, hear, issuer, question, redirect, served, tell, wanted } from "./line.mjs";
 
 const client = { client_id: clientId };
 const proves = oauth.PrivateKeyJwt(await clientKey());
@@ -73,3 +73,16 @@ try {
 } catch (error) {
   tell({ step: "after", refused: true, status: error.status, challenges: error.cause.map((one) => one.parameters.error) });
 }
+
+// the grant is looked at, given up, and looked for again
+const managing = await oauth.processClientCredentialsResponse(
+  server,
+  client,
+  await oauth.clientCredentialsGrantRequest(server, client, proves, { scope: grantScopes }, { DPoP: proofs, ...onTheLine }),
+);
+const grant = new URL(`${server.grant_management_endpoint}/${granted.grant_id}`);
+const manage = (method) =>
+  oauth.protectedResourceRequest(managing.access_token, method, grant, undefined, undefined, { DPoP: proofs, ...onTheLine });
+const seen = await manage("GET");
+tell({ step: "grant", status: seen.status, said: await seen.json() });
+tell({ step: "given up", status: (await manage("DELETE")).status, then: (await manage("GET")).status });

@@ -1,7 +1,7 @@
 // The whole way with openid-client: metadata, PAR, code, token, query, introspection, revocation.
 
 import * as openid from "openid-client";
-import { clientId, clientKey, hear, issuer, question, redirect, served, tell, wanted } from "./line.mjs";
+import { clientId, clientKey, grantScopes, hear, issuer, question, redirect, served, tell, wanted } from "./line.mjs";
 
 const config = await openid.discovery(issuer, clientId, undefined, openid.PrivateKeyJwt(await clientKey()), {
   algorithm: "oauth2",
@@ -63,3 +63,11 @@ try {
 } catch (error) {
   tell({ step: "after", refused: true, status: error.status, challenges: error.cause.map((one) => one.parameters.error) });
 }
+
+const managing = await openid.clientCredentialsGrant(config, { scope: grantScopes }, { DPoP });
+const grant = new URL(`${config.serverMetadata().grant_management_endpoint}/${granted.grant_id}`);
+const manage = (method) =>
+  openid.fetchProtectedResource(config, managing.access_token, grant, method, undefined, undefined, { DPoP });
+const seen = await manage("GET");
+tell({ step: "grant", status: seen.status, said: await seen.json() });
+tell({ step: "given up", status: (await manage("DELETE")).status, then: (await manage("GET")).status });
