@@ -192,26 +192,30 @@ def of_subject(tx: Transaction, home: Home, subject_id: UUID, *, now: datetime) 
 
 
 def silent(
-    tx: Transaction, *, organisation: str | None, before: datetime | None, limit: int, now: datetime
+    tx: Transaction, *, organisation: str | None, after: tuple[datetime, UUID] | None, limit: int, now: datetime
 ) -> list[Silent]:
     """List queries that should have ended in a decision, and of which nothing came back in time: the latest first.
 
     Args:
         tx: the caller's transaction.
         organisation: one lender's only.
-        before: only those decided before this moment; a page goes on where the last one ended.
+        after: the moment and the id of the query that the last page ended with; those decided together share a moment.
         limit: at most so many.
         now: this instant.
     """
-    until = now - timedelta(days=WITHIN_DAYS)
+    moment, last = after or (None, None)
     rows = tx.execute(
         "SELECT query_id, organisation, purpose, business_no, decided_at FROM query q WHERE purpose = ANY(%s)"
         " AND decided_at < %s AND (%s::text IS NULL OR organisation = %s)"
+        " AND (%s::timestamptz IS NULL OR decided_at < %s OR decided_at = %s AND query_id > %s)"
         " AND NOT EXISTS (SELECT FROM outcome o WHERE o.query_id = q.query_id)"
         " AND NOT EXISTS (SELECT FROM outcome o JOIN query p USING (query_id) WHERE p.business_no = q.business_no"
         " AND p.organisation = q.organisation AND p.subject_id = q.subject_id)"
         " ORDER BY decided_at DESC, query_id LIMIT %s",
-        (list(DECIDING), until if before is None else min(before, until), organisation, organisation, limit),
+        (
+            *(list(DECIDING), now - timedelta(days=WITHIN_DAYS), organisation, organisation),
+            *(moment, moment, moment, last, limit),
+        ),
     ).fetchall()
     return [Silent(*row) for row in rows]
 

@@ -1,13 +1,13 @@
 """Doors for what became of queries: lenders report and list, persons see their own, regulators see what is missing."""
 
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from exchange import outcomes, problems
+from exchange import outcomes, paging, problems
 from exchange.home import Home
 from exchange.naming import Code, refuse_personal
 from exchange.oauth.doors import require, require_own
@@ -117,7 +117,7 @@ class SilentModel(BaseModel):
 
 
 class SilentPageModel(BaseModel):
-    """A page of them, the latest first; `next` is where the next page begins, null at the end."""
+    """A page of them, the latest first; `next` is the `cursor` of the next page, null at the end."""
 
     queries: list[SilentModel]
     next: str | None
@@ -191,18 +191,18 @@ def _add_others(router: APIRouter, home: Home) -> None:
         "/audit/v1/outcomes/missing",
         tags=["regulator"],
         summary="Queries without an outcome (AQ09)",
-        responses=problems.responses(401, 403, 422),
+        responses=problems.responses(400, 401, 403, 422),
     )
     def missing(
         caller: regulator,
         organisation: Annotated[str | None, Query(max_length=120)] = None,
-        before: Annotated[datetime | None, Query(description="where the last page ended")] = None,
+        cursor: Annotated[str | None, Query(max_length=paging.LONGEST, description="`next` of the last page")] = None,
         limit: Annotated[int, Query(ge=1, le=_PAGE)] = _PAGE,
     ) -> SilentPageModel:
         """List queries that should have ended in a decision and of which nothing came back. Reading is an entry."""
-        now = clock.now()
+        now, after = clock.now(), None if cursor is None else paging.opened(cursor)
         with home.database.transaction() as tx:
-            found = outcomes.silent(tx, organisation=organisation, before=before, limit=limit, now=now)
+            found = outcomes.silent(tx, organisation=organisation, after=after, limit=limit, now=now)
             outcomes.note_reading(tx, caller.client_id, len(found), now=now)
         rows = [
             SilentModel(
@@ -214,7 +214,8 @@ def _add_others(router: APIRouter, home: Home) -> None:
             )
             for one in found
         ]
-        return SilentPageModel(queries=rows, next=rows[-1].decided_at if len(rows) == limit else None)
+        ended = paging.cursor(found[-1].decided_at, found[-1].query_id) if len(found) == limit else None
+        return SilentPageModel(queries=rows, next=ended)
 
 
 def _shown(one: Outcome) -> dict[str, Any]:
