@@ -12,7 +12,7 @@ TEXTS: Final[tuple[tuple[int, str, str, str, str, str], ...]] = (
     (429, "bulk-too-many", "Too many batches are under way", "进行中的批量查询过多",
      "a system has a limit of batches that are not finished", "wait until one is finished, or cancel one by DELETE"),
     (403, "bulk-token", "This token asks for one person only", "该令牌仅可查询一名信息主体",
-     "a token that rests on one person's agreement opens no door to what concerns others: batches, outcomes, notices",
+     "a token that rests on one person's agreement opens no door to batches, outcomes or notices",
      "use a token of client_credentials"),
     (409, "bulk-key-missing", "No key for encryption is registered", "未登记加密公钥",
      "results are sealed to a key of yours, and none is registered",
