@@ -397,15 +397,19 @@ def test_an_address_is_unproven_once_its_system_was_suspended_or_its_credentials
     assert proved.state == "verified"
 
 
+def another_system(home: Home, client_id: str) -> None:
+    """Register another system of the same lender."""
+    with home.database.transaction() as tx:
+        clients.register(
+            tx, client_id, role=Role.LENDER, organisation=BANK, jwks=Caller(client_id).jwks, now=clock.now(),
+            same_organisation=True,
+        )  # fmt: skip
+
+
 def test_the_suspension_of_another_system_leaves_the_address_as_it_is(
     exchange_home: Home, lender: System, there: Receiver
 ) -> None:
-    other = Caller("bank-other")
-    with exchange_home.database.transaction() as tx:
-        clients.register(
-            tx, "bank-other", role=Role.LENDER, organisation=BANK, jwks=other.jwks, now=clock.now(),
-            same_organisation=True,
-        )  # fmt: skip
+    another_system(exchange_home, "bank-other")
     registered(exchange_home, lender, there)
     with exchange_home.database.transaction() as tx:
         assert suspending.suspend(tx, "bank-other", actor="operator", now=clock.now())
@@ -415,12 +419,7 @@ def test_the_suspension_of_another_system_leaves_the_address_as_it_is(
 def test_all_systems_of_a_lender_find_a_note_of_each_address_that_is_set_or_taken_back(
     exchange_home: Home, lender: System, there: Receiver
 ) -> None:
-    other = Caller("bank-other")
-    with exchange_home.database.transaction() as tx:
-        clients.register(
-            tx, "bank-other", role=Role.LENDER, organisation=BANK, jwks=other.jwks, now=clock.now(),
-            same_organisation=True,
-        )  # fmt: skip
+    another_system(exchange_home, "bank-other")
     for _ in range(2):
         assert lender.call("PUT", "/v1/webhook", {"url": there.url}).status_code == 200
     for _ in range(2):
