@@ -79,6 +79,7 @@ from exchange.oauth.tokens import TokenKeys
 from exchange.portable.document import SCHEMA_PATH
 from exchange.problems import CATALOGUE, Told, responses, tell, told_of
 from exchange.reports import schemas
+from exchange.straight import Doors
 from exchange.subject_api.bindings import BINDINGS_PATH
 from registry import schema
 from registry.errors import DatabaseUnavailable
@@ -150,7 +151,7 @@ def create_app(home: Home) -> FastAPI:
     profile = Profile(settings.issuer, settings.tls_proxy is not None, settings.mtls_address)
     keys = TokenKeys(home.keyring)
     metrics = Metrics()
-    app = FastAPI(
+    app = Doors(
         title="Qingqiao 青桥",
         version=API_VERSION,
         description=_DESCRIPTION,
@@ -163,12 +164,13 @@ def create_app(home: Home) -> FastAPI:
     of_tokens = pacing.of_process(limits.tokens)
     app.state.gate = Gate(home)
     app.state.metrics = metrics
-    app.router.routes[:0] = [
+    app.straight = (
         lender_api.query_route(home),
         endpoints.token_route(profile, keys, home.database, of_tokens),
         endpoints.par_route(profile, home.database, of_tokens),
         *inspection.routes(profile, keys, home.database, of_tokens),
-    ]
+    )
+    app.router.routes[:0] = app.straight  # other methods than theirs are told so by the router
     for build_router in (
         lender_api.build_router,
         outcomes_api.build_router,

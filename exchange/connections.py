@@ -30,6 +30,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from exchange.deadlines import WHOLE
 from exchange.limits.declared import OfConnections
 
 LOOK_SECONDS: Final = 1.0
@@ -157,6 +158,7 @@ class Bounded(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Note that it is whole."""
         self._body_since = None
+        self.scope[WHOLE] = True  # type: ignore[typeddict-unknown-key]  # ours
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

@@ -1,5 +1,7 @@
 """A body comes within its time, or the request ends with a problem: whoever drips bytes holds nothing for long.
 
+A body that the server has whole already needs no clock, which would cost more than its reading: `WHOLE` in the scope.
+
 Not here: headers, and who does not read (`exchange.connections`); bytes of uploads, which have a clock of their own.
 """
 
@@ -7,13 +9,16 @@ import asyncio
 from typing import Final
 
 from starlette.exceptions import HTTPException
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Scope
 
+WHOLE: Final = "qingqiao.whole"  # set by the server when a request has come to its end
 _TOO_SLOW: Final = 408
 
 
-def timely(receive: Receive, seconds: float | None) -> Receive:
-    """Let a body come within so many seconds from now; None: it has a clock of its own. What comes after it may wait.
+def timely(scope: Scope, receive: Receive, seconds: float | None) -> Receive:
+    """Let a request's body come within so many seconds from now; what comes after it may wait.
+
+    Where `seconds` is None it has a clock of its own.
 
     Raises:
         HTTPException: 408, from the receiving of a body that is not whole by then.
@@ -25,7 +30,7 @@ def timely(receive: Receive, seconds: float | None) -> Receive:
 
     async def timed() -> Message:
         nonlocal whole
-        if whole:
+        if whole or scope.get(WHOLE):
             return await receive()
         try:
             async with asyncio.timeout_at(until):

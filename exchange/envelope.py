@@ -157,16 +157,20 @@ class Envelope:
                 await _send(tell(self._issuer, "request-malformed", detail=detail), send_with_headers)
             elif _stated_length(scope) > (most := self._limits.of(scope["method"], scope["path"])):  # 5
                 await _send(tell(self._issuer, "body-too-large"), send_with_headers)
+            elif most > self._limits.ordinary:
+                async with _ahead(receive) as received:
+                    await self._app(scope, self._bounded(scope, received, most), send_with_headers)
             else:
-                async with _ahead(receive, most > self._limits.ordinary) as received:
-                    timed = timely(received, self._limits.seconds_of(scope["method"], most))
-                    await self._app(scope, _limited(timed, most), send_with_headers)
+                await self._app(scope, self._bounded(scope, receive, most), send_with_headers)
         except Exception as error:  # noqa: BLE001  # 3: the last place that can keep its message out of the server's log
             self._journal.error("failed", request_id=request_id, **journal.told(error))
             if not status:
                 await _send(tell(self._issuer, "internal"), send_with_headers)
         finally:
             self._account(scope, request_id, status, perf_counter() - begun)
+
+    def _bounded(self, scope: Scope, receive: Receive, most: int) -> Receive:
+        return _limited(timely(scope, receive, self._limits.seconds_of(scope["method"], most)), most)
 
     def _account(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         route = _template(scope)
@@ -247,10 +251,7 @@ class _Ahead:
 
 
 @asynccontextmanager
-async def _ahead(receive: Receive, wanted: bool) -> AsyncIterator[Receive]:  # noqa: FBT001  # what the request is
-    if not wanted:
-        yield receive
-        return
+async def _ahead(receive: Receive) -> AsyncIterator[Receive]:
     ahead = _Ahead(receive)
     reader = asyncio.create_task(ahead.read())
     try:

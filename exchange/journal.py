@@ -36,6 +36,7 @@ _SUSPECT: Final = re.compile(r"[0-9]{15}|@|[^\x20-\x7e]")
 _LONGEST: Final = 200
 _TEXT_KEPT: Final = frozenset({"uvicorn.error"})
 _FRAMES: Final = 3
+_NUMBERS: Final = (bool, int, float)  # a union takes three times as long to ask
 
 Line = MutableMapping[str, Any]
 _here: Final[list[TextIO]] = []
@@ -129,7 +130,7 @@ def _render(_: WrappedLogger, __: str, line: Line) -> str:
 
 
 def _plain(value: object) -> object:
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, _NUMBERS):
         return value
     text = str(value)
     return _WITHHELD if len(text) > _LONGEST else _unsuspected(text)

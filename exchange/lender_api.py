@@ -262,11 +262,9 @@ def query_route(home: Home) -> Route:
     """
 
     async def ask(request: Request) -> Response:
-        request.scope["route"] = route  # as FastAPI's own routes do; journal and metrics name it
         return await _ask(request, home.settings.issuer)
 
-    route = Route(QUERIES_PATH, ask, methods=["POST"])
-    return route
+    return Route(QUERIES_PATH, ask, methods=["POST"])
 
 
 async def _ask(request: Request, issuer: str) -> Response:

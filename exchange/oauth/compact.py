@@ -5,8 +5,11 @@ refused unless: it is short enough, has exactly three parts, each part is base64
 spelling, header and payload are JSON objects, and the header has no `crit` and no `b64`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -24,7 +27,7 @@ class MalformedJws(ValueError):
 class Compact:
     """A JWS taken apart, unverified."""
 
-    header: dict[str, Any]
+    header: Mapping[str, Any]
     claims: dict[str, Any]
     signing_input: bytes
     signature: bytes
@@ -42,19 +45,26 @@ def read(text: str) -> Compact:
     if len(parts) != 3:  # noqa: PLR2004  # header, payload, signature
         raise MalformedJws("not three parts")
     try:
-        header, claims = orjson.loads(unb64url(parts[0])), orjson.loads(unb64url(parts[1]))
+        header, claims = _header(parts[0]), orjson.loads(unb64url(parts[1]))
         signature = unb64url(parts[2])
         signing_input = text[: text.rindex(".")].encode("ascii")
     except ValueError as error:  # bad base64url, bad JSON (orjson's error is a ValueError), not ASCII
         raise MalformedJws("not base64url, or not JSON") from error
-    if not isinstance(header, dict) or not isinstance(claims, dict):
+    if header is None or not isinstance(claims, dict):
         raise MalformedJws("not JSON objects")
     if "crit" in header or "b64" in header:
         raise MalformedJws("critical headers are not taken")
     return Compact(header, claims, signing_input, signature)
 
 
-def moment(claims: dict[str, Any], name: str) -> float | None:
+@lru_cache(maxsize=512)  # whoever signs, signs under one header again and again; at most 4 MB
+def _header(part: str) -> Mapping[str, Any] | None:
+    """Decode a header, a ValueError if it cannot be; None if it is no object."""
+    header = orjson.loads(unb64url(part))
+    return MappingProxyType(header) if isinstance(header, dict) else None
+
+
+def moment(claims: Mapping[str, Any], name: str) -> float | None:
     """Return a NumericDate claim in seconds since 1970, or None when it is absent.
 
     Raises:
@@ -68,7 +78,7 @@ def moment(claims: dict[str, Any], name: str) -> float | None:
     return float(value)
 
 
-def text(claims: dict[str, Any], name: str, *, longest: int = 256) -> str:
+def text(claims: Mapping[str, Any], name: str, *, longest: int = 256) -> str:
     """Return a claim that must be a non-empty string of at most `longest` characters.
 
     Raises:

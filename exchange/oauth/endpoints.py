@@ -132,7 +132,6 @@ def token_route(profile: Profile, keys: tokens.TokenKeys, database: Database, pa
     spend = Together(spend_all)
 
     async def token(request: Request) -> Response:
-        request.scope["route"] = route  # as FastAPI's own routes do; journal and metrics name it
         body = await request.body()
         try:
             asked = _read(request, body, profile.token_endpoint)
@@ -151,8 +150,7 @@ def token_route(profile: Profile, keys: tokens.TokenKeys, database: Database, pa
         request.state.oauth_error = answer.error
         return reading.response(answer)
 
-    route = Route(TOKEN_PATH, token, methods=["POST"])
-    return route
+    return Route(TOKEN_PATH, token, methods=["POST"])
 
 
 def par_route(profile: Profile, database: Database, pace: OfClient = lambda _: None) -> Route:
@@ -191,7 +189,6 @@ def par_route(profile: Profile, database: Database, pace: OfClient = lambda _: N
         return Answer(201, {"request_uri": request_uri, "expires_in": par.LIFETIME_SECONDS}, ())
 
     async def pushed(request: Request) -> Response:
-        request.scope["route"] = route
         body = await request.body()
         try:
             parameters = reading.parameters(request, body)
@@ -201,8 +198,7 @@ def par_route(profile: Profile, database: Database, pace: OfClient = lambda _: N
         request.state.oauth_error = answer.error
         return reading.response(answer)
 
-    route = Route(PAR_PATH, pushed, methods=["POST"])
-    return route
+    return Route(PAR_PATH, pushed, methods=["POST"])
 
 
 def build_router(profile: Profile, keys: tokens.TokenKeys) -> APIRouter:

@@ -141,7 +141,6 @@ def _read(verifier: Verifier, text: str, now: datetime) -> AccessToken | None:
 
 def _route(path: str, handled: Callable[[Mapping[str, str], _Act, Certificate | None], Answer], act: _Act) -> Route:
     async def endpoint(request: Request) -> Response:
-        request.scope["route"] = route  # as FastAPI's own routes do; journal and metrics name it
         body = await request.body()
         try:
             form = reading.parameters(request, body)
@@ -151,8 +150,7 @@ def _route(path: str, handled: Callable[[Mapping[str, str], _Act, Certificate | 
         request.state.oauth_error = answer.error
         return reading.response(answer)
 
-    route = Route(path, endpoint, methods=["POST"])
-    return route
+    return Route(path, endpoint, methods=["POST"])
 
 
 def _operation(summary: str, description: str, name: str, answer: dict[str, Any]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Es256Key:
 
     def sign(self, message: bytes) -> bytes:
         """Return r‖s, 64 bytes, deterministic."""
-        der = self._key.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+        der = self._key.sign(message, _RFC6979)
         r, s = decode_dss_signature(der)
         return r.to_bytes(_SCALAR_BYTES) + s.to_bytes(_SCALAR_BYTES)
 
@@ -130,6 +130,7 @@ def verify_ps256(modulus: int, exponent: int, signature: bytes, message: bytes) 
 
 
 _ES256: Final = ec.ECDSA(hashes.SHA256())
+_RFC6979: Final = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
 _SHA256: Final = hashes.SHA256()
 _PSS: Final = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
 
