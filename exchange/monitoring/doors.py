@@ -5,6 +5,8 @@ consents, which a token that rests on one person's agreement does not have. Anot
 answered as what does not exist.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Final
@@ -37,7 +39,7 @@ from exchange.monitoring.models import (
 from exchange.monitoring.webhooks import Webhook
 from exchange.naming import identifier_of, refuse_personal
 from exchange.oauth.doors import require
-from exchange.oauth.guard import Caller
+from exchange.oauth.guard import Caller, hold
 from exchange.oauth.scopes import Scope
 from exchange.release import Ask, Refused
 from exchange.release.watching import Watch, subscribe
@@ -215,11 +217,17 @@ def _webhook(home: Home) -> APIRouter:
     router = APIRouter(prefix=WEBHOOK_PATH, tags=["lender"])
     following = Annotated[Caller, Depends(require(Scope.CONSENTS))]
 
+    @contextmanager
+    def changing(caller: Caller) -> Iterator[Transaction]:
+        with home.database.transaction() as tx:
+            hold(tx, caller, scope=Scope.CONSENTS, now=clock.now())
+            yield tx
+
     @router.put("", summary="Have events sent to an address", responses=problems.responses(401, 403, 422, 429))
     def register(given: AddressModel, caller: following) -> WebhookModel:
         """Register your organisation's address. It is challenged within a second; until it answers nothing is sent."""
         sandbox = home.installation.mode is Mode.SANDBOX
-        with home.database.transaction() as tx:
+        with changing(caller) as tx:
             return _address(
                 webhooks.register(tx, caller.org_code, caller.client_id, given.url, sandbox=sandbox, now=clock.now())
             )
@@ -236,7 +244,7 @@ def _webhook(home: Home) -> APIRouter:
     @router.delete("", status_code=204, summary="Send nothing any more", responses=problems.responses(401, 403))
     def remove(caller: following) -> None:
         """Take the address back; events can be read as before."""
-        with home.database.transaction() as tx:
+        with changing(caller) as tx:
             webhooks.remove(tx, caller.org_code, caller.client_id, now=clock.now())
 
     @router.post(
@@ -247,7 +255,7 @@ def _webhook(home: Home) -> APIRouter:
     )
     def test(caller: following) -> WebhookModel:
         """Challenge the address once more: to see that it works, and to end a pause."""
-        with home.database.transaction() as tx:
+        with changing(caller) as tx:
             return _address(webhooks.ask(tx, caller.org_code, now=clock.now()))
 
     @router.post(
@@ -259,7 +267,7 @@ def _webhook(home: Home) -> APIRouter:
     def replay(given: AgainModel, caller: following) -> AgainedModel:
         """Send all events behind a cursor again, under the same ids and in the same order."""
         place = reading.opened(_EVENTS, given.after) or 0
-        with home.database.transaction() as tx:
+        with changing(caller) as tx:
             count = webhooks.replay(tx, caller.org_code, caller.client_id, after=place, now=clock.now())
         return AgainedModel(events=count)
 

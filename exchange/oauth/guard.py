@@ -209,9 +209,28 @@ def still_admitted(tx: Transaction, caller: Caller, *, scope: Scope, now: dateti
     """
     if now >= caller.token_expires:
         return False
+    return tx.execute(_STILL, _standing(caller, scope)).rowcount == 1
+
+
+def hold(tx: Transaction, caller: Caller, *, scope: Scope, now: datetime) -> None:
+    """Keep what a caller was admitted on as it is until the commit.
+
+    For a change that would outlive a suspension or a change of keys (`exchange.admission.ending`): whoever makes one
+    waits for this transaction, and finds what it wrote; or this one waits, and is refused.
+
+    Raises:
+        TokenRefused: it is over already.
+    """
+    if (
+        now >= caller.token_expires
+        or tx.execute(f"{_STILL} FOR SHARE OF client", _standing(caller, scope)).rowcount != 1
+    ):
+        raise TokenRefused("access token: taken back, or its client is not active")
+
+
+def _standing(caller: Caller, scope: Scope) -> tuple[str, str, str, datetime, str]:
     issued = caller.token_expires - timedelta(seconds=LIFETIME_SECONDS)  # or within the second after it
-    row = tx.execute(_STILL, (caller.client_id, caller.org_code, scope.value, issued, caller.token_jti)).fetchone()
-    return row is not None
+    return caller.client_id, caller.org_code, scope.value, issued, caller.token_jti
 
 
 def _presented(headers: RawHeaders, certificate: Certificate | None) -> tuple[str, str | None]:

@@ -36,6 +36,7 @@ from tests.reachable import CONTACT
 from tests.registering import fresh_key
 from tests.telling import System, system
 from tests.through import through
+from tests.waiting import until_somebody_waits
 
 STANDING = True
 ROOT = Path(__file__).parents[2]
@@ -395,6 +396,33 @@ def test_an_address_is_unproven_once_its_system_was_suspended_or_its_credentials
         proved = webhooks.find(tx, BANK)
     assert proved is not None
     assert proved.state == "verified"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/v1/webhook", {"url": "http://127.0.0.1:9/thief"}),
+        ("DELETE", "/v1/webhook", None),
+        ("POST", "/v1/webhook/test", None),
+        ("POST", "/v1/webhook/replay", {}),
+    ],
+)
+def test_who_was_admitted_a_moment_before_a_suspension_changes_no_address_after_it(
+    exchange_home: Home, lender: System, there: Receiver, method: str, path: str, body: dict[str, str] | None
+) -> None:
+    registered(exchange_home, lender, there)
+    answers: list[int] = []
+    with exchange_home.database.transaction() as tx:
+        _suspended(tx)
+        late = threading.Thread(target=lambda: answers.append(lender.call(method, path, body).status_code))
+        late.start()  # admitted by what stands: the suspension has not been committed
+        until_somebody_waits(exchange_home)
+    late.join()
+    assert answers == [401]
+    with exchange_home.database.transaction() as tx:
+        found = webhooks.find(tx, BANK)
+    assert found is not None
+    assert (found.state, found.url) == ("unproven", there.url)
 
 
 def another_system(home: Home, client_id: str) -> None:
