@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from exchange import audit, consent_figures, deletions, problems
+from exchange import audit, consent_figures, deletions, paging, problems
 from exchange.capture import disclosing
 from exchange.deletions_api import DeletionModel, shown
 from exchange.home import Home
@@ -18,6 +18,7 @@ from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
 from registry import clock
 
+_ALL_DELETIONS = "deletion of all"
 _FEW = "empty: fewer than ten, or it would follow from the others"
 
 
@@ -55,10 +56,10 @@ class LenderDeletionModel(DeletionModel):
 
 
 class LenderDeletionsModel(BaseModel):
-    """A page of notices of all lenders; `next` continues behind it."""
+    """A page of notices of all lenders; `next` is the `after` of the next page, null at the end."""
 
     notices: list[LenderDeletionModel]
-    next: int
+    next: str | None
 
 
 class CaseModel(BaseModel):
@@ -106,20 +107,21 @@ def build_router(home: Home) -> APIRouter:
             audit.note_figures(tx, caller.client_id, month, at=now)
         return FiguresModel.model_validate(found)
 
-    @router.get("/deletions", summary="What lenders are to delete", responses=problems.responses(401, 403, 422))
+    @router.get("/deletions", summary="What lenders are to delete", responses=problems.responses(400, 401, 403, 422))
     def notices(
         caller: reading,
-        after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+        after: paging.After = None,
         limit: Annotated[int, Query(ge=1, le=deletions.PAGE_MOST)] = deletions.PAGE_MOST,
         overdue: Annotated[bool, Query()] = False,  # noqa: FBT002  # a switch in the address
     ) -> LenderDeletionsModel:
         """List deletion notices of all lenders; with `overdue` those not answered in time. Reading is an entry."""
-        now = clock.now()
+        now, place = clock.now(), paging.place(_ALL_DELETIONS, after) or 0
         with home.database.transaction() as tx:
-            found = deletions.of_all(tx, after=after, limit=limit, overdue=overdue, now=now)
-            deletions.note_reading(tx, caller.client_id, len(found), now=now)
-        rows = [LenderDeletionModel(**shown(one).model_dump(), organisation=one.organisation) for one in found]
-        return LenderDeletionsModel(notices=rows, next=found[-1].position if found else after)
+            found = deletions.of_all(tx, after=place, limit=limit + 1, overdue=overdue, now=now)
+            page, more = paging.page(_ALL_DELETIONS, found, limit)
+            deletions.note_reading(tx, caller.client_id, len(page), now=now)
+        rows = [LenderDeletionModel(**shown(one).model_dump(), organisation=one.organisation) for one in page]
+        return LenderDeletionsModel(notices=rows, next=more)
 
     @router.post(
         "/consents/{consent_id}/evidence",

@@ -22,7 +22,7 @@ Not here: doors (`bindings_api`, `subject_api`), tokens (`oauth`; a phone is a c
 which a person confirms on a page where the phone has no signal (`presence`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -173,6 +173,7 @@ def activate_due(tx: Transaction, *, now: datetime) -> int:
     owners = tx.execute(f"{waiting} ORDER BY active_from LIMIT %s", (now, AT_ONCE)).fetchall()
     store.hold_subjects(tx, {subject_id for _, subject_id in owners})
     found = [client_id for client_id, _ in owners]
+    _hold_clients(tx, {subject_id for _, subject_id in owners})
     due = tx.execute(f"{waiting} AND client_id = ANY(%s)", (now, found)).fetchall()  # not refused while it waited
     for client_id, subject_id in due:
         for phone in _phones(tx, subject_id):
@@ -182,6 +183,15 @@ def activate_due(tx: Transaction, *, now: datetime) -> int:
         clients.set_state(tx, client_id, clients.ACTIVE)
         _say(tx, Event.PHONE_ACTIVATED, subject_id, "system", {"client_id": client_id}, now)
     return len(due)
+
+
+def _hold_clients(tx: Transaction, subjects: Collection[UUID]) -> None:
+    """Lock the clients of these people's phones in the order in which tokens are issued (`oauth.spending`)."""
+    tx.execute(
+        "SELECT FROM client WHERE client_id IN (SELECT client_id FROM subject_phone WHERE subject_id = ANY(%s))"
+        " ORDER BY client_id FOR NO KEY UPDATE",
+        (list(subjects),),
+    )
 
 
 # ---- a person's phones ----------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from exchange import problems, staffing
+from exchange import paging, problems, staffing
 from exchange.admission import expiring, keyrings, notes, profiles, registration
 from exchange.admission.keyrings import Standing
 from exchange.admission.profiles import Profile
@@ -28,6 +28,7 @@ from registry.database import Transaction
 
 CLIENT_PATH: Final = "/v1/client"
 STAFF_PATH: Final = "/v1/staff"
+_LIST: Final = "staff"
 JSON: Final = "application/json"
 _PROOFS: Final = 9  # eight keys at most, and one that stands
 
@@ -126,10 +127,10 @@ class StaffEntryModel(BaseModel):
 
 
 class StaffPageModel(BaseModel):
-    """A page of entries in their order; `next` continues behind it, null at the end."""
+    """A page of entries in their order; `next` is the `after` of the next page, null at the end."""
 
     staff: list[StaffEntryModel]
-    next: int | None
+    next: str | None
 
 
 _Calling = Annotated[Caller, Depends(require(Scope.REGISTRATION))]
@@ -240,19 +241,20 @@ def _stated(profile: Profile) -> dict[str, Any]:
 def _staff(home: Home) -> APIRouter:
     router = APIRouter(prefix=STAFF_PATH, tags=["lender: registration"])
 
-    @router.get("", summary="Your list of staff", responses=problems.responses(401, 403, 422))
+    @router.get("", summary="Your list of staff", responses=problems.responses(400, 401, 403, 422))
     def see(
         caller: _Calling,
-        after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+        after: paging.After = None,
         limit: Annotated[int, Query(ge=1, le=staffing.PAGE_MOST)] = 100,
         *,
         history: Annotated[bool, Query(description="entries that were closed too")] = False,
     ) -> StaffPageModel:
         """List your organisation's entries in their order, those behind `after`."""
+        place = paging.place(_LIST, after) or 0
         with home.database.transaction() as tx:
-            found = staffing.page(tx, caller.org_code, after=after, limit=limit + 1, history=history)
-        more = found[limit - 1].position if len(found) > limit else None
-        return StaffPageModel(staff=[_entry(one) for one in found[:limit]], next=more)
+            found = staffing.page(tx, caller.org_code, after=place, limit=limit + 1, history=history)
+        page, more = paging.page(_LIST, found, limit)
+        return StaffPageModel(staff=[_entry(one) for one in page], next=more)
 
     @router.put(
         "/{user_id:path}", summary="Put a person on the list", responses=problems.responses(400, 401, 403, 409, 422)

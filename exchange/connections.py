@@ -3,7 +3,8 @@
   1. the headers of a request come within `header_seconds` of its first byte, or of the connection, and have
      `header_bytes` at most; between two requests a connection is idle for `idle_seconds` at most
   2. who does not read what is answered is let go of: once the line is full, `TAKEN_BYTES` of what waits here and in the
-     system are taken in each `write_seconds`, until it is not full any more. A long answer over a thin line ends well
+     system are taken in each `write_seconds`, until it is not full any more. A long answer over a thin line ends well:
+    nobody is idle while bytes wait here. Of a process no more than `KEPT_BYTES` wait; beyond, whoever has most goes
   3. one connection has `PIPELINED` requests at most that wait for the one before them; what comes behind a body is
      thrown away, and is not more than headers may be: neither is kept at the price of everybody's memory
   4. a process has `at_most` connections, one address `of_one_peer` of them. For one more, the one that has waited
@@ -36,6 +37,7 @@ from exchange.limits.declared import OfConnections
 LOOK_SECONDS: Final = 1.0
 PIPELINED: Final = 8
 TAKEN_BYTES: Final = 64 * 1024  # a slow mobile line takes so many in some seconds
+KEPT_BYTES: Final = 256 * 1024 * 1024  # some fifty of the longest answers that are given in one piece
 _FRAMED: Final = 16  # bytes that one of a body may take on the line, in pieces of one each
 _INT: Final = Struct("i")
 _TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -74,6 +76,13 @@ class Crowd:
         now = loop.time()
         for one in [one for one in self.held if one.is_late(now) or one.is_stuck(now)]:
             one.let_go(_TOO_SLOW if one.reads_headers else b"")
+        waiting = {one: one.kept_bytes for one in self.held}
+        over = sum(waiting.values()) - KEPT_BYTES
+        for one in sorted(waiting, key=waiting.__getitem__, reverse=True):
+            if over <= 0:
+                break
+            one.let_go()
+            over -= waiting[one]
         self.timer = loop.call_later(LOOK_SECONDS, self._look, loop) if self.held else None
 
 
@@ -96,6 +105,12 @@ class Bounded(HttpToolsProtocol):
     def may_go(self) -> bool:
         """Whether it may be let go of for another: no request of it is whole and being answered."""
         return self._waits_since is not None or self._body_since is not None
+
+    @property
+    def kept_bytes(self) -> int:
+        """How many bytes of answers wait here to be taken."""
+        size: int = self.transport.get_write_buffer_size()
+        return size
 
     def rank(self) -> tuple[bool, float]:
         """Give the place in which it is let go of: before a body that still comes, and the longest waiting first."""
@@ -179,6 +194,8 @@ class Bounded(HttpToolsProtocol):
 
     def is_late(self, now: float) -> bool:
         """Say whether the headers should have come (1), or the connection was idle for too long."""
+        if not self.reads_headers and self.kept_bytes:
+            return False  # it still takes what was answered: `is_stuck`
         bounds = self._crowd.bounds
         most = bounds.header_seconds if self.reads_headers else bounds.idle_seconds
         return self._waits_since is not None and now - self._waits_since > most
@@ -197,14 +214,14 @@ class Bounded(HttpToolsProtocol):
         held = bytearray(_INT.size)
         with suppress(OSError, ValueError):  # the socket is gone or cannot tell: what waits here counts
             ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, held)
-        waiting: int = self.transport.get_write_buffer_size() + _INT.unpack(held)[0]
+        waiting: int = self.kept_bytes + _INT.unpack(held)[0]
         return waiting
 
     def let_go(self, last: bytes = b"") -> None:
         """End the connection at once, with a last word if the line takes it."""
         if last and not self.transport.is_closing():
             self.transport.write(last)
-        if self.transport.get_write_buffer_size():
+        if self.kept_bytes:
             self.transport.abort()
         else:
             self.transport.close()

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from exchange import deletions, problems
+from exchange import deletions, paging, problems
 from exchange.home import Home
 from exchange.oauth.doors import require_own
 from exchange.oauth.guard import Caller
@@ -15,6 +15,7 @@ from registry import clock
 from registry.clock import rfc3339
 
 _PAGE: Final = deletions.PAGE_MOST
+_LIST: Final = "deletion"
 
 
 class DeletionModel(BaseModel):
@@ -33,10 +34,10 @@ class DeletionModel(BaseModel):
 
 
 class DeletionsModel(BaseModel):
-    """A page of notices; `next` continues behind it, and is there also at the end, for the next poll."""
+    """A page of notices; `next` is the `after` of the next page, null at the end."""
 
     notices: list[DeletionModel]
-    next: int
+    next: str | None
 
 
 class DoneModel(BaseModel):
@@ -55,17 +56,19 @@ def build_router(home: Home) -> APIRouter:
     router = APIRouter(prefix="/v1/deletions", tags=["lender"])
     calling = Annotated[Caller, Depends(require_own(Scope.CONSENTS))]
 
-    @router.get("", summary="What you are to delete", responses=problems.responses(401, 403, 422))
+    @router.get("", summary="What you are to delete", responses=problems.responses(400, 401, 403, 422))
     def see(
         caller: calling,
-        after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+        after: paging.After = None,
         limit: Annotated[int, Query(ge=1, le=_PAGE)] = _PAGE,
         open_only: Annotated[bool, Query()] = False,  # noqa: FBT002  # a switch in the address
     ) -> DeletionsModel:
         """List notices in their order, those behind `after`; with `open_only` those not yet acknowledged."""
+        place = paging.place(_LIST, after) or 0
         with home.database.transaction() as tx:
-            found = deletions.of_lender(tx, caller.org_code, after=after, limit=limit, open_only=open_only)
-        return DeletionsModel(notices=[shown(one) for one in found], next=found[-1].position if found else after)
+            found = deletions.of_lender(tx, caller.org_code, after=place, limit=limit + 1, open_only=open_only)
+        page, more = paging.page(_LIST, found, limit)
+        return DeletionsModel(notices=[shown(one) for one in page], next=more)
 
     @router.post("/{notice_id}/acknowledge", status_code=204, responses=problems.responses(401, 403, 404, 409, 422))
     def acknowledge(notice_id: UUID, given: DoneModel, caller: calling) -> None:

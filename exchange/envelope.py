@@ -4,8 +4,9 @@
   1. a request id of ours (one sent by a caller is not taken over: it could carry anything)
   2. an address that holds an identifier is refused unread: a subject belongs in the body
   3. whatever fails inside becomes a problem without details; the journal gets class and place
-  4. security headers, what will go (`deprecations`), the mode of a sandbox, one line in the journal, metrics; what is
-     behind a closed door is stored by nobody on the way, unless its route says otherwise
+  4. security headers, what will go (`deprecations`), the mode of a sandbox, what is left of a system's pace unless its
+     route says more of it, one line in the journal, metrics; what is behind a closed door is stored by nobody on the
+     way, unless its route says otherwise
   5. a body is read up to a limit; what is longer is a problem too, and no failure. Bytes of an upload, which their
      route takes as a stream and counts itself, have a limit of their own, and are read ahead from the first moment:
      the server gives nothing of what has arrived once the line is cut
@@ -20,7 +21,7 @@ import asyncio
 import re
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from time import perf_counter
@@ -37,7 +38,7 @@ from exchange.deprecations import NOTHING, Deprecations
 from exchange.errors import CredentialsRefused
 from exchange.metrics import Metrics
 from exchange.oauth.certificates import shown_in
-from exchange.oauth.doors import PRESENTED
+from exchange.oauth.doors import PACED, PRESENTED
 from exchange.oauth.guard import Guard, Presented
 from exchange.problems import REQUEST_ID as NAMED
 from exchange.problems import Told, tell, told_of
@@ -57,6 +58,7 @@ _SECURITY_HEADERS: Final = (
     (b"strict-transport-security", b"max-age=31536000"),
 )
 _CACHE_CONTROL: Final = b"cache-control"
+_RATE_LIMIT: Final = b"ratelimit"
 _NOT_STORED: Final = ((_CACHE_CONTROL, b"no-store"),)
 _MOST_AHEAD_BYTES: Final = 64 * 1024  # as many as the server itself keeps before it stops reading
 _DIGITS_AT_MOST: Final = 19  # of a length that can be meant
@@ -148,11 +150,14 @@ class Envelope:
                 open_to_all = self._public.has(scope["path"]) or _CACHE_CONTROL in said
                 ours = [one for one in extra if one[0] not in said]  # a page says more exactly what it may load
                 going = self._deprecations.headers(scope["method"], _template(scope), scope["query_string"])
-                message["headers"] = [*sent, *ours, *(() if open_to_all else _NOT_STORED), *going]  # 4
+                paced = () if _RATE_LIMIT in said else _paced(scope)
+                message["headers"] = [*sent, *ours, *(() if open_to_all else _NOT_STORED), *going, *paced]  # 4
             await send(message)
 
         try:
-            if _names_somebody(scope):  # 2
+            if not scope["path"].isprintable():  # a route's pattern ends before a line's end: it would be another's
+                await _send(tell(self._issuer, "not-found"), send_with_headers)
+            elif _names_somebody(scope):  # 2
                 detail = "an address never holds an identifier; send it in the body"
                 await _send(tell(self._issuer, "request-malformed", detail=detail), send_with_headers)
             elif _stated_length(scope) > (most := self._limits.of(scope["method"], scope["path"])):  # 5
@@ -288,6 +293,11 @@ def _limited(receive: Receive, most: int) -> Receive:
 def _template(scope: Scope) -> str:
     template: Any = getattr(scope.get("route"), "path", None)
     return template if isinstance(template, str) else "unmatched"
+
+
+def _paced(scope: Scope) -> Iterable[tuple[bytes, bytes]]:
+    left: Mapping[str, str] | None = scope.get(PACED)
+    return [(name.lower().encode(), value.encode()) for name, value in left.items()] if left else ()
 
 
 def _path_as_sent(scope: Scope) -> str:

@@ -20,6 +20,7 @@ from registry.clock import rfc3339
 
 _MOST_FEN: Final = 10**13
 _PAGE: Final = outcomes.PAGE_MOST
+_LIST: Final = "outcome"
 Money = Annotated[int, Field(ge=0, le=_MOST_FEN, description="in fen (分)")]
 _MORE: Final = {
     Kind.DECISION: frozenset({"amount_fen", "term_months"}),
@@ -88,10 +89,10 @@ class ReportedModel(BaseModel):
 
 
 class ReportsModel(BaseModel):
-    """A page of reports; `next` continues behind it, and is there also at the end."""
+    """A page of reports; `next` is the `after` of the next page, null at the end."""
 
     outcomes: list[ReportedModel]
-    next: int
+    next: str | None
 
 
 class OwnReportModel(ReportedModel):
@@ -157,18 +158,22 @@ def _add_lenders(router: APIRouter, home: Home) -> None:
         return KeptModel(outcome_id=kept.outcome_id, details_kept=kept.details)
 
     @router.get(
-        "/v1/outcomes", tags=["lender"], summary="What you have reported", responses=problems.responses(401, 403, 422)
+        "/v1/outcomes",
+        tags=["lender"],
+        summary="What you have reported",
+        responses=problems.responses(400, 401, 403, 422),
     )
     def see(
         caller: calling,
-        after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+        after: paging.After = None,
         limit: Annotated[int, Query(ge=1, le=_PAGE)] = _PAGE,
     ) -> ReportsModel:
         """List your own reports in their order, those behind `after`."""
+        place = paging.place(_LIST, after) or 0
         with home.database.transaction() as tx:
-            found = outcomes.of_lender(tx, home, caller.org_code, after=after, limit=limit, now=clock.now())
-        rows = [ReportedModel(**_shown(one)) for one in found]
-        return ReportsModel(outcomes=rows, next=found[-1].position if found else after)
+            found = outcomes.of_lender(tx, home, caller.org_code, after=place, limit=limit + 1, now=clock.now())
+        page, more = paging.page(_LIST, found, limit)
+        return ReportsModel(outcomes=[ReportedModel(**_shown(one)) for one in page], next=more)
 
 
 def _add_others(router: APIRouter, home: Home) -> None:
@@ -196,7 +201,7 @@ def _add_others(router: APIRouter, home: Home) -> None:
     def missing(
         caller: regulator,
         organisation: Annotated[str | None, Query(max_length=120)] = None,
-        cursor: Annotated[str | None, Query(max_length=paging.LONGEST, description="`next` of the last page")] = None,
+        cursor: paging.After = None,
         limit: Annotated[int, Query(ge=1, le=_PAGE)] = _PAGE,
     ) -> SilentPageModel:
         """List queries that should have ended in a decision and of which nothing came back. Reading is an entry."""

@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from exchange import problems, recall_notices
+from exchange import paging, problems, recall_notices
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth.doors import require_own
@@ -20,6 +20,7 @@ from registry import clock
 from registry.clock import rfc3339
 
 _PAGE: Final = 200
+_LIST: Final = "notice"
 
 
 class NoticeModel(BaseModel):
@@ -37,10 +38,10 @@ class NoticeModel(BaseModel):
 
 
 class NoticesModel(BaseModel):
-    """A page of notices; `next` continues behind it, and is there also at the end, for the next poll."""
+    """A page of notices; `next` is the `after` of the next page, null at the end."""
 
     notices: list[NoticeModel]
-    next: int
+    next: str | None
 
 
 def build_router(home: Home) -> APIRouter:
@@ -49,18 +50,24 @@ def build_router(home: Home) -> APIRouter:
     calling = Annotated[Caller, Depends(require_own(Scope.QUERIES))]
 
     @router.get(
-        "", summary="Recalled and corrected records that you were shown", responses=problems.responses(401, 403, 422)
+        "",
+        summary="Recalled and corrected records that you were shown",
+        responses=problems.responses(400, 401, 403, 422),
     )
     def see(
         caller: calling,
-        after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+        after: paging.After = None,
         limit: Annotated[int, Query(ge=1, le=_PAGE)] = _PAGE,
         open_only: Annotated[bool, Query()] = False,  # noqa: FBT002  # a switch in the address
     ) -> NoticesModel:
         """List notices in their order, those behind `after`; with `open_only` those not yet acknowledged."""
+        place = paging.place(_LIST, after) or 0
         with home.database.transaction() as tx:
-            found = recall_notices.of_lender(tx, caller.org_code, after=after, limit=limit, unacknowledged=open_only)
-        return NoticesModel(notices=[_shown(one) for one in found], next=found[-1].position if found else after)
+            found = recall_notices.of_lender(
+                tx, caller.org_code, after=place, limit=limit + 1, unacknowledged=open_only
+            )
+        page, more = paging.page(_LIST, found, limit)
+        return NoticesModel(notices=[_shown(one) for one in page], next=more)
 
     @router.post("/{notice_id}/acknowledge", status_code=204, responses=problems.responses(401, 403, 404))
     def acknowledge(notice_id: UUID, caller: calling) -> None:

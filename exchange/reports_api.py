@@ -24,12 +24,13 @@ from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from exchange import pages, problems
-from exchange.errors import RequestRefused
+from exchange.errors import RequestRefused, TokenRefused
 from exchange.gate import Gate
 from exchange.home import Home
 from exchange.naming import StaffCode, named_staff
 from exchange.oauth import form
 from exchange.oauth.doors import require
+from exchange.oauth.guard import Caller, still_admitted
 from exchange.oauth.scopes import Scope
 from exchange.portable import report
 from exchange.portable.report import Printing
@@ -102,12 +103,13 @@ def build_router(home: Home) -> APIRouter:
         await run_in_threadpool(_must_be_a_report, home, query_id, caller.client_id)
         gate: Gate = request.app.state.gate
         with press.taken_by(caller.client_id):
-            outcome = await gate.ask(AskAgain(caller, query_id, form="pdf", staff=staff))
-            if isinstance(outcome, Refused):
-                return problems.refusal(outcome.reason, outcome.query_id, issuer=home.settings.issuer)
-            if not isinstance(outcome, Permitted):
-                raise outcome
-            async with press.free:
+            async with press.free:  # before the gate: what is withdrawn while it waits is not set
+                await run_in_threadpool(_must_still_be_admitted, home, caller)
+                outcome = await gate.ask(AskAgain(caller, query_id, form="pdf", staff=staff))
+                if isinstance(outcome, Refused):
+                    return problems.refusal(outcome.reason, outcome.query_id, issuer=home.settings.issuer)
+                if not isinstance(outcome, Permitted):
+                    raise outcome
                 made = await run_in_threadpool(printed, home, outcome, staff)
         headers = {"Cache-Control": "no-store", "Content-Disposition": 'inline; filename="report.pdf"'}
         return Response(made, 200, headers, MEDIA_TYPE)
@@ -168,6 +170,17 @@ def read_slip(code: str, keys: Mapping[str, bytes]) -> Mapping[str, str] | None:
     except (SignatureInvalid, orjson.JSONDecodeError):
         return None
     return said if isinstance(said, dict) and said.keys() == _SLIP else None
+
+
+def _must_still_be_admitted(home: Home, caller: Caller) -> None:
+    """Ask once more whether a caller that has waited may go on.
+
+    Raises:
+        TokenRefused: its token was taken back or is over, or its client is not active.
+    """
+    with home.database.transaction() as tx:
+        if not still_admitted(tx, caller, scope=Scope.QUERIES, now=clock.now()):
+            raise TokenRefused("access token: taken back or over, or its client is not active")
 
 
 def _must_be_a_report(home: Home, query_id: UUID, client_id: str) -> None:

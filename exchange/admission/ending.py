@@ -2,7 +2,7 @@
 
   tokens     those that are issued until the change commits (`client.tokens_from`). The moment is taken with the
              client's row held, and `oauth.spending.issue` shares that row until its own commit: a token was written
-             before the moment, or sees what stands after it
+             before the moment, or sees what stands after it. The clocks of those who write both agree within seconds
   webhook    an address that this system registered is unproven, until it is asked for (`POST /v1/webhook/test`) and
              answers. It is another one from then on, so a challenge or an event that is under way proves nothing
 

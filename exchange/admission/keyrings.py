@@ -2,8 +2,8 @@
 
 What counts is `client.jwks`, which every deciding statement compares (`oauth.spending`): a key that is taken out of it
 is of no use in any process from that commit on, and tokens that were got with the old set end with it
-(`client.tokens_from`). `client_key` beside it says since when each key stands, and which are taken only until
-`leaves_at`. A row stays when its key has gone: a key is one system's, once.
+(`client.tokens_from`); after an overlap they live out their ten minutes. `client_key` beside it says since when each
+key stands, and which are taken only until `leaves_at`. A row stays when its key has gone: a key is one system's, once.
 
 Steps of a change by the lender (the numbers are used in the code and the tests):
   1. have the client's row, active, its keys changed here and not at an address

@@ -248,10 +248,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of notices: iterate it; `next` is where the following one begins."""
+    """A page of notices: iterate it; `next` is the cursor of the following one, None at the end."""
 
     notices: tuple[Json, ...] = field(repr=False)
-    next: int
+    next: str | None
 
     def __iter__(self) -> Iterator[Json]:
         return iter(self.notices)

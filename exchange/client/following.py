@@ -63,8 +63,8 @@ def poll_events(  # what a poll states
     return Polled(tuple(Event.read(text, keys, **named) for text in sets.values()), bool(said["moreAvailable"]))
 
 
-def deletions(session: Session, after: int = 0, *, open_only: bool = False) -> Flow[Page]:
-    """List what is to be deleted until when: a page of notices behind `after`."""
+def deletions(session: Session, after: str | None = None, *, open_only: bool = False) -> Flow[Page]:
+    """List what is to be deleted until when: a page of notices behind a cursor."""
     return _page(session, "/v1/deletions", after, open_only=open_only)
 
 
@@ -81,8 +81,8 @@ def acknowledge_deletion(
     yield from session.call(Ask("POST", path, json=body, safe=True))
 
 
-def notices(session: Session, after: int = 0, *, open_only: bool = False) -> Flow[Page]:
-    """List records that were shown and have been recalled or corrected since: a page of notices behind `after`."""
+def notices(session: Session, after: str | None = None, *, open_only: bool = False) -> Flow[Page]:
+    """List records that were shown and have been recalled or corrected since: a page of notices behind a cursor."""
     return _page(session, "/v1/notices", after, open_only=open_only)
 
 
@@ -101,10 +101,10 @@ def sources(session: Session) -> Flow[Json]:
     return _remembered(session, "/v1/sources")
 
 
-def _page(session: Session, path: str, after: int, *, open_only: bool) -> Flow[Page]:
-    params = {"after": str(after), "open_only": "true" if open_only else "false"}
+def _page(session: Session, path: str, after: str | None, *, open_only: bool) -> Flow[Page]:
+    params = {"open_only": "true" if open_only else "false"} | ({} if after is None else {"after": after})
     said = (yield from session.call(Ask("GET", path, params=params, safe=True))).json()
-    return Page(tuple(said["notices"]), int(said["next"]))
+    return Page(tuple(said["notices"]), said["next"])
 
 
 def _remembered(session: Session, path: str) -> Flow[Json]:

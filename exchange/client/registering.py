@@ -25,10 +25,10 @@ _PROOF: Final = "qq-key-proof+jwt"
 
 @dataclass(frozen=True, slots=True)
 class Staff:
-    """A page of a lender's list in its order; `next` is where the following one begins, None at the end."""
+    """A page of a lender's list in its order; `next` is the cursor of the following one, None at the end."""
 
     staff: tuple[Json, ...] = field(repr=False)
-    next: int | None
+    next: str | None
 
 
 def registration_request(
@@ -95,9 +95,10 @@ def end_staff(session: Session, user_id: str) -> Flow[None]:
     yield from session.call(Ask("DELETE", _of(user_id)))
 
 
-def staff(session: Session, after: int = 0, *, most: int = 100, history: bool = False) -> Flow[Staff]:
-    """List this lender's staff: a page behind `after`; with `history` entries that were closed, too."""
-    params = {"after": str(after), "limit": str(most), "history": str(history).lower()}
+def staff(session: Session, after: str | None = None, *, most: int = 100, history: bool = False) -> Flow[Staff]:
+    """List this lender's staff: a page behind a cursor; with `history` entries that were closed, too."""
+    stated = {"limit": str(most), "history": str(history).lower()}
+    params = stated | ({} if after is None else {"after": after})
     said = (yield from session.call(Ask("GET", STAFF_PATH, params=params, safe=True))).json()
     return Staff(tuple(said["staff"]), said["next"])
 

@@ -29,10 +29,10 @@ class Details(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """A page of this lender's reports in their order; `next` is where the following one begins."""
+    """A page of this lender's reports in their order; `next` is the cursor of the following one, None at the end."""
 
     outcomes: tuple[Json, ...] = field(repr=False)
-    next: int
+    next: str | None
 
 
 def report_outcome(
@@ -57,8 +57,8 @@ def report_outcome(
     return kept
 
 
-def outcomes(session: Session, after: int = 0, *, most: int = 100) -> Flow[Outcomes]:
-    """List what this lender has reported: a page behind `after`."""
-    params = {"after": str(after), "limit": str(most)}
+def outcomes(session: Session, after: str | None = None, *, most: int = 100) -> Flow[Outcomes]:
+    """List what this lender has reported: a page behind a cursor."""
+    params = {"limit": str(most)} | ({} if after is None else {"after": after})
     said = (yield from session.call(Ask("GET", OUTCOMES_PATH, params=params, safe=True))).json()
-    return Outcomes(tuple(said["outcomes"]), int(said["next"]))
+    return Outcomes(tuple(said["outcomes"]), said["next"])

@@ -7,7 +7,8 @@ Steps (the numbers are used in the code):
 
 1 and 3 are transactions of their own, over before the gate locks anything. Inside the gate's transaction the row of a
 system would be locked until its commit, and whatever asks for the same system in another process, a batch among it,
-would wait for it. The price is that a round which fails must give back what it counted (`give_back`); a process that
+would wait for it. The price is that a round which fails must give back what it counted (`give_back`), and that a
+question which another process turns out to have asked first gives back what it took (`give_back_of`); a process that
 is killed in between has counted what nobody was answered. A commit of 1 does not wait for the disk: the gate's commit,
 which comes after it, does, and what was answered has been counted wherever the log has it.
 
@@ -102,6 +103,12 @@ def give_back(database: Database, counted: Counted) -> None:
     """Take out what a round counted that failed: nobody was answered."""
     with database.transaction() as tx:
         _take_out(tx, counted.taken, counted.day)
+
+
+def give_back_of(database: Database, limits: Limits, questions: Sequence[Question], day: date) -> None:
+    """Take out what some questions of a round took: they are asked anew."""
+    with database.transaction() as tx:
+        _take_out(tx, _sums(limits, questions), day)
 
 
 def forget(tx: Transaction, *, now: datetime) -> None:

@@ -18,7 +18,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from consent import purposes
 from consent.record import midnight
 from consent.scope import Mode as AnswerMode
-from exchange import once, problems
+from exchange import once, paging, problems
 from exchange.errors import RequestRefused
 from exchange.home import Home, Mode
 from exchange.limits.shown import headers
@@ -57,7 +57,6 @@ _SUBSCRIPTIONS: Final = "subscription"
 _EVENTS: Final = "event"
 _DELIVERIES: Final = "delivery"
 _NO_STORE: Final = {"Cache-Control": "no-store"}
-_Cursor = Annotated[str | None, Query(max_length=200, description="where the last page ended")]
 _Limit = Annotated[int, Query(ge=1, le=keeping.PAGE_MOST)]
 
 
@@ -104,13 +103,13 @@ def _subscribing(home: Home) -> APIRouter:
         return Response(shown.model_dump_json(), 201 if fresh[-1] else 200, told, JSON)
 
     @router.get("", summary="Your subscriptions", responses=problems.responses(400, 401, 403, 422))
-    def see(caller: following, after: _Cursor = None, limit: _Limit = 50) -> SubscriptionsModel:
+    def see(caller: following, after: paging.After = None, limit: _Limit = 50) -> SubscriptionsModel:
         """List your organisation's subscriptions, ended ones too."""
-        place = reading.opened(_SUBSCRIPTIONS, after) or 0
+        place = paging.place(_SUBSCRIPTIONS, after) or 0
         with home.database.transaction() as tx:
-            found = keeping.of_lender(tx, caller.org_code, after=place, limit=limit)
-        more = reading.cursor(_SUBSCRIPTIONS, found[-1].position) if len(found) == limit else None
-        return SubscriptionsModel(subscriptions=[_shown(one) for one in found], next=more)
+            found = keeping.of_lender(tx, caller.org_code, after=place, limit=limit + 1)
+        page, more = paging.page(_SUBSCRIPTIONS, found, limit)
+        return SubscriptionsModel(subscriptions=[_shown(one) for one in page], next=more)
 
     @router.get("/{subscription_id}", summary="One subscription", responses=problems.responses(401, 403, 404, 422))
     def see_one(subscription_id: UUID, caller: following) -> SubscriptionModel:
@@ -191,16 +190,16 @@ def _following(home: Home) -> APIRouter:
     def events(
         caller: Annotated[Caller, Depends(require(Scope.CONSENTS))],
         response: Response,
-        after: _Cursor = None,
+        after: paging.After = None,
         limit: Annotated[int, Query(ge=1, le=reading.PAGE_MOST)] = 50,
     ) -> EventsModel:
         """Read what your subscriptions told, in order, kept 90 days; what no consent permits now is left out."""
         response.headers.update(_NO_STORE)
-        place = reading.opened(_EVENTS, after) or 0
+        place = paging.place(_EVENTS, after) or 0
         with home.database.transaction() as tx:
             found, reached, more = reading.page(tx, caller.org_code, after=place, limit=limit)
         said = [reading.envelope(home.settings.issuer, one) for one in found]
-        return EventsModel(events=said, next=reading.cursor(_EVENTS, reached), more=more)
+        return EventsModel(events=said, next=paging.placed(_EVENTS, reached), more=more)
 
     @router.get(reading.SCHEMA_PATH, summary="The form of an event", response_class=Response)
     def schema() -> Response:
@@ -266,17 +265,18 @@ def _webhook(home: Home) -> APIRouter:
     )
     def replay(given: AgainModel, caller: following) -> AgainedModel:
         """Send all events behind a cursor again, under the same ids and in the same order."""
-        place = reading.opened(_EVENTS, given.after) or 0
+        place = paging.place(_EVENTS, given.after) or 0
         with changing(caller) as tx:
             count = webhooks.replay(tx, caller.org_code, caller.client_id, after=place, now=clock.now())
         return AgainedModel(events=count)
 
     @router.get("/deliveries", summary="The delivery log", responses=problems.responses(400, 401, 403, 422))
-    def deliveries(caller: following, after: _Cursor = None, limit: _Limit = 50) -> DeliveriesModel:
+    def deliveries(caller: following, after: paging.After = None, limit: _Limit = 50) -> DeliveriesModel:
         """List attempts to send something to your address, the latest first, kept 90 days."""
-        place = reading.opened(_DELIVERIES, after)
+        place = paging.place(_DELIVERIES, after)
         with home.database.transaction() as tx:
-            found = webhooks.deliveries(tx, caller.org_code, before=place, limit=limit)
+            found = webhooks.deliveries(tx, caller.org_code, before=place, limit=limit + 1)
+        page, more = paging.page(_DELIVERIES, found, limit)
         shown = [
             DeliveryModel(
                 event_id=one.event_id,
@@ -285,9 +285,8 @@ def _webhook(home: Home) -> APIRouter:
                 outcome=one.outcome,
                 milliseconds=one.milliseconds,
             )
-            for one in found
+            for one in page
         ]
-        more = reading.cursor(_DELIVERIES, found[-1].position) if len(found) == limit else None
         return DeliveriesModel(deliveries=shown, next=more)
 
     return router

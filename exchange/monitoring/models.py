@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from exchange import paging
 from exchange.lender_api import StaffModel
 from exchange.monitoring import declared
 from exchange.naming import CODE, PRINTABLE, Code, ItemCode, SubjectModel
@@ -105,7 +106,7 @@ class WebhookModel(BaseModel):
 class AgainModel(_Strict):
     """From where on to send again: a cursor of GET /v1/events; null from the oldest that is kept."""
 
-    after: str | None = Field(default=None, max_length=200)
+    after: str | None = Field(default=None, max_length=paging.LONGEST)
 
 
 class AgainedModel(BaseModel):

@@ -11,13 +11,10 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
-
-from exchange.errors import RequestRefused
 from exchange.monitoring import declared, keeping
 from exchange.monitoring.declared import CONSENT
 from exchange.release import watching
-from registry.canonical import JSON, b64url, canonical, unb64url
+from registry.canonical import JSON, canonical
 from registry.clock import rfc3339
 from registry.database import Transaction
 
@@ -175,28 +172,3 @@ def _closed(always: Mapping[str, Any], maybe: Mapping[str, Any]) -> dict[str, An
         "required": sorted(always),
         "properties": {**always, **maybe},
     }
-
-
-# ---- cursors --------------------------------------------------------------------------------------------------------
-
-
-def cursor(what: str, position: int) -> str:
-    """Write a place as an opaque text; it stays good for as long as what it points into is kept."""
-    return b64url(orjson.dumps([what, position]))
-
-
-def opened(what: str, text: str | None) -> int | None:
-    """Read a cursor back; None stays None.
-
-    Raises:
-        RequestRefused: not one that a page of this list gave.
-    """
-    if text is None:
-        return None
-    try:
-        of, position = orjson.loads(unb64url(text))
-    except (ValueError, TypeError) as error:
-        raise RequestRefused("request-malformed", "the cursor is not one that a page gave") from error
-    if of != what or type(position) is not int or not 0 <= position < 2**63:
-        raise RequestRefused("request-malformed", "the cursor is not one that a page gave")
-    return position

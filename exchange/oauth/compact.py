@@ -17,6 +17,7 @@ import orjson
 from registry.canonical import unb64url
 
 MAX_CHARACTERS: Final = 8192  # an RSA-4096 proof with its key is about 2,000
+_KEPT_CHARACTERS: Final = 1024  # a header with a key of RSA-4096 has 970; longer ones would fill memory with nonsense
 
 
 class MalformedJws(ValueError):
@@ -45,7 +46,8 @@ def read(text: str) -> Compact:
     if len(parts) != 3:  # noqa: PLR2004  # header, payload, signature
         raise MalformedJws("not three parts")
     try:
-        header, claims = _header(parts[0]), orjson.loads(unb64url(parts[1]))
+        read_header = _header if len(parts[0]) <= _KEPT_CHARACTERS else _header.__wrapped__
+        header, claims = read_header(parts[0]), orjson.loads(unb64url(parts[1]))
         signature = unb64url(parts[2])
         signing_input = text[: text.rindex(".")].encode("ascii")
     except ValueError as error:  # bad base64url, bad JSON (orjson's error is a ValueError), not ASCII
@@ -57,7 +59,7 @@ def read(text: str) -> Compact:
     return Compact(header, claims, signing_input, signature)
 
 
-@lru_cache(maxsize=512)  # whoever signs, signs under one header again and again; at most 4 MB
+@lru_cache(maxsize=512)  # whoever signs, signs under one header again and again
 def _header(part: str) -> Mapping[str, Any] | None:
     """Decode a header, a ValueError if it cannot be; None if it is no object."""
     header = orjson.loads(unb64url(part))

@@ -89,7 +89,11 @@ def answer(description: str, schema: Mapping[str, Any], example: Mapping[str, An
 def errors(too_much: str = "too many at once") -> dict[str, Any]:
     """Describe the answers of whoever is refused, the same at every endpoint."""
     slow = f"{too_much}; `Retry-After` says how long to wait"
-    waits = {"Retry-After": {"schema": {"type": "integer"}, "description": "in seconds"}}
+    waits = {
+        "Retry-After": {"schema": {"type": "integer"}, "description": "in seconds"},
+        "RateLimit-Policy": {"schema": {"type": "string"}, "description": "the pace, where the client is proven"},
+        "RateLimit": {"schema": {"type": "string"}, "description": "what is left of it"},
+    }
     busy = {"error": "temporarily_unavailable", "error_description": "too many requests of yours at once"}
     return {
         "400": answer("RFC 6749 §5.2", ERROR, _ERROR_EXAMPLE | {"error": "invalid_request"}),

@@ -6,17 +6,19 @@ in the request's scope. A route then names the scope it needs, in one of two way
 
   * `require(scope)`: a dependency; admits the caller in a short transaction of its own, shared with
     whoever calls at the same moment, and gives the endpoint its `Caller`; a lender's system that calls too fast is
-    told when to come again
+    told when to come again, and every one what is left of its pace (`taken`)
     `require_own(scope)` admits a system that calls in its own name, and no token that rests on one person's agreement
   * `presented(request, scope)`: for the release gate, which admits callers in its own transaction
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final, TypeGuard
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, TypeGuard
 
 from fastapi import Request
 from fastapi.openapi.models import HTTPBase
 from fastapi.security.base import SecurityBase
+from starlette.types import Scope as Asked
 
 from exchange.batching import Together
 from exchange.errors import CredentialsMissing, CredentialsRefused, RequestRefused
@@ -26,27 +28,51 @@ from exchange.oauth.scopes import Role, Scope
 from registry.database import Database, Transaction
 
 PRESENTED: Final = "qingqiao.presented"
+PACED: Final = "qingqiao.paced"
 
 Admitted = Caller | CredentialsRefused | RequestRefused
-Admissions = Together[Presented, Admitted]
-Paces = Callable[[Transaction, Sequence[str]], Sequence[int | None]]  # of clients: the seconds that each has to wait
 
 
-def _unpaced(_: Transaction, clients: Sequence[str]) -> Sequence[None]:
-    return [None] * len(clients)
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A call as its system's pace has it: the seconds to wait (None: it may now), and what is left, as headers."""
+
+    wait: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Admission(NamedTuple):
+    """What became of a caller; a lender's system has a turn, too."""
+
+    outcome: Admitted
+    turn: Turn = Turn()
+
+
+Admissions = Together[Presented, Admission]
+Paces = Callable[[Transaction, Sequence[str]], Sequence[Turn]]
+
+
+def taken(turn: Turn, asked: Asked) -> int | None:
+    """Leave in a request's scope what its answer will say of the pace; give the seconds to wait."""
+    asked[PACED] = turn.headers
+    return turn.wait
+
+
+def _unpaced(_: Transaction, clients: Sequence[str]) -> Sequence[Turn]:
+    return [Turn()] * len(clients)
 
 
 def admissions(database: Database, paces: Paces = _unpaced) -> Admissions:
     """Return what admits callers in transactions of its own, many at a time; `paces` looks at lenders' systems."""
 
-    def admit(batch: Sequence[Presented]) -> list[Admitted]:
+    def admit(batch: Sequence[Presented]) -> list[Admission]:
         with database.transaction() as tx:
-            came: list[Admitted] = [*guard.admit(tx, batch)]
-            lenders = [(n, one.client_id) for n, one in enumerate(came) if _is_lenders(one)]
-            waits = paces(tx, [client for _, client in lenders])  # after admission: a replay moves nothing
-            for (n, _), seconds in zip(lenders, waits, strict=True):
-                if seconds is not None:
-                    came[n] = RequestRefused("rate-exceeded", retry_after_seconds=seconds)
+            came = [Admission(one) for one in guard.admit(tx, batch)]
+            lenders = [(n, one.outcome) for n, one in enumerate(came) if _is_lenders(one.outcome)]
+            turns = paces(tx, [caller.client_id for _, caller in lenders])  # after admission: a replay moves nothing
+            for (n, caller), turn in zip(lenders, turns, strict=True):
+                over = None if turn.wait is None else RequestRefused("rate-exceeded", retry_after_seconds=turn.wait)
+                came[n] = Admission(over or caller, turn)
         return came
 
     return Together(admit)
@@ -84,7 +110,8 @@ class require(SecurityBase):  # noqa: N801  # reads as what it does: Depends(req
     async def __call__(self, request: Request) -> Caller:
         """Admit the caller; waits for a commit."""
         door: Admissions = request.app.state.admissions
-        outcome = await door(presented(request, self._wanted(request)))
+        outcome, turn = await door(presented(request, self._wanted(request)))
+        taken(turn, request.scope)
         if not isinstance(outcome, Caller):
             raise outcome
         return outcome

@@ -13,6 +13,7 @@ from authlib.oauth2.rfc6749.errors import InvalidRequestError
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
+from starlette.types import Scope
 
 from consent.errors import Fault
 from exchange.batching import Together
@@ -20,15 +21,15 @@ from exchange.errors import RequestRefused
 from exchange.oauth import codes, describing, grants, par, reading, spending, tokens
 from exchange.oauth.certificates import shown_in
 from exchange.oauth.clients import Directory, NotRemembered, unreached
+from exchange.oauth.doors import Turn, taken
 from exchange.oauth.par import URN
 from exchange.oauth.profile import JWKS_PATH, PAR_PATH, TOKEN_PATH, Profile
 from exchange.oauth.refused import ClientNotProven, InvalidAuthorizationDetails, InvalidGrantId, TooFast, TooManyPushed
 from exchange.oauth.server import Answer, TokenRequest, TokenServer
 from registry import clock
 from registry.database import Database
-from registry.suites.certificates import Certificate
 
-OfClient = Callable[[str], int | None]  # how long a client has to wait that comes too fast
+OfClient = Callable[[str], Turn]  # counts a call of a client
 _FOR_AN_HOUR: Final = {"Cache-Control": "public, max-age=3600"}
 _FOR_FIVE_MINUTES: Final = {"Cache-Control": "public, max-age=300"}
 
@@ -108,7 +109,9 @@ PAR_OPERATION: Final[dict[str, Any]] = {
 }
 
 
-def token_route(profile: Profile, keys: tokens.TokenKeys, database: Database, pace: OfClient = lambda _: None) -> Route:
+def token_route(
+    profile: Profile, keys: tokens.TokenKeys, database: Database, pace: OfClient = lambda _: Turn()
+) -> Route:
     """Return the token endpoint's route.
 
     A plain route, for FastAPI has nothing to read or write here and would take as long as a signature for it; its
@@ -145,7 +148,7 @@ def token_route(profile: Profile, keys: tokens.TokenKeys, database: Database, pa
         if asked.issue is not None:
             answer = server.settle(answer, asked.issue, await spend(asked.issue))
             if answer.error is None and asked.redeem is None:  # a code is had once; how many there are, `par` limits
-                seconds = pace(asked.client.client_id)
+                seconds = taken(pace(asked.client.client_id), request.scope)
                 answer = answer if seconds is None else Answer(*TooFast(seconds)())
         request.state.oauth_error = answer.error
         return reading.response(answer)
@@ -153,12 +156,12 @@ def token_route(profile: Profile, keys: tokens.TokenKeys, database: Database, pa
     return Route(TOKEN_PATH, token, methods=["POST"])
 
 
-def par_route(profile: Profile, database: Database, pace: OfClient = lambda _: None) -> Route:
+def par_route(profile: Profile, database: Database, pace: OfClient = lambda _: Turn()) -> Route:
     """Return the route of pushed requests; its description is `PAR_OPERATION`."""
     directory = Directory(database)
 
-    def push(parameters: Mapping[str, str], proofs: Sequence[str], shown: Certificate | None) -> Answer:
-        now = clock.now()
+    def push(parameters: Mapping[str, str], proofs: Sequence[str], scope: Scope) -> Answer:
+        now, shown = clock.now(), shown_in(scope)
         try:
             pushed = par.read(
                 parameters, proofs, directory=directory, profile=profile, now=now, may_wait=True, certificate=shown
@@ -169,7 +172,7 @@ def par_route(profile: Profile, database: Database, pace: OfClient = lambda _: N
                 organisation, purpose = pushed.client.organisation, pushed.wanted.purpose
                 kept = grants.replaceable(tx, pushed.replaces, organisation, purpose, now=now)
                 full = codes.full_for_seconds(tx, organisation, now=now)
-                hasty = pace(pushed.client.client_id) if all(fresh) else None
+                hasty = taken(pace(pushed.client.client_id), scope) if all(fresh) else None
                 flood = _flood(hasty, full)
                 sound = all(fresh) and not unsaid and kept and flood is None
                 request_uri = codes.push(tx, pushed, now=now) if sound else None
@@ -194,7 +197,7 @@ def par_route(profile: Profile, database: Database, pace: OfClient = lambda _: N
             parameters = reading.parameters(request, body)
         except RequestRefused as error:
             return reading.response(Answer(400, {"error": "invalid_request", "error_description": str(error)}, ()))
-        answer = await run_in_threadpool(push, parameters, request.headers.getlist("dpop"), shown_in(request.scope))
+        answer = await run_in_threadpool(push, parameters, request.headers.getlist("dpop"), request.scope)
         request.state.oauth_error = answer.error
         return reading.response(answer)
 

@@ -22,7 +22,7 @@ is rolled back, its proofs count as unused: nothing was let out on them.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import orjson
@@ -33,7 +33,7 @@ from exchange.oauth.certificates import thumbprint
 from exchange.oauth.profile import Profile
 from exchange.oauth.scopes import Scope
 from exchange.oauth.spending import Spend
-from exchange.oauth.tokens import JKT, LIFETIME_SECONDS, X5T, AccessToken, TokenKeys, Verifier
+from exchange.oauth.tokens import JKT, X5T, AccessToken, TokenKeys, Verifier
 from registry.database import Transaction
 from registry.suites.certificates import Certificate
 
@@ -62,6 +62,8 @@ _STILL: Final = (
     " AND (tokens_from IS NULL OR tokens_from < %s)"
     " AND NOT EXISTS (SELECT FROM revoked_token WHERE jti = %s)"
 )
+
+_BEFORE_EVERYTHING: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Caller:
     proof_expires: datetime | None
     token_expires: datetime
     consent_id: str | None = None
+    token_issued: datetime = _BEFORE_EVERYTHING  # of one that does not say
 
 
 class Guard:
@@ -195,6 +198,7 @@ def admit(tx: Transaction, presented: Sequence[Presented]) -> list[Caller | Cred
                     None if spend is None else spend.expires_at,
                     until,
                     one.consent_id,
+                    datetime.fromtimestamp(one.token_issued, UTC),
                 )
             )
         if one.proof is not None:
@@ -229,8 +233,7 @@ def hold(tx: Transaction, caller: Caller, *, scope: Scope, now: datetime) -> Non
 
 
 def _standing(caller: Caller, scope: Scope) -> tuple[str, str, str, datetime, str]:
-    issued = caller.token_expires - timedelta(seconds=LIFETIME_SECONDS)  # or within the second after it
-    return caller.client_id, caller.org_code, scope.value, issued, caller.token_jti
+    return caller.client_id, caller.org_code, scope.value, caller.token_issued, caller.token_jti
 
 
 def _presented(headers: RawHeaders, certificate: Certificate | None) -> tuple[str, str | None]:

@@ -22,6 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
 from consent.grant import ENDED
 from exchange.errors import RequestRefused, TokenRefused
@@ -29,6 +30,7 @@ from exchange.oauth import describing, reading, spending
 from exchange.oauth.authenticating import authenticate
 from exchange.oauth.certificates import shown_in
 from exchange.oauth.clients import Directory, Registration
+from exchange.oauth.doors import Turn, taken
 from exchange.oauth.endpoints import OfClient
 from exchange.oauth.profile import INTROSPECT_PATH, REVOKE_PATH, Profile
 from exchange.oauth.refused import ClientNotProven, TooFast
@@ -37,7 +39,6 @@ from exchange.oauth.spending import Spend
 from exchange.oauth.tokens import TYPES, AccessToken, TokenKeys, Verifier
 from registry import clock
 from registry.database import Database, Transaction
-from registry.suites.certificates import Certificate
 
 INACTIVE: Final[Mapping[str, Any]] = {"active": False}
 _STANDS: Final = (
@@ -50,12 +51,12 @@ _STANDS: Final = (
 _Act = Callable[[Transaction, Registration, AccessToken | None, datetime], Answer]
 
 
-def routes(profile: Profile, keys: TokenKeys, database: Database, pace: OfClient = lambda _: None) -> list[Route]:
+def routes(profile: Profile, keys: TokenKeys, database: Database, pace: OfClient = lambda _: Turn()) -> list[Route]:
     """Return the routes of both endpoints; their descriptions are `INTROSPECTION` and `REVOCATION`."""
     directory, verifier = Directory(database), Verifier(profile.issuer, profile.resource, keys)
 
-    def handled(form: Mapping[str, str], act: _Act, shown: Certificate | None) -> Answer:
-        now = clock.now()
+    def handled(form: Mapping[str, str], act: _Act, scope: Scope) -> Answer:
+        now, shown = clock.now(), shown_in(scope)
         try:
             client, spent = authenticate(
                 directory, form, issuer=profile.issuer, now=now, may_wait=True, certificate=shown
@@ -63,7 +64,7 @@ def routes(profile: Profile, keys: TokenKeys, database: Database, pace: OfClient
             if "token" not in form:  # 2
                 raise InvalidRequestError("token is missing")
             with database.transaction() as tx:  # 3
-                refused = _refused(tx, directory, client, spent, pace)
+                refused = _refused(tx, directory, client, spent, lambda one: taken(pace(one), scope))
                 if refused is None:
                     return act(tx, client, _read(verifier, form["token"], now), now)
             raise refused  # after the commit: the assertion stays used
@@ -87,14 +88,18 @@ def routes(profile: Profile, keys: TokenKeys, database: Database, pace: OfClient
 
 
 def _refused(
-    tx: Transaction, directory: Directory, client: Registration, spent: Spend | None, pace: OfClient
+    tx: Transaction,
+    directory: Directory,
+    client: Registration,
+    spent: Spend | None,
+    counted: Callable[[str], int | None],
 ) -> OAuth2Error | None:
     """Spend the assertion; say why nothing is done, if so. The pace counts whoever has proven itself alone."""
     fresh = spending.spend(tx, spent)
     if not (spending.stands(tx, client.client_id, client.jwks_text, client.certificate_text) and fresh):
         directory.forget(client.client_id)
         return ClientNotProven(description="client assertion: used before, or not signed with a registered key")
-    seconds = pace(client.client_id)
+    seconds = counted(client.client_id)
     return None if seconds is None else TooFast(seconds)
 
 
@@ -139,14 +144,14 @@ def _read(verifier: Verifier, text: str, now: datetime) -> AccessToken | None:
         return None
 
 
-def _route(path: str, handled: Callable[[Mapping[str, str], _Act, Certificate | None], Answer], act: _Act) -> Route:
+def _route(path: str, handled: Callable[[Mapping[str, str], _Act, Scope], Answer], act: _Act) -> Route:
     async def endpoint(request: Request) -> Response:
         body = await request.body()
         try:
             form = reading.parameters(request, body)
         except RequestRefused as error:
             return reading.response(Answer(400, {"error": "invalid_request", "error_description": str(error)}, ()))
-        answer = await run_in_threadpool(handled, form, act, shown_in(request.scope))
+        answer = await run_in_threadpool(handled, form, act, request.scope)
         request.state.oauth_error = answer.error
         return reading.response(answer)
 

@@ -164,10 +164,10 @@ def _answered(home: Home, case: Case) -> Outcome:
 def _released(home: Home, asks: Sequence[Ask | AskAgain], at_step: _Step, *, last_round: bool) -> list[Case]:
     cases = [Case(ask) for ask in asks]
     at_step(1)
-    with giving_back(home) as counted, home.database.transaction() as tx:  # 1, 5
+    with giving_back(home) as taken, home.database.transaction() as tx:  # 1, 5
         admit_all(tx, cases)
         find(home, tx, cases)
-        limit_all(home, cases, counted, last_round=last_round)
+        limit_all(home, cases, taken, last_round=last_round)
         at_step(2)
         now = decide_all(tx, cases)  # 2
         cut_off(home, tx, cases, now)

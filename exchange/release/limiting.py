@@ -3,6 +3,9 @@
 What is over a limit is no case for the decision: it takes no use and reads no consent. Subjects are counted by a keyed
 hash of what was sent, whether somebody is known under it or not.
 
+What turns out, when it is recorded, to be a repeat of what another process answered meanwhile gives back what it took,
+before it is asked anew.
+
 An idempotent repeat is a request like any other and has its system's pace, but counts against no cap. The same key
 twice in one round is put off: the second is asked anew when the first is settled, and is then a repeat, or a question
 like any other if the first became no query. In the last of the rounds that a question may have, it is told to come
@@ -10,11 +13,13 @@ again, and has the pace of a repeat. A result of a batch that is opened when it 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
+
+import psycopg
 
 from consent.decision import Reason
 from exchange.errors import RequestRefused
@@ -25,6 +30,7 @@ from exchange.limits.places import How, Question
 from exchange.release.cases import Ask, AskAgain, Case, Outcome, Refused, idempotency
 from registry import clock
 from registry.database import Transaction
+from registry.errors import DatabaseUnavailable
 from registry.identifiers import Identifier
 from registry.keyring import Purpose
 from registry.records import NOBODY
@@ -33,19 +39,35 @@ _DENIED: Final = Reason.NO_CONSENT  # of somebody unknown too
 _COME_AGAIN_SECONDS: Final = 1  # a round is over sooner
 
 
+@dataclass(slots=True)
+class Taken:
+    """What a round has counted, and for which of its cases."""
+
+    counted: counting.Counted | None = None
+    questions: Sequence[tuple[Case, Question]] = ()
+
+
 @contextmanager
-def giving_back(home: Home) -> Iterator[list[counting.Counted]]:
-    """Give a list for what a round counts; if the round fails, that is given back, since nobody was answered."""
-    counted: list[counting.Counted] = []
+def giving_back(home: Home) -> Iterator[Taken]:
+    """Give a place for what a round counts, and see to it afterwards.
+
+    If the round fails all is given back, since nobody was answered; else what those took who lost their key's race.
+    """
+    taken = Taken()
     try:
-        yield counted
+        yield taken
     except Exception:
-        for one in counted:
-            counting.give_back(home.database.aside, one)
+        if taken.counted is not None:
+            counting.give_back(home.database.aside, taken.counted)
         raise
+    lost = [question for case, question in taken.questions if case.conflict]
+    if lost and taken.counted is not None:
+        with suppress(DatabaseUnavailable, psycopg.Error):  # the others are answered all the same
+            limits = declared.of(home.settings.limits)
+            counting.give_back_of(home.database.aside, limits, lost, taken.counted.day)
 
 
-def limit_all(home: Home, cases: Sequence[Case], counted: list[counting.Counted], *, last_round: bool = False) -> None:
+def limit_all(home: Home, cases: Sequence[Case], taken: Taken, *, last_round: bool = False) -> None:
     """Count what is asked and refuse what is over a limit; see `exchange.limits.counting`.
 
     Whoever sends the key of another question of this round is put off, or told to come again if the round is the last.
@@ -61,7 +83,8 @@ def limit_all(home: Home, cases: Sequence[Case], counted: list[counting.Counted]
     now = clock.now()
     limits = declared.of(home.settings.limits)
     one = counting.count(home.database.aside, limits, [question for _, question in looked_at], now)
-    counted.append(one)
+    taken.counted = one
+    taken.questions = [asked for asked, verdict in zip(looked_at, one.verdicts, strict=True) if verdict.code is None]
     for (case, _), verdict, left in zip(looked_at, one.verdicts, one.left, strict=True):
         case.left = left
         if verdict.code is not None:

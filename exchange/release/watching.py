@@ -109,10 +109,10 @@ def _decided(
 ) -> Case:
     case = Case(ask)
     at_step(1)
-    with giving_back(home) as counted, home.database.transaction() as tx:  # 1, 5
+    with giving_back(home) as taken, home.database.transaction() as tx:  # 1, 5
         admit_all(tx, [case])
         find(home, tx, [case])
-        limit_all(home, [case], counted)
+        limit_all(home, [case], taken)
         if case.open:
             tx.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_SUBSCRIBING,))  # see `wait_for_subscribers`
         at_step(2)

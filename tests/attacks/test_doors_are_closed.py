@@ -154,6 +154,15 @@ def test_an_address_with_an_identifier_is_refused_unread_and_unrepeated(door: Do
     assert PERSON not in answer.text
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/queries%0A", "/oauth/token%0A", "/healthz%0A", "/v1/%7Fcatalogue", "/v1/%E2%80%AEx"]
+)
+def test_an_address_with_a_character_that_nobody_sees_is_no_door(door: Door, path: str) -> None:
+    for method in ("GET", "POST"):
+        answer = door.call(method, ISSUER + path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+
+
 def test_a_subject_in_an_address_is_at_most_a_random_id(door: Door) -> None:
     named = [
         parameter["schema"]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -114,6 +115,32 @@ def test_alerts_are_read_page_by_page_and_a_cursor_of_ones_own_is_refused(
     assert bank.get("/audit/v1/alerts").status_code == 403
 
 
+def left_of(answer: httpx.Response, name: str) -> int:
+    assert answer.headers.get_list("ratelimit-policy") == [f'"{name}";q=3;w=90']
+    (told,) = answer.headers.get_list("ratelimit")
+    what, left, seconds = told.split(";")
+    assert (what, 0 < int(seconds.removeprefix("t=")) <= 90) == (f'"{name}"', True)
+    return int(left.removeprefix("r="))
+
+
+def test_an_answer_tells_what_is_left_of_the_pace_whatever_it_is_unless_it_tells_of_questions(
+    exchange: Home, door: Door, lender: Caller, regulator: Caller
+) -> None:
+    bank = Asking(door, lender)
+    for path, status in (("/v1/alerts", 200), (f"/v1/subscriptions/{UUID(int=1)}", 404), ("/v1/alerts?limit=x", 422)):
+        address = ISSUER + path
+        headers = lender.headers("GET", address.partition("?")[0], bank.token)
+        answer = door.call("GET", address, headers=headers)
+        assert (answer.status_code, answer.headers["ratelimit-policy"]) == (status, '"doors";q=400;w=8')
+        assert answer.headers["ratelimit"].startswith('"doors";r=39')
+    asked = bank.ask(ZHANG)
+    assert asked.status_code == 200
+    assert '"burst"' in asked.headers["ratelimit"]
+    assert '"doors"' not in asked.headers["ratelimit"]
+    assert "ratelimit" not in Asking(door, regulator).get("/audit/v1/alerts").headers
+    assert "ratelimit" not in door.call("GET", f"{ISSUER}/v1/alerts").headers
+
+
 def test_a_system_that_calls_too_fast_waits_at_every_door_and_no_other_system_does(
     exchange_home: Home, tmp_path: Path, lender: Caller, other_lender: Caller
 ) -> None:
@@ -127,18 +154,24 @@ def test_a_system_that_calls_too_fast_waits_at_every_door_and_no_other_system_do
         assert [one.status_code for one in came] == [200, 200, 200, 429]
         assert came[3].json()["code"] == "rate-exceeded"
         assert 20 < int(came[3].headers["retry-after"]) <= 30
+        assert [left_of(one, "doors") for one in came] == [2, 1, 0, 0]
+        refused = other.get("/audit/v1/alerts")
+        assert (refused.status_code, "ratelimit" in refused.headers) == (403, False), "not admitted, not counted"
         assert other.get("/v1/alerts").status_code == 200
         tokens = [lender.ask(door) for _ in range(3)]
         assert [one.status_code for one in tokens] == [200, 200, 429]  # one was had before
         assert tokens[2].json()["error"] == "temporarily_unavailable"
         assert 20 < int(tokens[2].headers["retry-after"]) <= 30
+        assert [left_of(one, "tokens") for one in tokens] == [1, 0, 0]
         assert other_lender.ask(door).status_code == 200
         for url in (f"{ISSUER}/oauth/introspect", f"{ISSUER}/oauth/revoke"):
             slow = door.call("POST", url, data=lender.form(grant_type=None) | {"token": bank.token})
             assert (slow.status_code, slow.json()["error"]) == (429, "temporarily_unavailable")
             assert 20 < int(slow.headers["retry-after"]) <= 30
+            assert left_of(slow, "tokens") == 0
         said = other_lender.form(grant_type=None) | {"token": other.token}
-        assert door.call("POST", f"{ISSUER}/oauth/introspect", data=said).json()["active"] is True
+        told = door.call("POST", f"{ISSUER}/oauth/introspect", data=said)
+        assert (told.json()["active"], left_of(told, "tokens")) == (True, 0)
         assert door.call("POST", f"{ISSUER}/oauth/introspect", data=said).status_code == 401, (
             "an assertion is used once"
         )

@@ -193,6 +193,26 @@ def test_a_process_sets_one_report_at_a_time_and_a_system_has_one_set_or_waiting
     assert bank.paper(mine).status_code == 200
 
 
+def test_what_is_withdrawn_while_a_report_waits_to_be_set_is_not_set(
+    exchange_home: Home, bank: Bank, other_lender: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consent = consented(exchange_home, recipient=BANK_ONE, mode=Mode.REPORT)
+    held(exchange_home)
+    other = Bank(bank.door, other_lender)
+    mine, theirs = (one.answer("report")["query_id"] for one in (bank, other))
+
+    def while_another_waits(*_: Any) -> bytes:
+        time.sleep(0.5)  # it has been admitted by then
+        consents.withdraw(exchange_home, consent.consent_id, Channel.VILLAGE, actor="test")
+        return b"%PDF-"
+
+    monkeypatch.setattr(reports_api, "printed", while_another_waits)
+    came = bank.door.together(bank.asking_for_paper(mine), other.asking_for_paper(theirs))
+    assert sorted(one.status_code for one in came) == [200, 403]
+    (refused,) = (one for one in came if one.status_code == 403)
+    assert code(refused) == (403, "withdrawn")
+
+
 def test_a_report_that_cannot_be_set_keeps_no_place(
     exchange_home: Home, bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:

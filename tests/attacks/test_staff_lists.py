@@ -150,6 +150,7 @@ def test_the_list_is_read_page_by_page_and_keeps_its_history(lender: System) -> 
     rest = lender.call("GET", f"/v1/staff?limit=2&after={first['next']}").json()
     assert [one["user_id"] for one in first["staff"] + rest["staff"]] == ["u-2", "u-3", "u-1"]
     assert rest["next"] is None
+    assert lender.call("GET", "/v1/staff?limit=3").json()["next"] is None
     history = lender.call("GET", "/v1/staff?history=true").json()["staff"]
     assert [(one["user_id"], one["department"], one["ended_at"] is None) for one in history] == [
         ("u-1", "credit", False), ("u-2", "credit", True), ("u-3", "credit", True), ("u-1", "risk", True),

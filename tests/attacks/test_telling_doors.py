@@ -11,7 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from exchange import outbound, pushing
+from exchange import outbound, paging, pushing
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.oauth import clients
@@ -59,6 +59,31 @@ def test_another_lender_has_no_deletion_notice_and_answers_none(exchange_home: H
         answer = stranger.call("POST", f"/v1/deletions/{notice_id}/acknowledge", {"outcome": "deleted"})
         assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
     assert lender.call("GET", "/v1/deletions?open_only=true").json()["notices"] == [notice]
+
+
+LISTS = {
+    "/v1/deletions": "deletion",
+    "/v1/notices": "notice",
+    "/v1/outcomes": "outcome",
+    "/v1/staff": "staff",
+    "/v1/subscriptions": "subscription",
+    "/v1/events": "event",
+    "/v1/webhook/deliveries": "delivery",
+    "/audit/v1/deletions": "deletion of all",
+}
+
+
+def test_a_list_takes_its_own_cursors_and_no_others(exchange_home: Home, door: Door) -> None:
+    lender = system(exchange_home, door)
+    watching = system(exchange_home, door, "csrc", "某监管局", Role.REGULATOR)
+    for path, mine in LISTS.items():
+        caller = watching if path.startswith("/audit/") else lender
+        taken = [
+            what for what in LISTS.values() if caller.call("GET", f"{path}?after={paging.placed(what, 1)}").is_success
+        ]
+        assert taken == [mine], path
+        answers = [caller.call("GET", f"{path}?after={bent}") for bent in ("1", "x", "e30")]
+        assert {(one.status_code, one.json()["code"]) for one in answers} == {(400, "request-malformed")}, path
 
 
 def test_strangers_and_other_roles_find_the_doors_closed(exchange_home: Home, door: Door) -> None:

@@ -22,6 +22,7 @@ from registry.canonical import b64url, unb64url
 from registry.keyring import Purpose
 from tests.attacks.bent_client import CATALOGUE_URL, ISSUER, Caller, Door, FromNow, registered, sign
 from tests.attacks.fapi_modules import oidf
+from tests.standing import Standing
 
 STANDING = True
 
@@ -93,12 +94,12 @@ def test_a_stolen_token_with_the_thiefs_own_proof_is_refused(door: Door, lender:
 
 
 @oidf("fapi2-security-profile-final-dpop-negative-tests")
-def test_a_replayed_proof_is_refused_also_after_a_restart(door: Door, lender: Caller, exchange_home: Home) -> None:
+def test_a_replayed_proof_is_refused_also_after_a_restart(door: Door, lender: Caller, standing: Standing) -> None:
     token = lender.token(door)
     headers = lender.headers("GET", CATALOGUE_URL, token)
     assert door.call("GET", CATALOGUE_URL, headers=headers).status_code == 200
     assert refused(door.call("GET", CATALOGUE_URL, headers=headers), "proof-invalid", 401)
-    with Door(exchange_home) as restarted:
+    with standing.anew() as restarted:
         assert refused(restarted.call("GET", CATALOGUE_URL, headers=headers), "proof-invalid", 401)
 
 
@@ -246,6 +247,6 @@ def test_a_transaction_that_fails_leaves_the_proof_unused(exchange_home: Home, l
     with pytest.raises(RuntimeError, match="disk full"), exchange_home.database.transaction() as tx:
         assert isinstance(admit(tx, [presented])[0], Admitted)
         raise RuntimeError("disk full")
-    admitted = asyncio.run(admissions(exchange_home.database)(presented))
+    admitted = asyncio.run(admissions(exchange_home.database)(presented)).outcome
     assert isinstance(admitted, Admitted)
     assert (admitted.client_id, admitted.kind) == ("lender-one", "lender")

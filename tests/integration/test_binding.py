@@ -1,5 +1,6 @@
 """Phones are bound in person, once for each key, and a second one waits and can be refused."""
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 
@@ -21,6 +22,7 @@ from tests.commanding import InProcess
 from tests.databases import Addresses
 from tests.people import LI, NOBODY, ZHANG
 from tests.phones import SEEN, Phone, bound, code_for, shown, try_binding
+from tests.waiting import until_somebody_waits
 
 STANDING = True
 
@@ -73,6 +75,24 @@ def test_a_phones_name_can_stand_in_an_address(exchange_home: Home, door: Door) 
     phone = bound(exchange_home, door)
     assert max(map(len, phone.client.client_id.split("-"))) < 15
     assert phone.call("POST", f"/subject/v1/phones/{phone.client.client_id}/end").status_code == 200
+
+
+def test_phones_are_made_active_in_the_order_in_which_tokens_are_issued(exchange_home: Home, door: Door) -> None:
+    """Tokens of many are issued by one statement that shares their clients by id: no two may wait for each other."""
+    owners = (ZHANG, LI, NOBODY)
+    for who in (*owners, *owners):  # the second phone of each waits
+        bound(exchange_home, door, who)
+    made: list[int] = []
+    with exchange_home.database.transaction() as tx:
+        ids = sorted(one for (one,) in tx.execute("SELECT client_id FROM subject_phone").fetchall())
+        tx.execute("SELECT FROM client WHERE client_id = %s FOR SHARE", (ids[-1],))
+        job = threading.Thread(target=lambda: made.append(later(exchange_home, timedelta(hours=73))))
+        job.start()
+        until_somebody_waits(exchange_home)
+        free = tx.execute("SELECT client_id FROM client WHERE client_id = ANY(%s) FOR SHARE SKIP LOCKED", (ids,))
+        assert free.fetchall() == [(ids[-1],)], "all before the last are locked before it is waited for"
+    job.join()
+    assert (len(ids), made) == (6, [3])
 
 
 def test_a_code_is_not_kept_in_clear(exchange_home: Home) -> None:

@@ -115,7 +115,30 @@ def test_what_became_of_a_query_is_reported_once(exchange_home: Home, lender: Le
     assert (kept["outcome_id"], kept["details_kept"]) == (again["outcome_id"], True)
     page = lender.outcomes()
     assert [(one["reference"], one["details"]["amount_fen"]) for one in page.outcomes] == [("R-1", 500_000)]
-    assert lender.outcomes(page.next).outcomes == ()
+    assert page.next is None
+    lender.report_outcome(answer.query_id, **said | {"reference": "R-2"}, decision="approved")  # type: ignore[arg-type]
+    first = lender.outcomes(most=1)
+    rest = lender.outcomes(first.next, most=1)
+    assert [one["reference"] for one in (*first.outcomes, *rest.outcomes)] == ["R-1", "R-2"]
+    assert rest.next is None
+
+
+def test_notices_are_followed_page_by_page_to_their_end(exchange_home: Home, lender: Lender) -> None:
+    with exchange_home.database.transaction() as tx:
+        tx.execute(
+            "INSERT INTO lender_notice (notice_id, organisation, commitment, event, queries, recalled_at)"
+            " SELECT gen_random_uuid(), %s, int4send(n), 'recalled', '{}', now() FROM generate_series(1, 201) n",
+            (BANK,),
+        )
+    first = lender.notices()
+    rest = lender.notices(first.next)
+    assert (len(first), len(rest), rest.next) == (200, 1, None)
+    assert len({one["notice_id"] for one in (*first, *rest)}) == 201
+    (last,) = rest
+    lender.acknowledge_notice(last["notice_id"])
+    whole = lender.notices(open_only=True)
+    assert (len(whole), whole.next) == (200, None)
+    assert (len(lender.deletions()), lender.deletions().next) == (0, None)
 
 
 def test_a_report_is_had_on_paper_as_long_as_its_consent_stands(exchange_home: Home, lender: Lender) -> None:

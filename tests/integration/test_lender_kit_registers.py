@@ -69,7 +69,7 @@ def test_a_list_of_staff_is_kept_by_the_kit_and_counts_at_once(
         assert own.put_staff("u-1", "credit", last=last)["last"] == last
         own.put_staff("u/2", "risk", first=last, last=last)
         first = own.staff(most=1)
-        assert [one["user_id"] for one in (*first.staff, *own.staff(first.next or 0).staff)] == ["u-1", "u/2"]
+        assert [one["user_id"] for one in (*first.staff, *own.staff(first.next).staff)] == ["u-1", "u/2"]
         with pytest.raises(QueryRefused, match="staff-not-listed"):
             own.summary(PERSON, purpose="LOAN_APPROVAL", business_no="LA-1")
         answer = own.summary(PERSON, purpose="LOAN_APPROVAL", business_no="LA-1", staff=("u-1", "credit"))

@@ -16,6 +16,7 @@ from sqlalchemy.pool import QueuePool
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.limits import alerts, counting, declared, pacing
+from exchange.oauth.doors import Turn
 from exchange.release import Ask, Outcome, Permitted, Refused, release
 from registry import clock
 from registry.database import ASIDE_SIZE, Database
@@ -274,14 +275,24 @@ def test_a_system_registered_with_caps_has_its_own(small: Home) -> None:
 # ---- doors beside questions -----------------------------------------------------------------------------------------
 
 
+def _left(turn: Turn) -> int:
+    name, left, _ = turn.headers["RateLimit"].split(";")
+    assert name == '"doors"'
+    return int(left.removeprefix("r="))
+
+
 def test_a_systems_calls_at_all_doors_are_counted_together_over_processes(small: Home, other_process: Home) -> None:
     doors = [pacing.of_doors(declared.of(small.settings.limits).doors) for _ in range(2)]
     with small.database.transaction() as tx:
-        assert doors[0](tx, ["bank", "other", "bank"]) == [None] * 3
+        first = doors[0](tx, ["bank", "other", "bank"])
+        assert [one.wait for one in first] == [None] * 3
+        assert [_left(one) for one in first] == [4, 4, 3]
     with other_process.database.transaction() as tx:
-        told = doors[1](tx, ["bank"] * 5 + ["other"])
+        came = doors[1](tx, ["bank"] * 5 + ["other"])
+        told = [one.wait for one in came]
         assert told[:3] + told[5:] == [None] * 4
         assert {*told[3:5]} <= {29, 30}  # a second may have gone by
+        assert [_left(one) for one in came] == [2, 1, 0, 0, 0, 3]
         assert doors[1](tx, []) == []
     waits = one(small, "SELECT paced_until - extract(epoch FROM now()) < 151 FROM limit_count WHERE key = 'd:bank'")
     assert waits is True  # what was refused moved nothing
@@ -379,3 +390,19 @@ def test_what_is_remembered_holds_no_identifier_and_goes_after_its_days(small: H
 def test_the_limits_of_an_installation_are_the_products_own_unless_a_file_says_otherwise(exchange_home: Home) -> None:
     chosen = exchange_home.settings.model_copy(update={"limits": None})
     assert declared.of(chosen.limits).user.daily == 50
+
+
+def test_who_loses_its_keys_race_to_another_process_is_counted_once(small: Home, other_process: Home) -> None:
+    ready(small)
+    ask, first = replace(question(), idempotency_key="raced-by-two"), list[Outcome]()
+
+    def meanwhile(step: int) -> None:
+        if step == 2 and not first:  # found to be nobody's key yet, and counted
+            first.extend(release(other_process, [ask]))
+
+    (second,) = release(small, [ask], at_step=meanwhile)
+    assert isinstance(second, Permitted)
+    assert isinstance(first[0], Permitted)
+    assert second.query_id == first[0].query_id
+    assert uses(small) == 1
+    assert one(small, "SELECT max(n) FROM limit_count WHERE key LIKE 'c:%'") == 1

@@ -72,6 +72,16 @@ def test_a_decision_and_what_followed_are_kept_and_read_back_by_their_lender(len
     ]
 
 
+def test_reports_are_read_page_by_page(lender: System, query: UUID) -> None:
+    for reference in ("R-1", "R-2", "R-3"):
+        assert report(lender, query, REPAID, reference).status_code == 201
+    first = lender.call("GET", "/v1/outcomes?limit=2").json()
+    rest = lender.call("GET", f"/v1/outcomes?limit=2&after={first['next']}").json()
+    assert [one["reference"] for one in first["outcomes"] + rest["outcomes"]] == ["R-1", "R-2", "R-3"]
+    assert rest["next"] is None
+    assert lender.call("GET", "/v1/outcomes?limit=3").json()["next"] is None
+
+
 def test_the_same_report_again_changes_nothing_and_another_under_its_reference_is_refused(
     lender: System, query: UUID
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from exchange.cli import running
-from exchange.connections import PIPELINED
+from exchange.connections import LOOK_SECONDS, PIPELINED
 from exchange.home import SANDBOX, Home
 from exchange.limits import declared
 from exchange.settings import Settings
@@ -88,7 +88,7 @@ def post(length: int) -> bytes:
 
 def alive(port: int) -> float:
     begun = time.monotonic()
-    assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=20).status_code == 200
     return time.monotonic() - begun
 
 
@@ -147,13 +147,13 @@ def test_what_comes_behind_a_body_without_end_is_not_kept(port: int, piece: byte
     sent = 0
     with closing(dialled(port, head)) as line:
         try:
-            while sent < 4_000_000:
+            while sent < 40_000_000:
                 line.sendall(piece * 100)
                 sent += len(piece) * 100
         except OSError:
             pass
         rest(line)
-    assert sent < 3_000_000  # what lies on the way, and no more
+    assert sent < 20_000_000  # what lies on the way, and no more
 
 
 def test_a_header_behind_a_body_is_no_header(port: int) -> None:
@@ -187,14 +187,15 @@ def test_who_reads_slowly_but_reads_gets_all_of_a_long_answer(port: int) -> None
     came, begun = bytearray(), time.monotonic()
     with closing(line):
         line.connect(("127.0.0.1", port))
-        line.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n")
-        while not came.endswith(whole[-64:]):
+        line.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 2)
+        while len(came) < 2 * len(whole) or not came.endswith(whole[-64:]):
             piece = line.recv(65536)
-            assert piece, f"cut after {len(came)} of {len(whole)} bytes"
+            assert piece, f"cut after {len(came)} of twice {len(whole)} bytes"
             came += piece
             time.sleep(len(piece) / _READ_A_SECOND)
     assert came.endswith(whole)
-    assert time.monotonic() - begun > 3 * BOUNDS["write_seconds"]
+    assert came.count(whole) == 2
+    assert time.monotonic() - begun > BOUNDS["idle_seconds"] + 2 * LOOK_SECONDS
 
 
 def test_a_client_that_takes_its_time_within_the_bounds_is_answered(port: int) -> None:

@@ -25,6 +25,7 @@ from exchange.oauth import clients
 from exchange.oauth.scopes import Role
 from exchange.telling_gauges import TellingGauges
 from registry import clock
+from registry.canonical import unb64url
 from registry.database import Transaction
 from tests.agencies import events as logged
 from tests.attacks.bent_client import ISSUER, Caller, Door
@@ -423,6 +424,20 @@ def test_who_was_admitted_a_moment_before_a_suspension_changes_no_address_after_
         found = webhooks.find(tx, BANK)
     assert found is not None
     assert (found.state, found.url) == ("unproven", there.url)
+
+
+def test_a_token_got_in_the_second_of_a_change_is_as_good_as_any(
+    exchange_home: Home, door: Door, lender: System, there: Receiver
+) -> None:
+    issued = orjson.loads(unb64url(lender.token.split(".")[1]))["iat"]
+    with exchange_home.database.transaction() as tx:
+        tx.execute(
+            "UPDATE client SET tokens_from = to_timestamp(%s) WHERE client_id = 'bank-monitor'", (issued - 0.0005,)
+        )
+    assert lender.call("PUT", "/v1/webhook", {"url": there.url}).status_code == 200
+    with exchange_home.database.transaction() as tx:
+        tx.execute("UPDATE client SET tokens_from = to_timestamp(%s) WHERE client_id = 'bank-monitor'", (issued,))
+    assert lender.call("DELETE", "/v1/webhook").status_code == 401
 
 
 def another_system(home: Home, client_id: str) -> None:

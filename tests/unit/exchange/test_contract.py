@@ -30,6 +30,8 @@ FEW = {  # what an organisation has a handful of, or what a document holds whole
     "/v1/client", "/v1/client/keys", "/v1/queries/{query_id}/evidence", "/v1/sources",
 }  # fmt: skip
 
+ELSEWHERE = {"/v1/events", "/v1/paper-consents"}  # go on from `next` behind the last event too; say it in `Link`
+
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
@@ -89,6 +91,26 @@ def test_a_list_that_may_grow_has_pages_and_a_way_to_the_next(described: dict[st
         if lists and not ("limit" in names and names & {"cursor", "after", "before"}):
             whole.append(path)
     assert whole == []
+
+
+def test_the_way_to_the_next_page_is_an_opaque_text_that_the_list_says_and_is_null_at_its_end(
+    described: dict[str, Any],
+) -> None:
+    clear = []
+    for method, path, operation in operations(described, "/v1/", "/audit/v1/", "/subject/v1/"):
+        ways = [one for one in operation.get("parameters", []) if one["name"] in {"cursor", "after", "before"}]
+        if method != "get" or not ways:
+            continue
+        content = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        told = resolved(described, content).get("properties", {})
+        following = told.get("next") or told.get("next_cursor") or {}
+        ends = {one.get("type") for one in following.get("anyOf", [following])} == {"string", "null"}
+        taken = {one.get("type") for way in ways for one in way["schema"].get("anyOf", [way["schema"]])}
+        if not (
+            {"integer", "number"}.isdisjoint(taken) and (ends or path in ELSEWHERE) and "400" in operation["responses"]
+        ):
+            clear.append((path, taken, following))
+    assert clear == []
 
 
 def test_every_door_says_which_problems_it_answers_with(described: dict[str, Any]) -> None:

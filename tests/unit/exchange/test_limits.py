@@ -233,8 +233,14 @@ def test_neighbours_differ_in_their_last_characters_and_nothing_of_an_identifier
 
 def test_who_comes_for_tokens_too_fast_waits_and_nobody_else_does() -> None:
     pace = pacing.of_process(declared.OfDoors(per_minute=2, burst=3))
-    assert [pace("bank") for _ in range(6)] == [None] * 3 + [30] * 3
-    assert pace("other") is None
+    came = [pace("bank") for _ in range(6)]
+    assert [one.wait for one in came] == [None] * 3 + [30] * 3
+    assert [one.headers["RateLimit"] for one in came] == [
+        *(f'"tokens";r={left};t={seconds}' for left, seconds in ((2, 30), (1, 60), (0, 90))),
+        *['"tokens";r=0;t=90'] * 3,
+    ]
+    assert {one.headers["RateLimit-Policy"] for one in came} == {'"tokens";q=3;w=90'}
+    assert pace("other").wait is None
 
 
 # ---- as declared ----------------------------------------------------------------------------------------------------

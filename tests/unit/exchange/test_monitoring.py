@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from exchange import http_signatures, messages
-from exchange.errors import RequestRefused, RulesRefused
+from exchange.errors import RulesRefused
 from exchange.messages import Kind, Message
 from exchange.monitoring import deciding, declared, delivering, reading
 from exchange.monitoring.deciding import Change, Said
@@ -175,14 +175,3 @@ def test_a_request_is_signed_over_method_address_digest_and_type() -> None:
     )
     signature = base64.b64decode(headers["Signature"].removeprefix("sig1=:").removesuffix(":"))
     assert verify_es256(key.public, signature, base.encode())
-
-
-# ---- cursors --------------------------------------------------------------------------------------------------------
-
-
-def test_a_cursor_is_read_by_its_own_list_alone() -> None:
-    assert reading.opened("event", reading.cursor("event", 7)) == 7
-    assert reading.opened("event", None) is None
-    for bad in (reading.cursor("delivery", 7), "", "x", "e30", reading.cursor("event", -1), "WyJldmVudCIsIDEuNV0"):
-        with pytest.raises(RequestRefused):
-            reading.opened("event", bad)

@@ -181,3 +181,16 @@ def test_a_form_is_read_once_each_and_empty_counts_as_absent() -> None:
     ):
         with pytest.raises(RequestRefused):
             form.read(kind, body)
+
+
+def test_headers_that_are_longer_than_those_with_keys_fill_no_memory() -> None:
+    def read(width: int) -> compact.Compact:
+        header = b64url(orjson.dumps({"alg": "ES256", "kid": "k" * width}))
+        return compact.read(f"{header}.{b64url(orjson.dumps({'width': width}))}.{b64url(b'signature')}")
+
+    before = compact._header.cache_info().currsize
+    assert read(2001).header["kid"] == "k" * 2001
+    assert compact._header.cache_info().currsize == before
+    compact._header.cache_clear()
+    assert read(200).header == read(200).header
+    assert compact._header.cache_info().hits == 1
