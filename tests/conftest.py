@@ -4,6 +4,9 @@
 a private one with the wheel's binaries, shared by all workers of a run; QINGQIAO_DATABASE_URL names another (its role
 must be allowed to create databases).
 
+With `--processes` applications are web processes of their own: all files stand on two of them, which `door` calls in
+turn; for a test that asks for a `second` process, `door` is the first. See tests/attacks/test_on_two_processes.py.
+
 Tests under tests/unit have no sockets. Nothing here skips: what is missing is a failure.
 """
 
@@ -30,6 +33,7 @@ from registry.database import Database
 from registry.datakeys import DataKeys
 from registry.embedded import EmbeddedPostgres
 from registry.keyring import Keyring
+from tests.attacks import bent_client
 from tests.attacks.bent_client import Door
 from tests.databases import Addresses, Server, fresh
 from tests.standing import Standing, stand
@@ -40,6 +44,11 @@ _HERE = Path(__file__).parent
 os.environ["QINGQIAO_LIMITS"] = str(_HERE / "limits.yml")  # noqa: TID251  # of the processes that tests start, too
 _TEMPLATE_LOCK = 7_118_420  # held while one worker makes or drops the templates and the others wait
 _USER_LOCK = _TEMPLATE_LOCK + 1  # shared by the workers that use them
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--processes`."""
+    parser.addoption("--processes", action="store_true", help="call web processes over sockets, no application in here")
 
 
 def pytest_collection_finish() -> None:
@@ -100,7 +109,7 @@ def _with_templates(url: str, run: str, strategy: Literal["FILE_COPY", "WAL_LOG"
 @pytest.fixture
 def addresses(request: pytest.FixtureRequest, server: Server) -> Iterator[Addresses]:
     """Two fresh databases of this test; in a file that says STANDING, that file's own."""
-    if getattr(request.module, "STANDING", False):
+    if _stands(request):
         standing: Standing = request.getfixturevalue("standing")
         yield standing.addresses
         return
@@ -137,7 +146,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def exchange_home(request: pytest.FixtureRequest) -> Home:
     """An installation with fresh keys over this test's databases; in a file that says STANDING, that file's own."""
-    if getattr(request.module, "STANDING", False):
+    if _stands(request):
         standing: Standing = request.getfixturevalue("standing")
         return standing.emptied()
     home: Path = request.getfixturevalue("home")
@@ -150,19 +159,42 @@ def exchange_home(request: pytest.FixtureRequest) -> Home:
 @pytest.fixture
 def door(request: pytest.FixtureRequest, exchange_home: Home) -> Iterator[Door]:
     """An application over `exchange_home`."""
-    if getattr(request.module, "STANDING", False):
+    if _stands(request):
         standing: Standing = request.getfixturevalue("standing")
-        yield standing.door()
+        yield standing.door() if "second" in request.fixturenames else standing.in_turn()
         return
     with Door(exchange_home) as opened:
         yield opened
 
 
+@pytest.fixture
+def second(request: pytest.FixtureRequest, standing: Standing, door: Door) -> Door:
+    """Another process than `door`, over the same databases, in a file that says STANDING."""
+    assert _stands(request)
+    return standing.door("two")
+
+
 @pytest.fixture(scope="module")
-def standing(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+def standing(
+    request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Standing]:
     """An installation for a whole file: its applications are built once, its databases emptied for each test."""
+    if request.config.getoption("processes"):
+        yield request.getfixturevalue("processes")
+        return
     with stand(server, tmp_path_factory.mktemp("standing") / "home") as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def processes(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """With `--processes` the one installation of all files, whose processes start once."""
+    with stand(server, tmp_path_factory.mktemp("processes") / "home", processes=True) as made:
+        yield made
+
+
+def _stands(request: pytest.FixtureRequest) -> bool:
+    return getattr(request.module, "STANDING", False) or request.config.getoption("processes")
 
 
 @pytest.fixture
@@ -171,6 +203,12 @@ def short_path() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="qqt-") as directory:
         Path(directory).chmod(0o755)
         yield Path(directory)
+
+
+@pytest.fixture(autouse=True)
+def _no_application_in_here_beside_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.config.getoption("processes"):
+        monkeypatch.delattr(bent_client, "create_app")
 
 
 @pytest.fixture(autouse=True)

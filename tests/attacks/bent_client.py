@@ -1,4 +1,4 @@
-"""The application called in process, and clients whose every claim can be bent.
+"""The application called in process or over sockets, and clients whose every claim can be bent.
 
 The clients sign with joserfc, not with our own code, so that a mistake on our side cannot agree with itself.
 """
@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any, Self
 from uuid import uuid4
 
@@ -35,6 +36,7 @@ CATALOGUE_URL = f"{ISSUER}/v1/catalogue"
 SOURCES = [one.source for one in current().sources]
 ALL_ALGORITHMS = ["ES256", "PS256", "Ed25519", "EdDSA", "RS256", "HS256", "none"]
 Key = ECKey | OKPKey | RSAKey
+_PATIENCE_SECONDS = 60.0
 
 
 class Door:
@@ -42,10 +44,9 @@ class Door:
 
     def __init__(self, home: Home) -> None:
         self.app: FastAPI = create_app(home)
-        self._runner = asyncio.Runner()
-        self._stack = AsyncExitStack()
 
     def __enter__(self) -> Self:
+        self._runner, self._stack = asyncio.Runner(), AsyncExitStack()
         self._runner.run(self._open())
         return self
 
@@ -55,8 +56,11 @@ class Door:
 
     async def _open(self) -> None:
         await self._stack.enter_async_context(self.app.router.lifespan_context(self.app))
-        transport = httpx.ASGITransport(self.app)
-        self._client = await self._stack.enter_async_context(httpx.AsyncClient(transport=transport))
+        await self._call_by(httpx.ASGITransport(self.app))
+
+    async def _call_by(self, transport: httpx.AsyncBaseTransport) -> None:
+        client = httpx.AsyncClient(transport=transport, timeout=_PATIENCE_SECONDS)
+        self._client = await self._stack.enter_async_context(client)
 
     def call(self, method: str, url: str, **more: Any) -> httpx.Response:
         """Send one request."""
@@ -70,6 +74,31 @@ class Door:
             return await asyncio.gather(*calls)
 
         return self._runner.run(send())
+
+
+class Served(Door):
+    """Web processes that listen on loopback, called over their sockets under the issuer's name: of several, in turn."""
+
+    def __init__(self, *ports: int) -> None:
+        self._ports = ports
+
+    async def _open(self) -> None:
+        await self._call_by(_InTurn(self._ports))
+
+
+class _InTurn(httpx.AsyncHTTPTransport):
+    """Send each request to the next port; all but the connection's address stays as the caller has it."""
+
+    def __init__(self, ports: Collection[int]) -> None:
+        super().__init__()
+        self._next = cycle(ports)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url.copy_with(scheme="http", host="127.0.0.1", port=next(self._next))
+        sent = httpx.Request(
+            request.method, url, headers=request.headers, stream=request.stream, extensions=request.extensions
+        )
+        return await super().handle_async_request(sent)
 
 
 @dataclass

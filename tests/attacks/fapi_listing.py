@@ -24,7 +24,8 @@ _INTRODUCTION: Final = """
 ## Cases by module
 
 {count} cases of `tests/attacks/`, by the modules of `fapi2-security-profile-final-test-plan` that they are named after.
-This list is held equal to the tests by `tests/attacks/test_fapi_listing.py`.
+This list is held equal to the tests by `tests/attacks/test_fapi_listing.py`. All of them, none left out, are also run
+against two server processes over one database, called over their sockets (`tests/attacks/test_on_two_processes.py`).
 
 | Module | Promises | Cases |
 |---|---|---|

@@ -1,4 +1,6 @@
-"""Cases of the OpenID Foundation's FAPI 2.0 modules that stand nowhere else, on two web processes over one database.
+"""Cases of the OpenID Foundation's FAPI 2.0 modules that stand nowhere else, on two applications over one database.
+
+In here both live in one interpreter; test_on_two_processes.py runs the same on server processes.
 
 What one process has seen the other refuses: a request is pushed at the first, answered at the second, its code redeemed
 at the first again, its token used at the second.
@@ -6,7 +8,6 @@ at the first again, its token used at the second.
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,16 +22,10 @@ from tests.attacks.fapi_modules import oidf
 from tests.people import ZHANG
 from tests.phones import Phone, bound
 
+STANDING = True
 METADATA = f"{ISSUER}/.well-known/oauth-authorization-server"
 INTROSPECT = f"{ISSUER}/oauth/introspect"
 REVOKE = f"{ISSUER}/oauth/revoke"
-
-
-@pytest.fixture
-def second(exchange_home: Home, door: Door) -> Iterator[Door]:
-    """Another process over the same database."""
-    with Door(exchange_home) as opened:
-        yield opened
 
 
 @pytest.fixture

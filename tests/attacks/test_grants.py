@@ -82,26 +82,24 @@ def unknown(answer: httpx.Response) -> bool:
     "fapi2-security-profile-final-grant-management-happy-flow",
     "fapi2-security-profile-final-grant-management-query-and-revoke",
 )
-def test_a_grant_says_what_was_agreed_to_and_is_given_up(one: Bank, given: dict[str, Any], exchange_home: Home) -> None:
+def test_a_grant_says_what_was_agreed_to_and_is_given_up(one: Bank, given: dict[str, Any], second: Door) -> None:
     told = grant(one, given["grant_id"])
     assert told.status_code == 200
     assert told.json() == {
         "scopes": [{"scope": "queries", "resource": [f"{ISSUER}/api"]}],
         "authorization_details": given["authorization_details"],
     }
-    with Door(exchange_home) as second:
-        ended = grant(one, given["grant_id"], "DELETE", second)
+    ended = grant(one, given["grant_id"], "DELETE", second)
     assert (ended.status_code, ended.content) == (204, b"")
 
 
 @oidf("fapi2-security-profile-final-grant-management-ensure-query-after-revoke-fails")
 def test_a_grant_that_was_given_up_is_not_there_for_either_process(
-    one: Bank, given: dict[str, Any], exchange_home: Home
+    one: Bank, given: dict[str, Any], second: Door
 ) -> None:
-    with Door(exchange_home) as second:
-        assert grant(one, given["grant_id"], "DELETE", second).status_code == 204
-        assert unknown(grant(one, given["grant_id"]))
-        assert unknown(grant(one, given["grant_id"], "DELETE"))
+    assert grant(one, given["grant_id"], "DELETE", second).status_code == 204
+    assert unknown(grant(one, given["grant_id"]))
+    assert unknown(grant(one, given["grant_id"], "DELETE"))
 
 
 @oidf("fapi2-security-profile-final-grant-management-ensure-query-nonexistent-grant-fails")
@@ -128,7 +126,7 @@ def test_nobody_gives_up_another_lenders_grant(one: Bank, another: Bank, given: 
 
 
 def test_giving_up_ends_tokens_answers_and_the_consent_and_the_person_and_the_lender_are_told(
-    exchange_home: Home, door: Door, one: Bank, phone: Phone, given: dict[str, Any]
+    exchange_home: Home, door: Door, second: Door, one: Bank, phone: Phone, given: dict[str, Any]
 ) -> None:
     held(exchange_home)
     url, token = f"{ISSUER}/v1/queries", given["access_token"]
@@ -138,8 +136,7 @@ def test_giving_up_ends_tokens_answers_and_the_consent_and_the_person_and_the_le
         return door.call("POST", url, json=body, headers=one.caller.headers("POST", url, token))
 
     assert asks("LA-1").status_code == 200
-    with Door(exchange_home) as second:
-        assert grant(one, given["grant_id"], "DELETE", second).status_code == 204
+    assert grant(one, given["grant_id"], "DELETE", second).status_code == 204
     assert asks("LA-2").status_code == 403
     form = one.caller.form(grant_type=None) | {"token": token}
     assert door.call("POST", f"{ISSUER}/oauth/introspect", data=form).json() == {"active": False}

@@ -14,6 +14,7 @@ from registry.canonical import b64url
 from registry.suites import hmac_sha256
 from tests.attacks.bent_client import ISSUER, TOKEN_URL, Caller, Door, FromNow, registered
 from tests.attacks.fapi_modules import oidf
+from tests.standing import Standing
 
 STANDING = True
 
@@ -72,12 +73,12 @@ def test_a_proof_that_was_used_is_refused(door: Door, lender: Caller) -> None:
 
 @oidf("fapi2-security-profile-final-ensure-invalid-client-assertions-fail")
 def test_an_assertion_that_was_used_is_refused_also_after_a_restart(
-    door: Door, lender: Caller, exchange_home: Home
+    door: Door, lender: Caller, standing: Standing
 ) -> None:
     assertion = lender.assertion()
     assert lender.ask(door, client_assertion=assertion).status_code == 200
     assert refused(lender.ask(door, client_assertion=assertion), "invalid_client", 401)
-    with Door(exchange_home) as restarted:
+    with standing.anew() as restarted:
         assert refused(lender.ask(restarted, client_assertion=assertion), "invalid_client", 401)
 
 
