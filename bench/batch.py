@@ -42,13 +42,17 @@ SUBJECTS: Final = 10_000
 CONNECTIONS: Final = 32
 BESIDE_CONNECTIONS: Final = 4
 BESIDE_QUERIES: Final = 400
-_FETCHED_PARTS: Final = 5
+_COUNTIES: Final = ("630222", "630202", "630203", "630121", "630122", "632221", "632222", "632321", "632521", "632621")
+_OF_A_COUNTY: Final = 12_000  # born every other day from 1940 on
 
 
 def people(count: int) -> list[ResidentId]:
-    """Make distinct synthetic people, sequence 000."""
-    first = date(1940, 1, 1)
-    return [ResidentId.parse(resident_id("630222", first + timedelta(days=2 * number))) for number in range(count)]
+    """Make distinct synthetic people, sequence 000, county after county."""
+    first, made = date(1940, 1, 1), list[ResidentId]()
+    for number in range(count):
+        county, day = divmod(number, _OF_A_COUNTY)
+        made.append(ResidentId.parse(resident_id(_COUNTIES[county], first + timedelta(days=2 * day))))
+    return made
 
 
 def file_of(who: list[ResidentId]) -> bytes:

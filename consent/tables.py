@@ -34,6 +34,7 @@ class Consent(SQLModel, table=True):
             "consent_id",
             postgresql_where=text("representation IS NOT NULL AND state IN ('requested', 'active', 'paused')"),
         ),
+        {"postgresql_with": {"fillfactor": 80}},  # a row is written again with each use
     )
 
     consent_id: str = Field(primary_key=True)
