@@ -236,15 +236,20 @@ def settle(tx: Transaction, proposal: Proposal, state: State, person: str, *, no
 
 
 def listed(
-    tx: Transaction, organisation: str, *, state: State | None = None, after: UUID | None = None, limit: int
+    tx: Transaction,
+    organisation: str,
+    *,
+    state: State | None = None,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int,
 ) -> list[Proposal]:
-    """Give an organisation's proposals, the oldest first, those that come after one."""
+    """Give an organisation's proposals, the oldest first, those that come after a moment and an id."""
+    at, mending_id = after or (None, None)
     rows = tx.execute(
         f"SELECT {_COLUMNS} FROM mending WHERE organisation = %s AND (%s::text IS NULL OR state = %s)"  # noqa: S608  # a constant
-        " AND (%s::uuid IS NULL OR (proposed_at, mending_id) >"
-        " (SELECT proposed_at, mending_id FROM mending WHERE mending_id = %s))"
+        " AND (%s::timestamptz IS NULL OR (proposed_at, mending_id) > (%s, %s))"
         " ORDER BY proposed_at, mending_id LIMIT %s",
-        (organisation, state, state, after, after, limit),
+        (organisation, state, state, at, at, mending_id, limit),
     ).fetchall()
     return [_proposal(row) for row in rows]
 

@@ -54,7 +54,7 @@ def lock(tx: Transaction, subject_ids: Collection[UUID], recipients: Collection[
     """
     configured = purposes.current()
     found = []
-    for row in tx.execute(_LOCK, (Ids([one.bytes for one in subject_ids]), list(set(recipients)))):
+    for row in tx.execute(_LOCK, (Ids([one.bytes for one in subject_ids]), list(set(recipients))), binary=True):
         subject_id, consent_id, state, at, counted, month, month_uses, reconfirm_by, *edges, agreed, digest, entry = row
         recipient, code, items, history, since, until, most, mode, w, sensitive, a_month = edges
         scope = Scope(recipient, code, frozenset(items), history, since, until, most, Mode(mode), w, sensitive, a_month)

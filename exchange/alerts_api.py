@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from exchange import problems
+from exchange import paging, problems
 from exchange.home import Home
 from exchange.limits import alerts
 from exchange.oauth.doors import require, require_own
@@ -20,7 +20,6 @@ from exchange.oauth.scopes import Scope
 from registry import clock
 
 _Limit = Annotated[int, Query(ge=1, le=alerts.PAGE_MOST)]
-_Cursor = Annotated[str | None, Query(max_length=200)]
 
 
 class AlertModel(BaseModel):
@@ -46,7 +45,7 @@ class AlertsModel(BaseModel):
     """A page of alerts, the newest first."""
 
     alerts: list[AlertModel]
-    next_cursor: str | None
+    next: str | None
 
 
 def build_router(home: Home) -> APIRouter:
@@ -61,7 +60,7 @@ def build_router(home: Home) -> APIRouter:
         rule: Annotated[str | None, Query(pattern=r"^AQ[0-9]{2}$", examples=["AQ17"])] = None,
         client_id: Annotated[str | None, Query(max_length=64)] = None,
         limit: _Limit = 50,
-        cursor: _Cursor = None,
+        cursor: paging.Cursor = None,
     ) -> AlertsModel:
         """Give a page of what was found of limits. That it was read is an entry of the log."""
         with home.database.transaction() as tx:
@@ -73,7 +72,7 @@ def build_router(home: Home) -> APIRouter:
         "/v1/alerts", tags=["lender"], summary="Alerts of your system", responses=problems.responses(400, 401, 403, 422)
     )
     def own_alerts(
-        caller: Annotated[Caller, Depends(require_own(Scope.QUERIES))], limit: _Limit = 50, cursor: _Cursor = None
+        caller: Annotated[Caller, Depends(require_own(Scope.QUERIES))], limit: _Limit = 50, cursor: paging.Cursor = None
     ) -> AlertsModel:
         """Give a page of what was found of the system that asks: which limits it ran into, and which of its users."""
         with home.database.transaction() as tx:
@@ -82,8 +81,8 @@ def build_router(home: Home) -> APIRouter:
     return router
 
 
-def _page(shown: list[alerts.Alert], cursor: str | None) -> AlertsModel:
-    return AlertsModel(alerts=[_model(one) for one in shown], next_cursor=cursor)
+def _page(shown: list[alerts.Alert], following: str | None) -> AlertsModel:
+    return AlertsModel(alerts=[_model(one) for one in shown], next=following)
 
 
 def _model(one: alerts.Alert) -> AlertModel:

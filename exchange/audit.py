@@ -13,12 +13,9 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
-
-from exchange.errors import RequestRefused
+from exchange import paging
 from exchange.events import Event
 from registry import log
-from registry.canonical import b64url, unb64url
 from registry.clock import rfc3339
 from registry.database import Transaction
 from registry.trust import TrustPolicy
@@ -52,7 +49,7 @@ class Page:
     """Entries, newest first, and where the next page begins (None: this was the last)."""
 
     events: list[dict[str, Any]]
-    next_cursor: str | None
+    next: str | None
 
 
 def read(
@@ -73,7 +70,7 @@ def read(
     where, values = _where(filters)
     if cursor is not None:
         where.append("(e.at, e.entry_id) < (%s, %s)")
-        values += _opened(cursor)
+        values += paging.opened(cursor)
     rows = tx.execute(
         "SELECT e.event, e.at, e.actor, e.fields, e.subject_id, e.consent_id, e.query_id, e.entry_id, e.seed,"  # noqa: S608  # fixed texts, values apart
         " p.leaf_index"
@@ -84,7 +81,7 @@ def read(
     more = len(rows) > limit
     sides = [log.ClearSide(*row) for row in rows[:limit]]
     proven = [None] * len(sides) if policy is None else log.proven(tx, sides, policy)
-    return Page(list(map(_event, sides, proven)), _cursor(sides[-1]) if more else None)
+    return Page(list(map(_event, sides, proven)), paging.cursor(sides[-1].at, sides[-1].entry_id) if more else None)
 
 
 def note_reading(tx: Transaction, actor: str, filters: Filters, count: int, *, at: datetime) -> None:
@@ -137,15 +134,3 @@ def _event(side: log.ClearSide, proven: bool | None) -> dict[str, Any]:  # noqa:
         "leaf_index": side.leaf_index,
         "proven": proven,
     }
-
-
-def _cursor(last: log.ClearSide) -> str:
-    return b64url(orjson.dumps([rfc3339(last.at), str(last.entry_id)]))
-
-
-def _opened(cursor: str) -> list[Any]:
-    try:
-        at, entry_id = orjson.loads(unb64url(cursor))
-        return [datetime.fromisoformat(at), UUID(entry_id)]
-    except (ValueError, TypeError) as error:
-        raise RequestRefused("request-malformed", "the cursor is not one that a page gave") from error

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime, BaseModel, Field
 
-from exchange import audit, findings, problems
+from exchange import audit, findings, paging, problems
 from exchange.home import Home
 from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
@@ -36,7 +36,7 @@ class AuditPage(BaseModel):
     """Entries, newest first."""
 
     events: list[AuditEvent]
-    next_cursor: str | None = None
+    next: str | None
 
 
 class FindingCount(BaseModel):
@@ -82,14 +82,14 @@ def build_router(home: Home) -> APIRouter:
         since: AwareDatetime | None = None,
         until: AwareDatetime | None = None,
         limit: Annotated[int, Query(ge=1, le=audit.PAGE_MOST)] = 100,
-        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        cursor: paging.Cursor = None,
     ) -> AuditPage:
         """Give a page of entries, newest first. That it was read is an entry as well."""
         filters = audit.Filters(event, actor, lender, reason, purpose, subject_id, consent_id, query_id, since, until)
         with home.database.transaction() as tx:
             page = audit.read(tx, filters, limit=limit, cursor=cursor, policy=home.keyring.policy())
             audit.note_reading(tx, caller.client_id, filters, len(page.events), at=clock.now())
-        return AuditPage.model_validate({"events": page.events, "next_cursor": page.next_cursor})
+        return AuditPage.model_validate({"events": page.events, "next": page.next})
 
     @router.get("/findings", summary="Count findings", responses=problems.responses(401, 403, 422))
     def findings_at(

@@ -56,7 +56,7 @@ class LenderDeletionModel(DeletionModel):
 
 
 class LenderDeletionsModel(BaseModel):
-    """A page of notices of all lenders; `next` is the `after` of the next page, null at the end."""
+    """A page of notices of all lenders; `next` is the `cursor` of the next page, null at the end."""
 
     notices: list[LenderDeletionModel]
     next: str | None
@@ -110,12 +110,12 @@ def build_router(home: Home) -> APIRouter:
     @router.get("/deletions", summary="What lenders are to delete", responses=problems.responses(400, 401, 403, 422))
     def notices(
         caller: reading,
-        after: paging.After = None,
+        cursor: paging.Cursor = None,
         limit: Annotated[int, Query(ge=1, le=deletions.PAGE_MOST)] = deletions.PAGE_MOST,
         overdue: Annotated[bool, Query()] = False,  # noqa: FBT002  # a switch in the address
     ) -> LenderDeletionsModel:
         """List deletion notices of all lenders; with `overdue` those not answered in time. Reading is an entry."""
-        now, place = clock.now(), paging.place(_ALL_DELETIONS, after) or 0
+        now, place = clock.now(), paging.place(_ALL_DELETIONS, cursor) or 0
         with home.database.transaction() as tx:
             found = deletions.of_all(tx, after=place, limit=limit + 1, overdue=overdue, now=now)
             page, more = paging.page(_ALL_DELETIONS, found, limit)

@@ -127,7 +127,7 @@ class StaffEntryModel(BaseModel):
 
 
 class StaffPageModel(BaseModel):
-    """A page of entries in their order; `next` is the `after` of the next page, null at the end."""
+    """A page of entries in their order; `next` is the `cursor` of the next page, null at the end."""
 
     staff: list[StaffEntryModel]
     next: str | None
@@ -244,13 +244,13 @@ def _staff(home: Home) -> APIRouter:
     @router.get("", summary="Your list of staff", responses=problems.responses(400, 401, 403, 422))
     def see(
         caller: _Calling,
-        after: paging.After = None,
+        cursor: paging.Cursor = None,
         limit: Annotated[int, Query(ge=1, le=staffing.PAGE_MOST)] = 100,
         *,
         history: Annotated[bool, Query(description="entries that were closed too")] = False,
     ) -> StaffPageModel:
-        """List your organisation's entries in their order, those behind `after`."""
-        place = paging.place(_LIST, after) or 0
+        """List your organisation's entries in their order, those behind `cursor`."""
+        place = paging.place(_LIST, cursor) or 0
         with home.database.transaction() as tx:
             found = staffing.page(tx, caller.org_code, after=place, limit=limit + 1, history=history)
         page, more = paging.page(_LIST, found, limit)

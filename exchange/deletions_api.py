@@ -34,7 +34,7 @@ class DeletionModel(BaseModel):
 
 
 class DeletionsModel(BaseModel):
-    """A page of notices; `next` is the `after` of the next page, null at the end."""
+    """A page of notices; `next` is the `cursor` of the next page, null at the end."""
 
     notices: list[DeletionModel]
     next: str | None
@@ -59,12 +59,12 @@ def build_router(home: Home) -> APIRouter:
     @router.get("", summary="What you are to delete", responses=problems.responses(400, 401, 403, 422))
     def see(
         caller: calling,
-        after: paging.After = None,
+        cursor: paging.Cursor = None,
         limit: Annotated[int, Query(ge=1, le=_PAGE)] = _PAGE,
         open_only: Annotated[bool, Query()] = False,  # noqa: FBT002  # a switch in the address
     ) -> DeletionsModel:
-        """List notices in their order, those behind `after`; with `open_only` those not yet acknowledged."""
-        place = paging.place(_LIST, after) or 0
+        """List notices in their order, those behind `cursor`; with `open_only` those not yet acknowledged."""
+        place = paging.place(_LIST, cursor) or 0
         with home.database.transaction() as tx:
             found = deletions.of_lender(tx, caller.org_code, after=place, limit=limit + 1, open_only=open_only)
         page, more = paging.page(_LIST, found, limit)

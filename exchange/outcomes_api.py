@@ -89,7 +89,7 @@ class ReportedModel(BaseModel):
 
 
 class ReportsModel(BaseModel):
-    """A page of reports; `next` is the `after` of the next page, null at the end."""
+    """A page of reports; `next` is the `cursor` of the next page, null at the end."""
 
     outcomes: list[ReportedModel]
     next: str | None
@@ -165,11 +165,11 @@ def _add_lenders(router: APIRouter, home: Home) -> None:
     )
     def see(
         caller: calling,
-        after: paging.After = None,
+        cursor: paging.Cursor = None,
         limit: Annotated[int, Query(ge=1, le=_PAGE)] = _PAGE,
     ) -> ReportsModel:
-        """List your own reports in their order, those behind `after`."""
-        place = paging.place(_LIST, after) or 0
+        """List your own reports in their order, those behind `cursor`."""
+        place = paging.place(_LIST, cursor) or 0
         with home.database.transaction() as tx:
             found = outcomes.of_lender(tx, home, caller.org_code, after=place, limit=limit + 1, now=clock.now())
         page, more = paging.page(_LIST, found, limit)
@@ -201,7 +201,7 @@ def _add_others(router: APIRouter, home: Home) -> None:
     def missing(
         caller: regulator,
         organisation: Annotated[str | None, Query(max_length=120)] = None,
-        cursor: paging.After = None,
+        cursor: paging.Cursor = None,
         limit: Annotated[int, Query(ge=1, le=_PAGE)] = _PAGE,
     ) -> SilentPageModel:
         """List queries that should have ended in a decision and of which nothing came back. Reading is an entry."""

@@ -17,7 +17,7 @@ from registry.canonical import b64url, unb64url
 from registry.instants import rfc3339
 
 LONGEST: Final = 200
-After = Annotated[str | None, Query(max_length=LONGEST, description="`next` of the last page")]
+Cursor = Annotated[str | None, Query(max_length=LONGEST, description="`next` of the last page")]
 _POSITIONS: Final = 2**63
 
 

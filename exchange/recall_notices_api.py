@@ -38,7 +38,7 @@ class NoticeModel(BaseModel):
 
 
 class NoticesModel(BaseModel):
-    """A page of notices; `next` is the `after` of the next page, null at the end."""
+    """A page of notices; `next` is the `cursor` of the next page, null at the end."""
 
     notices: list[NoticeModel]
     next: str | None
@@ -56,12 +56,12 @@ def build_router(home: Home) -> APIRouter:
     )
     def see(
         caller: calling,
-        after: paging.After = None,
+        cursor: paging.Cursor = None,
         limit: Annotated[int, Query(ge=1, le=_PAGE)] = _PAGE,
         open_only: Annotated[bool, Query()] = False,  # noqa: FBT002  # a switch in the address
     ) -> NoticesModel:
-        """List notices in their order, those behind `after`; with `open_only` those not yet acknowledged."""
-        place = paging.place(_LIST, after) or 0
+        """List notices in their order, those behind `cursor`; with `open_only` those not yet acknowledged."""
+        place = paging.place(_LIST, cursor) or 0
         with home.database.transaction() as tx:
             found = recall_notices.of_lender(
                 tx, caller.org_code, after=place, limit=limit + 1, unacknowledged=open_only

@@ -151,6 +151,7 @@ def visible(tx: Transaction, wanted: Collection[tuple[UUID, str]]) -> list[Visib
     rows = tx.execute(
         _OF_KINDS + " WHERE p.published_at IS NOT NULL",
         (Ids([one.bytes for one in subjects]), list(kinds)),
+        binary=True,  # sealed bytes and ids as they are, not as texts of twice their length
     ).fetchall()
     return _standing(_visible(rows))
 

@@ -261,7 +261,7 @@ class Agency(Connection):
         return list(self._json(f"{_batch(batch_id)}/remarks")["remarks"])
 
     def queue(self, **filters: str) -> Json:
-        """Give rows to be decided of all batches, the newest first: one page and, if it goes on, `next_cursor`."""
+        """Give rows to be decided of all batches, the newest first: one page and, if it goes on, `next`."""
         return self._json("/agency/v1/quarantine", **filters)
 
     def findings(self) -> Json:
@@ -337,7 +337,7 @@ class Agency(Connection):
 
     def proposals(self, **filters: str) -> list[Json]:
         """List proposals of this organisation, the oldest first: one page."""
-        return list(self.call("GET", "/agency/v1/proposals", params=filters or None).json())
+        return list(self._json("/agency/v1/proposals", **filters)["proposals"])
 
     def approve(self, proposal_id: str) -> Json:
         """Approve another person's proposal.

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from connectors import codes, delivered
 from connectors.delivered import Delivered
-from exchange import problems
+from exchange import paging, problems
 from exchange.agency_api.pace import LOOKING_COST, Pace
 from exchange.errors import RequestRefused
 from exchange.home import Home
@@ -105,7 +105,7 @@ class BatchPage(BaseModel):
     """Batches, newest first."""
 
     batches: list[BatchSummary]
-    next_cursor: str | None = None
+    next: str | None
 
 
 class Remark(BaseModel):
@@ -122,7 +122,7 @@ class RemarkPage(BaseModel):
     """Rows to look at, in the order of the file; one remark a fault, those of a row behind each other."""
 
     remarks: list[Remark]
-    next_cursor: str | None = None
+    next: str | None
 
 
 def build_router(home: Home, pace: Pace) -> APIRouter:
@@ -135,7 +135,7 @@ def build_router(home: Home, pace: Pace) -> APIRouter:
         state: BatchState | None = None,
         class_code: Annotated[str | None, Query(max_length=40, pattern=r"^[A-Z_]+$", examples=["SUBSIDY"])] = None,
         limit: Annotated[int, Query(ge=1, le=delivered.PAGE_MOST)] = 50,
-        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        cursor: paging.Cursor = None,
     ) -> BatchPage:
         """Give a page of batches, newest first."""
         before = None if cursor is None else _time_and_id(cursor)
@@ -145,7 +145,7 @@ def build_router(home: Home, pace: Pace) -> APIRouter:
             )
         shown, more = found[:limit], len(found) > limit
         last = _cursor(shown[-1].received_at.isoformat(), str(shown[-1].batch_id)) if more else None
-        return BatchPage(batches=[BatchSummary(**_summary(one)) for one in shown], next_cursor=last)
+        return BatchPage(batches=[BatchSummary(**_summary(one)) for one in shown], next=last)
 
     @router.get("/{batch_id}", summary="One batch", responses=problems.responses(401, 403, 404))
     def batch(batch_id: UUID, caller: _Reader) -> BatchDetail:
@@ -187,7 +187,7 @@ def build_router(home: Home, pace: Pace) -> APIRouter:
             for row in found
             for fault in row.faults
         ]
-        return RemarkPage(remarks=shown, next_cursor=_cursor(found[-1].sheet, found[-1].row_no) if full else None)
+        return RemarkPage(remarks=shown, next=_cursor(found[-1].sheet, found[-1].row_no) if full else None)
 
     return router
 

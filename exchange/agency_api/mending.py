@@ -18,7 +18,7 @@ from connectors import annotate, apparent, mappings, templates
 from connectors import mending as decisions
 from connectors.mending import Proposal, State, Verb, What
 from connectors.source import current as declarations
-from exchange import mending, problems
+from exchange import mending, paging, problems
 from exchange.agency_api.pace import ANNOTATING_COST, DECIDING_COST, TEMPLATE_COST, Pace
 from exchange.errors import RequestRefused
 from exchange.home import Home
@@ -104,6 +104,13 @@ class ProposalModel(BaseModel):
     decided_at: str | None
     reason: str | None = None
     cells: dict[str, str] | None = None
+
+
+class ProposalsModel(BaseModel):
+    """A page of proposals, the oldest first."""
+
+    proposals: list[ProposalModel]
+    next: str | None
 
 
 def build_router(home: Home, pace: Pace) -> APIRouter:
@@ -192,16 +199,22 @@ def _add_deciding(router: APIRouter, home: Home, pace: Pace) -> None:
 
 
 def _add_proposals(router: APIRouter, home: Home, pace: Pace) -> None:
-    @router.get("/proposals", summary="Proposals of your organisation", responses=problems.responses(401, 403))
+    @router.get(
+        "/proposals", summary="Proposals of your organisation", responses=problems.responses(400, 401, 403, 422)
+    )
     def proposals(
         caller: _Reading,
         state: Annotated[State | None, Query()] = None,
-        after: Annotated[UUID | None, Query()] = None,
+        cursor: paging.Cursor = None,
         limit: Annotated[int, Query(ge=1, le=_PAGE)] = 50,
-    ) -> list[ProposalModel]:
-        """List proposals, the oldest first, those behind `after`, without what they say."""
+    ) -> ProposalsModel:
+        """List proposals, the oldest first, those behind `cursor`, without what they say."""
+        place = None if cursor is None else paging.opened(cursor)
         with home.database.transaction() as tx:
-            return [_shown(one) for one in decisions.listed(tx, caller.org_code, state=state, after=after, limit=limit)]
+            found = decisions.listed(tx, caller.org_code, state=state, after=place, limit=limit + 1)
+        shown = found[:limit]
+        more = paging.cursor(shown[-1].proposed_at, shown[-1].mending_id) if len(found) > limit else None
+        return ProposalsModel(proposals=[_shown(one) for one in shown], next=more)
 
     @router.get("/proposals/{proposal_id}", summary="One proposal", responses=problems.responses(401, 403, 404))
     def proposal(proposal_id: UUID, caller: _Deciding) -> ProposalModel:

@@ -91,7 +91,7 @@ def build_router(home: Home, pace: Pace) -> APIRouter:
         rows, last = queue.page(None if cursor is None else _read(cursor), limit)
         return {
             "rows": [_shown(row, mask=mask) | _of(batch) for batch, row in rows],
-            "next_cursor": None if last is None else _written(last),
+            "next": None if last is None else _written(last),
         }
 
     return router

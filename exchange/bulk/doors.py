@@ -68,7 +68,7 @@ class BatchesModel(BaseModel):
     """A page of batches, the newest first."""
 
     batches: list[BatchModel]
-    next_cursor: str | None
+    next: str | None
 
 
 _System = Annotated[Caller, Depends(require_own(Scope.QUERIES))]
@@ -222,14 +222,15 @@ def _looking(home: Home) -> APIRouter:
     @router.get(PATH, summary="Your batches", responses=problems.responses(400, 401, 403, 422))
     def see(
         caller: _System,
-        cursor: Annotated[str, Query(max_length=120)] = "",
+        cursor: paging.Cursor = None,
         limit: Annotated[int, Query(ge=1, le=keeping.PAGE_MOST)] = 20,
     ) -> BatchesModel:
         """List the batches of this system, the newest first."""
+        place = None if cursor is None else paging.opened(cursor)
         with home.database.transaction() as tx:
-            found = keeping.page(tx, caller, before=paging.opened(cursor) if cursor else None, limit=limit + 1)
+            found = keeping.page(tx, caller, before=place, limit=limit + 1)
             batches = [shown(tx, one) for one in found[:limit]]
-        return BatchesModel(batches=batches, next_cursor=_cursor(found, limit))
+        return BatchesModel(batches=batches, next=_cursor(found, limit))
 
     @router.get(
         _ONE,

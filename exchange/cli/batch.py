@@ -202,7 +202,7 @@ def queue(  # one parameter a filter
         rows, cursor = list[Any](), ""
         while batch_id is None and len(rows) < limit:
             page = clerk.queue(limit=str(limit - len(rows)), **filters, **({"cursor": cursor} if cursor else {}))
-            rows, cursor = rows + page["rows"], page["next_cursor"] or ""
+            rows, cursor = rows + page["rows"], page["next"] or ""
             if not cursor:
                 break
         if batch_id is not None:

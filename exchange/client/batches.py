@@ -85,10 +85,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """A page of batches, the newest first; `next_cursor` leads to the following one."""
+    """A page of batches, the newest first; `next` is the cursor of the following one, None at the end."""
 
     batches: tuple[Batch, ...]
-    next_cursor: str | None
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +153,11 @@ def see_batch(session: Session, batch_id: str) -> Flow[Batch]:
     return Batch.read((yield from session.call(Ask("GET", _at(batch_id), safe=True))).json())
 
 
-def list_batches(session: Session, cursor: str = "", *, most: int = 20) -> Flow[Batches]:
+def list_batches(session: Session, cursor: str | None = None, *, most: int = 20) -> Flow[Batches]:
     """List this system's batches, the newest first: a page of them, behind `cursor`."""
-    params = {"limit": str(most)} | ({"cursor": cursor} if cursor else {})
+    params = {"limit": str(most)} | ({} if cursor is None else {"cursor": cursor})
     said = (yield from session.call(Ask("GET", BATCHES_PATH, params=params, safe=True))).json()
-    return Batches(tuple(Batch.read(one) for one in said["batches"]), said["next_cursor"])
+    return Batches(tuple(Batch.read(one) for one in said["batches"]), said["next"])
 
 
 def cancel_batch(session: Session, batch_id: str) -> Flow[Batch]:

@@ -63,9 +63,9 @@ def poll_events(  # what a poll states
     return Polled(tuple(Event.read(text, keys, **named) for text in sets.values()), bool(said["moreAvailable"]))
 
 
-def deletions(session: Session, after: str | None = None, *, open_only: bool = False) -> Flow[Page]:
+def deletions(session: Session, cursor: str | None = None, *, open_only: bool = False) -> Flow[Page]:
     """List what is to be deleted until when: a page of notices behind a cursor."""
-    return _page(session, "/v1/deletions", after, open_only=open_only)
+    return _page(session, "/v1/deletions", cursor, open_only=open_only)
 
 
 def acknowledge_deletion(
@@ -81,9 +81,9 @@ def acknowledge_deletion(
     yield from session.call(Ask("POST", path, json=body, safe=True))
 
 
-def notices(session: Session, after: str | None = None, *, open_only: bool = False) -> Flow[Page]:
+def notices(session: Session, cursor: str | None = None, *, open_only: bool = False) -> Flow[Page]:
     """List records that were shown and have been recalled or corrected since: a page of notices behind a cursor."""
-    return _page(session, "/v1/notices", after, open_only=open_only)
+    return _page(session, "/v1/notices", cursor, open_only=open_only)
 
 
 def acknowledge_notice(session: Session, notice_id: str) -> Flow[None]:
@@ -101,8 +101,8 @@ def sources(session: Session) -> Flow[Json]:
     return _remembered(session, "/v1/sources")
 
 
-def _page(session: Session, path: str, after: str | None, *, open_only: bool) -> Flow[Page]:
-    params = {"open_only": "true" if open_only else "false"} | ({} if after is None else {"after": after})
+def _page(session: Session, path: str, cursor: str | None, *, open_only: bool) -> Flow[Page]:
+    params = {"open_only": "true" if open_only else "false"} | ({} if cursor is None else {"cursor": cursor})
     said = (yield from session.call(Ask("GET", path, params=params, safe=True))).json()
     return Page(tuple(said["notices"]), said["next"])
 

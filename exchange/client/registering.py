@@ -95,10 +95,10 @@ def end_staff(session: Session, user_id: str) -> Flow[None]:
     yield from session.call(Ask("DELETE", _of(user_id)))
 
 
-def staff(session: Session, after: str | None = None, *, most: int = 100, history: bool = False) -> Flow[Staff]:
+def staff(session: Session, cursor: str | None = None, *, most: int = 100, history: bool = False) -> Flow[Staff]:
     """List this lender's staff: a page behind a cursor; with `history` entries that were closed, too."""
     stated = {"limit": str(most), "history": str(history).lower()}
-    params = stated | ({} if after is None else {"after": after})
+    params = stated | ({} if cursor is None else {"cursor": cursor})
     said = (yield from session.call(Ask("GET", STAFF_PATH, params=params, safe=True))).json()
     return Staff(tuple(said["staff"]), said["next"])
 

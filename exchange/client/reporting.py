@@ -57,8 +57,8 @@ def report_outcome(
     return kept
 
 
-def outcomes(session: Session, after: str | None = None, *, most: int = 100) -> Flow[Outcomes]:
+def outcomes(session: Session, cursor: str | None = None, *, most: int = 100) -> Flow[Outcomes]:
     """List what this lender has reported: a page behind a cursor."""
-    params = {"limit": str(most)} | ({} if after is None else {"after": after})
+    params = {"limit": str(most)} | ({} if cursor is None else {"cursor": cursor})
     said = (yield from session.call(Ask("GET", OUTCOMES_PATH, params=params, safe=True))).json()
     return Outcomes(tuple(said["outcomes"]), said["next"])

@@ -80,9 +80,9 @@ def unsubscribe(session: Session, subscription_id: str) -> Flow[None]:
     yield from session.call(Ask("DELETE", f"/v1/subscriptions/{quote(subscription_id, safe='')}", safe=True))
 
 
-def happenings(session: Session, after: str | None = None, *, limit: int = 50) -> Flow[Happenings]:
+def happenings(session: Session, cursor: str | None = None, *, limit: int = 50) -> Flow[Happenings]:
     """Read events behind a cursor; without one, from the oldest that is kept."""
-    params = {"limit": str(limit)} | ({} if after is None else {"after": after})
+    params = {"limit": str(limit)} | ({} if cursor is None else {"cursor": cursor})
     said = (yield from session.call(Ask("GET", "/v1/events", params=params, safe=True))).json()
     return Happenings(tuple(said["events"]), str(said["next"]), bool(said["more"]))
 

@@ -103,9 +103,9 @@ def _subscribing(home: Home) -> APIRouter:
         return Response(shown.model_dump_json(), 201 if fresh[-1] else 200, told, JSON)
 
     @router.get("", summary="Your subscriptions", responses=problems.responses(400, 401, 403, 422))
-    def see(caller: following, after: paging.After = None, limit: _Limit = 50) -> SubscriptionsModel:
+    def see(caller: following, cursor: paging.Cursor = None, limit: _Limit = 50) -> SubscriptionsModel:
         """List your organisation's subscriptions, ended ones too."""
-        place = paging.place(_SUBSCRIPTIONS, after) or 0
+        place = paging.place(_SUBSCRIPTIONS, cursor) or 0
         with home.database.transaction() as tx:
             found = keeping.of_lender(tx, caller.org_code, after=place, limit=limit + 1)
         page, more = paging.page(_SUBSCRIPTIONS, found, limit)
@@ -190,12 +190,12 @@ def _following(home: Home) -> APIRouter:
     def events(
         caller: Annotated[Caller, Depends(require(Scope.CONSENTS))],
         response: Response,
-        after: paging.After = None,
+        cursor: paging.Cursor = None,
         limit: Annotated[int, Query(ge=1, le=reading.PAGE_MOST)] = 50,
     ) -> EventsModel:
         """Read what your subscriptions told, in order, kept 90 days; what no consent permits now is left out."""
         response.headers.update(_NO_STORE)
-        place = paging.place(_EVENTS, after) or 0
+        place = paging.place(_EVENTS, cursor) or 0
         with home.database.transaction() as tx:
             found, reached, more = reading.page(tx, caller.org_code, after=place, limit=limit)
         said = [reading.envelope(home.settings.issuer, one) for one in found]
@@ -271,9 +271,9 @@ def _webhook(home: Home) -> APIRouter:
         return AgainedModel(events=count)
 
     @router.get("/deliveries", summary="The delivery log", responses=problems.responses(400, 401, 403, 422))
-    def deliveries(caller: following, after: paging.After = None, limit: _Limit = 50) -> DeliveriesModel:
+    def deliveries(caller: following, cursor: paging.Cursor = None, limit: _Limit = 50) -> DeliveriesModel:
         """List attempts to send something to your address, the latest first, kept 90 days."""
-        place = paging.place(_DELIVERIES, after)
+        place = paging.place(_DELIVERIES, cursor)
         with home.database.transaction() as tx:
             found = webhooks.deliveries(tx, caller.org_code, before=place, limit=limit + 1)
         page, more = paging.page(_DELIVERIES, found, limit)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from consent import ledger
 from consent.recipients import contacts
-from exchange import accesses, binding, complaints, disputes, problems, statements
+from exchange import accesses, binding, complaints, disputes, paging, problems, statements
 from exchange.home import Home
 from exchange.portable import document, sheet
 from exchange.release.owning import FREE_A_YEAR, Owned, open_own
@@ -68,7 +68,7 @@ def build_router(home: Home) -> APIRouter:
     @own.get("/accesses", summary="Who asked", responses=problems.responses(400, 401, 403))
     def asked(
         who: person,
-        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        cursor: paging.Cursor = None,
         limit: Annotated[int, Query(ge=1, le=accesses.PAGE_MOST)] = 50,
     ) -> AccessesModel:
         """List every access, permitted or refused with its reason, also from before any phone was bound."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from consent.errors import TermsRefused
 from consent.evidence import Evidence, EvidenceKind
-from exchange import accesses, binding, complaints, disputes, messages, problems, statements
+from exchange import accesses, binding, complaints, disputes, messages, paging, problems, statements
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.naming import refuse_personal
@@ -96,7 +96,7 @@ def _add_messages(router: APIRouter, home: Home, guard: asking) -> None:
     @router.get("/messages", summary="Messages", responses=problems.responses(400, 401, 403))
     def told(
         who: person,
-        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        cursor: paging.Cursor = None,
         limit: Annotated[int, Query(ge=1, le=messages.PAGE_MOST)] = 50,
     ) -> MessagesModel:
         """List messages: one for each access, permitted or refused, and what else concerns the person."""

@@ -11,6 +11,7 @@ import yaml
 
 from exchange.home import Home
 from exchange.limits import declared
+from registry.canonical import b64url
 from registry.identifiers import ResidentId, resident_check
 from tests.attacks.bent_client import ISSUER, Caller, Door
 from tests.people import ZHANG, consented, held
@@ -89,7 +90,7 @@ def test_five_guesses_end_a_users_day_and_everybody_concerned_is_told(
     assert {one["event"] for one in events} == {"audit:alert:raised", "audit:alert:grew", "audit:alerts:read"}
     assert all(one["subject_id"] is None for one in events)
     assert bank.get("/v1/alerts").json()["alerts"] == [alert]
-    assert Asking(door, other_lender).get("/v1/alerts").json() == {"alerts": [], "next_cursor": None}
+    assert Asking(door, other_lender).get("/v1/alerts").json() == {"alerts": [], "next": None}
     assert 'qingqiao_limited_total{code="enumeration-suspected"} 4.0' in door.call("GET", f"{ISSUER}/metrics").text
 
 
@@ -105,14 +106,32 @@ def test_alerts_are_read_page_by_page_and_a_cursor_of_ones_own_is_refused(
     while True:
         page = office.get("/audit/v1/alerts", limit=2, **cursor).json()
         seen += [one["user_code"] for one in page["alerts"]]
-        if page["next_cursor"] is None:
+        if page["next"] is None:
             break
-        cursor = {"cursor": page["next_cursor"]}
+        cursor = {"cursor": page["next"]}
     assert seen == ["u-3", "u-2", "u-1"]
     for made_up in ("x", "WzFd.", "e30", "WyJhIl0"):
         assert office.get("/audit/v1/alerts", cursor=made_up).status_code == 400
     assert office.get("/v1/alerts").status_code == 403
     assert bank.get("/audit/v1/alerts").status_code == 403
+
+
+def test_the_trail_is_read_page_by_page_and_a_cursor_of_ones_own_is_refused(door: Door, regulator: Caller) -> None:
+    office = Asking(door, regulator)
+    for _ in range(5):
+        office.get("/audit/v1/alerts")
+    whole = [one["entry_id"] for one in office.get("/audit/v1/events", event="audit:alerts:read").json()["events"]]
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = office.get("/audit/v1/events", event="audit:alerts:read", limit=2, **cursor).json()
+        seen += [one["entry_id"] for one in page["events"]]
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+    assert (seen, len(seen)) == (whole, 5)
+    for made_up in ("x", "e30", b64url(b'["2026-06-01T00:00:00Z",5]'), b64url(b'["2026-06-01",null]')):
+        assert office.get("/audit/v1/events", cursor=made_up).status_code == 400
 
 
 def left_of(answer: httpx.Response, name: str) -> int:

@@ -94,9 +94,11 @@ def test_a_row_is_mended_over_the_door_and_its_lender_hears_of_it(
     at = f"/agency/v1/proposals/{proposed.json()['proposal_id']}"
     assert wang.call("POST", f"{at}/approve").json()["code"] == "four-eyes-needed"
     assert li.call("GET", at).json()["reason"] == "发放错误"
-    assert [one["proposal_id"] for one in li.call("GET", "/agency/v1/proposals?state=proposed").json()] == [
-        proposed.json()["proposal_id"]
-    ]
+    waiting = li.call("GET", "/agency/v1/proposals?state=proposed").json()
+    assert ([one["proposal_id"] for one in waiting["proposals"]], waiting["next"]) == (
+        [proposed.json()["proposal_id"]],
+        None,
+    )
     assert li.call("POST", f"{at}/approve").json()["state"] == "decided"
     assert shown(exchange_home, ZHANG) == []
 
@@ -105,6 +107,16 @@ def test_a_row_is_mended_over_the_door_and_its_lender_hears_of_it(
     assert bank.call("POST", f"/v1/notices/{notice['notice_id']}/acknowledge").status_code == 204
     assert bank.call("GET", "/v1/notices?open_only=true").json()["notices"] == []
     assert bank.call("POST", f"/v1/notices/{uuid4()}/acknowledge").status_code == 404
+
+
+def proposals(desk: Desk, asked: str) -> list[str]:
+    """Give the ids of an organisation's proposals, page by page."""
+    page = desk.call("GET", f"/agency/v1/proposals{asked}").json()
+    found = [one["proposal_id"] for one in page["proposals"]]
+    while page["next"] is not None:
+        page = desk.call("GET", f"/agency/v1/proposals{asked}&cursor={page['next']}").json()
+        found += [one["proposal_id"] for one in page["proposals"]]
+    return found
 
 
 def test_nobody_recalls_a_whole_batch_alone_by_naming_its_rows(exchange_home: Home, wang: Desk, li: Desk) -> None:
@@ -125,6 +137,9 @@ def test_nobody_recalls_a_whole_batch_alone_by_naming_its_rows(exchange_home: Ho
     assert (shown(exchange_home, ZHANG), shown(exchange_home, LI)) == ([], [("", 3)])
     last = wang.call("POST", f"{batch}/rows/0/3/decision", {"act": "withdraw", "reason": "误报"}).json()
     assert (last["act"], last["state"], last["approver"]) == ("recall", "proposed", None)
+    assert len(one_by_one := proposals(li, "?limit=1")) > 1
+    assert one_by_one == proposals(li, "?limit=200")
+    assert li.call("GET", "/agency/v1/proposals?cursor=e30").json()["code"] == "request-malformed"
     at = f"/agency/v1/proposals/{last['proposal_id']}/approve"
     assert wang.call("POST", at).json()["code"] == "four-eyes-needed"
     assert shown(exchange_home, LI) == [("", 3)]

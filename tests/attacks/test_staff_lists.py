@@ -147,7 +147,7 @@ def test_the_list_is_read_page_by_page_and_keeps_its_history(lender: System) -> 
     assert put(lender, "u-1", department="risk").status_code == 200
     assert put(lender, "u-1", department="risk").status_code == 200, "the same again changes nothing"
     first = lender.call("GET", "/v1/staff?limit=2").json()
-    rest = lender.call("GET", f"/v1/staff?limit=2&after={first['next']}").json()
+    rest = lender.call("GET", f"/v1/staff?limit=2&cursor={first['next']}").json()
     assert [one["user_id"] for one in first["staff"] + rest["staff"]] == ["u-2", "u-3", "u-1"]
     assert rest["next"] is None
     assert lender.call("GET", "/v1/staff?limit=3").json()["next"] is None

@@ -79,10 +79,10 @@ def test_a_list_takes_its_own_cursors_and_no_others(exchange_home: Home, door: D
     for path, mine in LISTS.items():
         caller = watching if path.startswith("/audit/") else lender
         taken = [
-            what for what in LISTS.values() if caller.call("GET", f"{path}?after={paging.placed(what, 1)}").is_success
+            what for what in LISTS.values() if caller.call("GET", f"{path}?cursor={paging.placed(what, 1)}").is_success
         ]
         assert taken == [mine], path
-        answers = [caller.call("GET", f"{path}?after={bent}") for bent in ("1", "x", "e30")]
+        answers = [caller.call("GET", f"{path}?cursor={bent}") for bent in ("1", "x", "e30")]
         assert {(one.status_code, one.json()["code"]) for one in answers} == {(400, "request-malformed")}, path
 
 

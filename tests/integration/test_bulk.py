@@ -161,9 +161,9 @@ def test_progress_is_tagged_and_says_when_to_look_again(exchange_home: Home, ban
 def test_batches_are_listed_by_page_the_newest_first(bank: Batcher) -> None:
     made = [bank.handed_in(file_of(asked(business_no=f"LA-{number}"))) for number in range(3)]
     page = bank.call("GET", "/v1/batches?limit=2").json()
-    rest = bank.call("GET", f"/v1/batches?limit=2&cursor={page['next_cursor']}").json()
+    rest = bank.call("GET", f"/v1/batches?limit=2&cursor={page['next']}").json()
     assert [one["batch_id"] for one in page["batches"] + rest["batches"]] == made[::-1]
-    assert rest["next_cursor"] is None
+    assert rest["next"] is None
     without_zone = b64url(orjson.dumps(["2026-06-15T02:03:04", made[0]]))
     for bent in ("x", without_zone):
         assert bank.call("GET", f"/v1/batches?cursor={bent}").json()["code"] == "request-malformed"

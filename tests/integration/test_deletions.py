@@ -132,12 +132,12 @@ def test_answers_that_outlive_their_data_life_are_asked_for_once_while_the_conse
     spread(exchange_home)
     first = lender.call("GET", "/v1/deletions?limit=1").json()
     assert first["notices"] == [notice]
-    rest = lender.call("GET", f"/v1/deletions?limit=1&after={first['next']}").json()
+    rest = lender.call("GET", f"/v1/deletions?limit=1&cursor={first['next']}").json()
     (last,) = rest["notices"]
     assert (last["reason"], sorted(last["queries"]), rest["next"]) == ("withdrawn", sorted([old, young]), None)
     watching = regulator(exchange_home, door)
     first = watching.call("GET", "/audit/v1/deletions?limit=1").json()
-    rest = watching.call("GET", f"/audit/v1/deletions?limit=1&after={first['next']}").json()
+    rest = watching.call("GET", f"/audit/v1/deletions?limit=1&cursor={first['next']}").json()
     reasons = [one["reason"] for one in (*first["notices"], *rest["notices"])]
     assert (reasons, rest["next"]) == (["data-life", "withdrawn"], None)
 

@@ -92,10 +92,10 @@ def test_batches_are_listed_page_by_page_and_cancelled(exchange_home: Home, lend
     sealed_to(exchange_home)
     handed = [lender.hand_in([question(PERSON, purpose=PURPOSE, business_no=f"LA-{n}")]).batch_id for n in range(3)]
     first = lender.list_batches(most=2)
-    assert first.next_cursor is not None
-    second = lender.list_batches(first.next_cursor, most=2)
+    assert first.next is not None
+    second = lender.list_batches(first.next, most=2)
     assert [one.batch_id for one in (*first.batches, *second.batches)] == handed[::-1]
-    assert second.next_cursor is None
+    assert second.next is None
     assert lender.cancel_batch(handed[0]).state == "cancelled"
 
 

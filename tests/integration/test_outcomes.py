@@ -76,7 +76,7 @@ def test_reports_are_read_page_by_page(lender: System, query: UUID) -> None:
     for reference in ("R-1", "R-2", "R-3"):
         assert report(lender, query, REPAID, reference).status_code == 201
     first = lender.call("GET", "/v1/outcomes?limit=2").json()
-    rest = lender.call("GET", f"/v1/outcomes?limit=2&after={first['next']}").json()
+    rest = lender.call("GET", f"/v1/outcomes?limit=2&cursor={first['next']}").json()
     assert [one["reference"] for one in first["outcomes"] + rest["outcomes"]] == ["R-1", "R-2", "R-3"]
     assert rest["next"] is None
     assert lender.call("GET", "/v1/outcomes?limit=3").json()["next"] is None

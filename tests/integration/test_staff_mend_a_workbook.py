@@ -418,7 +418,7 @@ def _all(clerk: Agency) -> list[tuple[str, int, int]]:
     while True:
         page = clerk.queue(limit="3", **({"cursor": cursor} if cursor else {}))
         found += [(one["batch_id"], one["sheet"], one["row"]) for one in page["rows"]]
-        cursor = page["next_cursor"] or ""
+        cursor = page["next"] or ""
         if not cursor:
             return found
 

@@ -370,17 +370,17 @@ def test_a_cursor_goes_through_all_and_stays_where_it_is(exchange_home: Home, le
     for year in range(2020, 2025):
         published(exchange_home, ("SUBSIDY", dict(SUBSIDY) | {"grant_year": year}))
     told(exchange_home)
-    seen, after = [], None
+    seen, cursor = [], None
     while True:
-        page = lender.call("GET", "/v1/events?limit=2" + (f"&after={after}" if after else "")).json()
+        page = lender.call("GET", "/v1/events?limit=2" + (f"&cursor={cursor}" if cursor else "")).json()
         seen += [event["data"]["sequence"] for event in page["events"]]
-        after = page["next"]
+        cursor = page["next"]
         if not page["more"]:
             break
     assert seen == [1, 2, 3, 4, 5]
-    at_the_end = lender.call("GET", f"/v1/events?after={after}").json()
-    assert at_the_end == {"events": [], "next": after, "more": False}
-    assert lender.call("GET", "/v1/events?after=WyJkZWxpdmVyeSIsMV0").json()["code"] == "request-malformed"
+    at_the_end = lender.call("GET", f"/v1/events?cursor={cursor}").json()
+    assert at_the_end == {"events": [], "next": cursor, "more": False}
+    assert lender.call("GET", "/v1/events?cursor=WyJkZWxpdmVyeSIsMV0").json()["code"] == "request-malformed"
 
 
 def test_an_event_has_the_published_form_and_names_nobody(exchange_home: Home, lender: System, door: Door) -> None:

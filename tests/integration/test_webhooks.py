@@ -273,7 +273,7 @@ def test_the_delivery_log_is_paged_and_an_address_is_taken_back(
     years(exchange_home, 2020, 2021)
     delivered(exchange_home)
     first = lender.call("GET", "/v1/webhook/deliveries?limit=2").json()
-    second = lender.call("GET", f"/v1/webhook/deliveries?limit=2&after={first['next']}").json()
+    second = lender.call("GET", f"/v1/webhook/deliveries?limit=2&cursor={first['next']}").json()
     events = [one["event_id"] for one in (*first["deliveries"], *second["deliveries"])]
     assert [one is None for one in events] == [False, False, True]
     assert second["next"] is None
