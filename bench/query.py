@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
@@ -57,6 +57,7 @@ ROUNDS: Final = 5
 PAYMENTS: Final = 4  # records of a subject, beside one rating
 AIM: Final = 0.25
 LENDER: Final = "Bench"
+TOGETHER: Final = 1_000  # people who are put in at once
 PURPOSE: Final = "POST_LOAN"  # its consents allow many uses
 TYPICAL: Final = (
     "SUBSIDY.project", "SUBSIDY.grant_year", "SUBSIDY.amount_due", "SUBSIDY.amount_paid", "SUBSIDY.paid_on",
@@ -92,7 +93,6 @@ def people() -> list[ResidentId]:
 def fill(home: Home, who: list[ResidentId], client: Client) -> None:
     """Put in a lender, a consent for each person, and their records."""
     now = clock.now()
-    said = Provenance(uuid4(), "bench", "某局", "SUBSIDY", current().version, b"\x01" * 32, clock.beijing_day(now))
     with home.database.transaction() as tx:
         clients.register(
             tx,
@@ -103,6 +103,14 @@ def fill(home: Home, who: list[ResidentId], client: Client) -> None:
             now=now,
             contact=SANDBOX.contact,
         )
+    for first in range(0, len(who), TOGETHER):
+        _fill(home, who[first : first + TOGETHER], now)
+
+
+def _fill(home: Home, who: list[ResidentId], now: datetime) -> None:
+    """Put in some people, their consents, and their records in a publication of its own."""
+    said = Provenance(uuid4(), "bench", "某局", "SUBSIDY", current().version, b"\x01" * 32, clock.beijing_day(now))
+    with home.database.transaction() as tx:
         subjects = store.ensure_subjects(tx, home.keyring, who, now=now)
         ledger.create_many(tx, [consent(subjects[one.text]) for one in who], home.keyring, now)
         store.open_publication(tx, uuid4(), said, raw_sm3=b"\x02" * 32, now=now)

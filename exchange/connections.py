@@ -4,7 +4,8 @@
      `header_bytes` at most; between two requests a connection is idle for `idle_seconds` at most
   2. who does not read what is answered is let go of: once the line is full, `TAKEN_BYTES` of what waits here and in the
      system are taken in each `write_seconds`, until it is not full any more. A long answer over a thin line ends well:
-    nobody is idle while bytes wait here. Of a process no more than `KEPT_BYTES` wait; beyond, whoever has most goes
+    nobody is idle while bytes wait here, but takes them as fast. Of a process no more than `KEPT_BYTES` wait; beyond,
+    the longest answer of the address goes that has most waiting
   3. one connection has `PIPELINED` requests at most that wait for the one before them; what comes behind a body is
      thrown away, and is not more than headers may be: neither is kept at the price of everybody's memory
   4. a process has `at_most` connections, one address `of_one_peer` of them. For one more, the one that has waited
@@ -20,6 +21,7 @@ One timer a process looks at all connections each second, so that a request cost
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -76,14 +78,19 @@ class Crowd:
         now = loop.time()
         for one in [one for one in self.held if one.is_late(now) or one.is_stuck(now)]:
             one.let_go(_TOO_SLOW if one.reads_headers else b"")
-        waiting = {one: one.kept_bytes for one in self.held}
-        over = sum(waiting.values()) - KEPT_BYTES
-        for one in sorted(waiting, key=waiting.__getitem__, reverse=True):
-            if over <= 0:
-                break
-            one.let_go()
-            over -= waiting[one]
+        self._unburden()
         self.timer = loop.call_later(LOOK_SECONDS, self._look, loop) if self.held else None
+
+    def _unburden(self) -> None:
+        waiting = {one: size for one in self.held if (size := one.kept_bytes)}
+        of_peers = Counter[str]()
+        for one, size in waiting.items():
+            of_peers[one.peer] += size
+        while of_peers.total() > KEPT_BYTES:
+            heaviest, _ = of_peers.most_common(1)[0]
+            longest = max((one for one in waiting if one.peer == heaviest), key=waiting.__getitem__)
+            longest.let_go()
+            of_peers[heaviest] -= waiting.pop(longest)
 
 
 class Bounded(HttpToolsProtocol):
@@ -201,8 +208,15 @@ class Bounded(HttpToolsProtocol):
         return self._waits_since is not None and now - self._waits_since > most
 
     def is_stuck(self, now: float) -> bool:
-        """Say whether nobody reads what is answered (2), be it that it was closed with bytes still to be read."""
-        if self._full_since is None and not self.transport.is_closing():
+        """Say whether nobody reads what is answered (2), be it that it was closed with bytes still to be read.
+
+        Once all is answered what waits here need not fill the line to be waited for: nothing more is added to it.
+        """
+        closing = self.transport.is_closing()
+        if not closing and not self.kept_bytes:
+            self._full_since = None
+            return False
+        if not closing and self._full_since is None and self._waits_since is None:
             return False
         waiting = self._untaken()
         if self._full_since is None or self._full_bytes - waiting >= TAKEN_BYTES:

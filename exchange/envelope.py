@@ -58,7 +58,6 @@ _SECURITY_HEADERS: Final = (
     (b"strict-transport-security", b"max-age=31536000"),
 )
 _CACHE_CONTROL: Final = b"cache-control"
-_RATE_LIMIT: Final = b"ratelimit"
 _NOT_STORED: Final = ((_CACHE_CONTROL, b"no-store"),)
 _MOST_AHEAD_BYTES: Final = 64 * 1024  # as many as the server itself keeps before it stops reading
 _DIGITS_AT_MOST: Final = 19  # of a length that can be meant
@@ -150,8 +149,8 @@ class Envelope:
                 open_to_all = self._public.has(scope["path"]) or _CACHE_CONTROL in said
                 ours = [one for one in extra if one[0] not in said]  # a page says more exactly what it may load
                 going = self._deprecations.headers(scope["method"], _template(scope), scope["query_string"])
-                paced = () if _RATE_LIMIT in said else _paced(scope)
-                message["headers"] = [*sent, *ours, *(() if open_to_all else _NOT_STORED), *going, *paced]  # 4
+                kept = () if open_to_all else _NOT_STORED
+                message["headers"] = [*sent, *ours, *kept, *going, *_paced(scope)]  # 4
             await send(message)
 
         try:

@@ -334,17 +334,17 @@ def build_router(home: Home) -> APIRouter:
         """
         caller = await require(Scope.QUERIES)(request)
         staff = named_staff(user_id, department)
-        found = await run_in_threadpool(evidence.redacted, home, query_id, caller.client_id)
+        found, left = await run_in_threadpool(evidence.redacted, home, query_id, caller.client_id), dict[str, str]()
         if found is not None and form == "full":  # only when the log covers it is anything opened
             gate: Gate = request.app.state.gate
             outcome = await gate.ask(AskAgain(caller, query_id, staff=staff))
             if not isinstance(outcome, Permitted):
                 return _response(outcome, home.settings.issuer)
-            found = await run_in_threadpool(evidence.full, home, outcome)
+            found, left = await run_in_threadpool(evidence.full, home, outcome), shown.headers(outcome.left)
         if found is None:
             pending = orjson.dumps({"status": "pending", "query_id": str(query_id)})
-            return Response(pending, 202, {"Retry-After": str(RETRY_AFTER_SECONDS)}, JSON)
-        return Response(found, 200, media_type=JSON)
+            return Response(pending, 202, {"Retry-After": str(RETRY_AFTER_SECONDS), **left}, JSON)
+        return Response(found, 200, left, JSON)
 
     @router.get(
         "/v1/catalogue",

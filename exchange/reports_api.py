@@ -27,6 +27,7 @@ from exchange import pages, problems
 from exchange.errors import RequestRefused, TokenRefused
 from exchange.gate import Gate
 from exchange.home import Home
+from exchange.limits import shown
 from exchange.naming import StaffCode, named_staff
 from exchange.oauth import form
 from exchange.oauth.doors import require
@@ -106,12 +107,15 @@ def build_router(home: Home) -> APIRouter:
             async with press.free:  # before the gate: what is withdrawn while it waits is not set
                 await run_in_threadpool(_must_still_be_admitted, home, caller)
                 outcome = await gate.ask(AskAgain(caller, query_id, form="pdf", staff=staff))
+                left = shown.headers(outcome.left) if isinstance(outcome, Permitted | Refused) else {}
                 if isinstance(outcome, Refused):
-                    return problems.refusal(outcome.reason, outcome.query_id, issuer=home.settings.issuer)
+                    refusal = problems.refusal(outcome.reason, outcome.query_id, issuer=home.settings.issuer)
+                    refusal.headers.update(left)
+                    return refusal
                 if not isinstance(outcome, Permitted):
                     raise outcome
                 made = await run_in_threadpool(printed, home, outcome, staff)
-        headers = {"Cache-Control": "no-store", "Content-Disposition": 'inline; filename="report.pdf"'}
+        headers = {"Cache-Control": "no-store", "Content-Disposition": 'inline; filename="report.pdf"', **left}
         return Response(made, 200, headers, MEDIA_TYPE)
 
     @router.get(CHECK_PATH, summary="Page that checks a report", tags=["reports"], response_class=Response)

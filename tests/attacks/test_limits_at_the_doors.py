@@ -14,7 +14,7 @@ from exchange.limits import declared
 from registry.canonical import b64url
 from registry.identifiers import ResidentId, resident_check
 from tests.attacks.bent_client import ISSUER, Caller, Door
-from tests.people import ZHANG, consented, held
+from tests.people import ZHANG, consented, held, sequenced
 
 QUERIES = f"{ISSUER}/v1/queries"
 BANK_ONE = "91630000MA0000000X"  # what bent_client registers
@@ -142,7 +142,7 @@ def left_of(answer: httpx.Response, name: str) -> int:
     return int(left.removeprefix("r="))
 
 
-def test_an_answer_tells_what_is_left_of_the_pace_whatever_it_is_unless_it_tells_of_questions(
+def test_an_answer_tells_what_is_left_of_all_that_it_counted_against_and_of_nothing_else(
     exchange: Home, door: Door, lender: Caller, regulator: Caller
 ) -> None:
     bank = Asking(door, lender)
@@ -156,6 +156,13 @@ def test_an_answer_tells_what_is_left_of_the_pace_whatever_it_is_unless_it_tells
     assert asked.status_code == 200
     assert '"burst"' in asked.headers["ratelimit"]
     assert '"doors"' not in asked.headers["ratelimit"]
+    sequenced(exchange)
+    evidence = bank.get(f"/v1/queries/{asked.json()['answer']['query_id']}/evidence")
+    assert evidence.status_code == 200
+    for name in ("ratelimit", "ratelimit-policy"):
+        of_questions, of_doors = evidence.headers.get_list(name)
+        assert of_questions.startswith('"burst";')
+        assert of_doors.startswith('"doors";')
     assert "ratelimit" not in Asking(door, regulator).get("/audit/v1/alerts").headers
     assert "ratelimit" not in door.call("GET", f"{ISSUER}/v1/alerts").headers
 
