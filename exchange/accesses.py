@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from exchange import paging
 from exchange.events import Event
 from registry.database import Transaction
 
@@ -134,17 +133,3 @@ def access_of(row: Sequence[Any]) -> Access:
         consent_id=consent_id,
         query_id=query_id,
     )
-
-
-def cursor(place: Place | None) -> str | None:
-    """Write where a page begins, as an opaque text."""
-    return None if place is None else paging.cursor(*place)
-
-
-def opened(cursor_text: str | None) -> Place | None:
-    """Read a cursor back.
-
-    Raises:
-        RequestRefused: not one that a page gave.
-    """
-    return None if cursor_text is None else paging.opened(cursor_text)

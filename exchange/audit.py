@@ -21,6 +21,7 @@ from registry.database import Transaction
 from registry.trust import TrustPolicy
 
 PAGE_MOST: Final = 500
+_LIST: Final = "entry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,10 @@ def read(
         RequestRefused: the cursor is not one that a page gave.
     """
     where, values = _where(filters)
-    if cursor is not None:
+    place = paging.opened(_LIST, cursor)
+    if place is not None:
         where.append("(e.at, e.entry_id) < (%s, %s)")
-        values += paging.opened(cursor)
+        values += place
     rows = tx.execute(
         "SELECT e.event, e.at, e.actor, e.fields, e.subject_id, e.consent_id, e.query_id, e.entry_id, e.seed,"  # noqa: S608  # fixed texts, values apart
         " p.leaf_index"
@@ -81,7 +83,8 @@ def read(
     more = len(rows) > limit
     sides = [log.ClearSide(*row) for row in rows[:limit]]
     proven = [None] * len(sides) if policy is None else log.proven(tx, sides, policy)
-    return Page(list(map(_event, sides, proven)), paging.cursor(sides[-1].at, sides[-1].entry_id) if more else None)
+    following = paging.cursor(_LIST, sides[-1].at, sides[-1].entry_id) if more else None
+    return Page(list(map(_event, sides, proven)), following)
 
 
 def note_reading(tx: Transaction, actor: str, filters: Filters, count: int, *, at: datetime) -> None:

@@ -21,6 +21,7 @@ from registry.clock import rfc3339
 _MOST_FEN: Final = 10**13
 _PAGE: Final = outcomes.PAGE_MOST
 _LIST: Final = "outcome"
+_MISSING: Final = "missing outcome"
 Money = Annotated[int, Field(ge=0, le=_MOST_FEN, description="in fen (分)")]
 _MORE: Final = {
     Kind.DECISION: frozenset({"amount_fen", "term_months"}),
@@ -205,7 +206,7 @@ def _add_others(router: APIRouter, home: Home) -> None:
         limit: Annotated[int, Query(ge=1, le=_PAGE)] = _PAGE,
     ) -> SilentPageModel:
         """List queries that should have ended in a decision and of which nothing came back. Reading is an entry."""
-        now, after = clock.now(), None if cursor is None else paging.opened(cursor)
+        now, after = clock.now(), paging.opened(_MISSING, cursor)
         with home.database.transaction() as tx:
             found = outcomes.silent(tx, organisation=organisation, after=after, limit=limit, now=now)
             outcomes.note_reading(tx, caller.client_id, len(found), now=now)
@@ -219,7 +220,7 @@ def _add_others(router: APIRouter, home: Home) -> None:
             )
             for one in found
         ]
-        ended = paging.cursor(found[-1].decided_at, found[-1].query_id) if len(found) == limit else None
+        ended = paging.cursor(_MISSING, found[-1].decided_at, found[-1].query_id) if len(found) == limit else None
         return SilentPageModel(queries=rows, next=ended)
 
 

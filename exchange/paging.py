@@ -1,12 +1,13 @@
 """Cursors: where a page of a list ended, for the next one to begin. Opaque to who sends them back. Pure.
 
-Two kinds: of lists that go by time, then by id (`cursor`, `opened`); and of lists whose entries have a number that only
-grows, their position (`placed`, `place`). A cursor of the second kind names its list, and no other list takes it.
+Lists that go by time, then by id, have `cursor` and `opened`; lists whose entries have a number that only grows, their
+position, `placed` and `place`; lists in an order of their own `written` and `parts`. A cursor names its list, no other
+list takes it, and it has one spelling. Those of alerts alone have another form (`exchange/limits/alerts.py`).
 """
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Final, Protocol, TypeVar
+from typing import Annotated, Any, Final, Protocol, TypeVar
 from uuid import UUID
 
 import orjson
@@ -32,27 +33,63 @@ class Numbered(Protocol):
 _Entry = TypeVar("_Entry", bound=Numbered)
 
 
-def cursor(at: datetime, last: UUID) -> str:
-    """Write where a page ended that goes by time and then by id."""
-    return b64url(orjson.dumps([rfc3339(at), str(last)]))
+def written(what: str, *place: str | int) -> str:
+    """Write a place in the list `what`."""
+    return b64url(orjson.dumps([what, *place]))
 
 
-def opened(given: str) -> tuple[datetime, UUID]:
-    """Read what `cursor` wrote.
+def parts(what: str, given: str, *kinds: type) -> list[Any]:
+    """Read a place that `written` wrote, of these kinds of parts.
 
     Raises:
-        RequestRefused: it is not one that a page gave. A time without a zone, too: whose it was would be guessed.
+        RequestRefused: it is not one that a page of this list gave.
+    """
+    place: list[Any]
+    try:
+        name, *place = orjson.loads(unb64url(given))
+    except (ValueError, TypeError) as error:
+        raise _not_given() from error
+    if name != what or [type(part) for part in place] != list(kinds) or given != written(what, *place):
+        raise _not_given()
+    return place
+
+
+def cursor(what: str, at: datetime, last: UUID) -> str:
+    """Write where a page of the list `what` ended that goes by time and then by id."""
+    return written(what, rfc3339(at), str(last))
+
+
+def opened(what: str, given: str | None) -> tuple[datetime, UUID] | None:
+    """Read what `cursor` wrote; None stays None.
+
+    Raises:
+        RequestRefused: it is not one that a page of this list gave.
+    """
+    if given is None:
+        return None
+    at, last = parts(what, given, str, str)
+    return time_and_id(at, last)
+
+
+def time_and_id(at: str, last: str) -> tuple[datetime, UUID]:
+    """Read a time and an id, each in the one spelling that a cursor has.
+
+    Raises:
+        RequestRefused: no page wrote them so.
     """
     try:
-        at, last = orjson.loads(unb64url(given))
-        return _aware(datetime.fromisoformat(at)), UUID(last)
-    except (ValueError, TypeError, AttributeError) as error:
+        read = datetime.fromisoformat(at), UUID(last)
+        same = (rfc3339(read[0]), str(read[1])) == (at, last)
+    except (ValueError, OverflowError) as error:  # of a time at the calendar's end, whose zone leads beyond it
         raise _not_given() from error
+    if not same:
+        raise _not_given()
+    return read
 
 
 def placed(what: str, position: int) -> str:
     """Write a position in the list `what`; it stays good for as long as what it points into is kept."""
-    return b64url(orjson.dumps([what, position]))
+    return written(what, position)
 
 
 def place(what: str, given: str | None) -> int | None:
@@ -63,13 +100,10 @@ def place(what: str, given: str | None) -> int | None:
     """
     if given is None:
         return None
-    try:
-        _, position = orjson.loads(unb64url(given))
-    except (ValueError, TypeError) as error:
-        raise _not_given() from error
-    if type(position) is not int or not 0 <= position < _POSITIONS or given != placed(what, position):
+    (position,) = parts(what, given, int)
+    if not 0 <= position < _POSITIONS:
         raise _not_given()
-    return position
+    return int(position)
 
 
 def page(what: str, found: Sequence[_Entry], limit: int) -> tuple[Sequence[_Entry], str | None]:
@@ -80,9 +114,3 @@ def page(what: str, found: Sequence[_Entry], limit: int) -> tuple[Sequence[_Entr
 
 def _not_given() -> RequestRefused:
     return RequestRefused("request-malformed", "the cursor is not one that a page gave")
-
-
-def _aware(at: datetime) -> datetime:
-    if at.tzinfo is None:
-        raise ValueError("a moment without its zone")
-    return at

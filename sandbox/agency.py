@@ -31,6 +31,7 @@ Json = Mapping[str, Any]
 _TUS: Final = {"Tus-Resumable": "1.0.0"}
 _OCTETS: Final = "application/offset+octet-stream"
 _UPLOADS: Final = "/agency/v1/uploads"
+_ROWS_AT_ONCE: Final = 200
 
 
 class NotOver(Exception):
@@ -286,13 +287,22 @@ class Agency(Connection):
         """
         return self.call("GET", f"/agency/v1/templates/{quote(kind, safe='')}.xlsx").content
 
-    def quarantine(self, batch_id: str, *, mask: bool = True) -> list[Json]:
-        """List rows to be decided, with their cells: one page.
+    def quarantine(self, batch_id: str, *, mask: bool = True, code: str = "", most: int | None = None) -> list[Json]:
+        """List rows to be decided, with their cells, page by page: all, or at most so many.
 
         Raises:
             Refused: not this organisation's batch.
         """
-        return list(self._json(f"{_batch(batch_id)}/quarantine", mask=str(mask).lower())["rows"])
+        path, limit = f"{_batch(batch_id)}/quarantine", min(most or _ROWS_AT_ONCE, _ROWS_AT_ONCE)
+        given = {"mask": str(mask).lower(), "limit": str(limit)}
+        if code:
+            given |= {"code": code}
+        page = self._json(path, **given)
+        found = list(page["rows"])
+        while page["next"] is not None and (most is None or len(found) < most):
+            page = self._json(path, **given, cursor=page["next"])
+            found += page["rows"]
+        return found[:most]
 
     def accept(self, batch_id: str, sheet: int, row: int, reason: str) -> Json:
         """Accept a row as it is, with a reason; gives the proposal, which may need a second person.

@@ -7,15 +7,15 @@ without a consent are a total, and of a table of few rows not even that (`connec
 from datetime import date, datetime
 from enum import StrEnum
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from connectors import codes, delivered
 from connectors.delivered import Delivered
+from connectors.every_fault import Marked
 from exchange import paging, problems
 from exchange.agency_api.pace import LOOKING_COST, Pace
 from exchange.errors import RequestRefused
@@ -24,8 +24,9 @@ from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
 from exchange.release.providing import For, provide
-from registry.canonical import b64url, unb64url
 
+_LIST: Final = "batch of rows"
+_REMARKS: Final = "remark"
 _Reader = Annotated[Caller, Depends(require(Scope.AGENCY_READ))]
 
 
@@ -138,13 +139,13 @@ def build_router(home: Home, pace: Pace) -> APIRouter:
         cursor: paging.Cursor = None,
     ) -> BatchPage:
         """Give a page of batches, newest first."""
-        before = None if cursor is None else _time_and_id(cursor)
+        before = paging.opened(_LIST, cursor)
         with home.database.transaction() as tx:
             found = delivered.page(
                 tx, caller.org_code, state=state, class_code=class_code, before=before, limit=limit + 1
             )
         shown, more = found[:limit], len(found) > limit
-        last = _cursor(shown[-1].received_at.isoformat(), str(shown[-1].batch_id)) if more else None
+        last = paging.cursor(_LIST, shown[-1].received_at, shown[-1].batch_id) if more else None
         return BatchPage(batches=[BatchSummary(**_summary(one)) for one in shown], next=last)
 
     @router.get("/{batch_id}", summary="One batch", responses=problems.responses(401, 403, 404))
@@ -168,18 +169,16 @@ def build_router(home: Home, pace: Pace) -> APIRouter:
         summary="Rows to look at",
         responses=problems.responses(400, 401, 403, 404, 410, 422, 429),
     )
-    def remarks(
-        batch_id: UUID, caller: _Reader, cursor: Annotated[str | None, Query(max_length=400)] = None
-    ) -> RemarkPage:
+    def remarks(batch_id: UUID, caller: _Reader, cursor: paging.Cursor = None) -> RemarkPage:
         """Give rows by place and code, as if everybody had consented: a remark must not tell who has (adr/0018).
 
         All faults of a row come at once, the one that decided it first.
         """
         pace.take(caller.org_code, LOOKING_COST)
-        after = (-1, 0) if cursor is None else _place(cursor)
+        after = (-1, 0) if cursor is None else tuple(paging.parts(_REMARKS, cursor, int, int))
         provided = provide(home, caller, batch_id, purpose=For.LOOKING)
         table = [one for one in provided.weighed() if one.label == provided.batch.label]
-        behind = (row for row in provided.marked(table) if (int(row.sheet or 0), row.row_no) > after)
+        behind = (row for row in provided.marked(table) if _place(row) > after)
         found = list(islice(behind, delivered.REMARKS_MOST))
         full = len(found) == delivered.REMARKS_MOST
         shown = [
@@ -187,7 +186,7 @@ def build_router(home: Home, pace: Pace) -> APIRouter:
             for row in found
             for fault in row.faults
         ]
-        return RemarkPage(remarks=shown, next=_cursor(found[-1].sheet, found[-1].row_no) if full else None)
+        return RemarkPage(remarks=shown, next=paging.written(_REMARKS, *_place(found[-1])) if full else None)
 
     return router
 
@@ -225,30 +224,5 @@ def _both(words: codes.Words) -> dict[str, str]:
     return {"zh": words.zh, "en": words.en}
 
 
-def _cursor(*place: str | int) -> str:
-    return b64url(orjson.dumps(place))
-
-
-def _time_and_id(cursor: str) -> tuple[datetime, UUID]:
-    try:
-        at, batch_id = orjson.loads(unb64url(cursor))
-        return _aware(datetime.fromisoformat(at)), UUID(batch_id)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise RequestRefused("request-malformed", "the cursor is not one that a page gave") from error
-
-
-def _aware(at: datetime) -> datetime:
-    if at.tzinfo is None:
-        raise ValueError("a moment without its zone")
-    return at
-
-
-def _place(cursor: str) -> tuple[int, int]:
-    try:
-        sheet, row_no = orjson.loads(unb64url(cursor))
-        number = int(sheet or 0) if isinstance(sheet, str) else None
-    except (ValueError, TypeError) as error:
-        raise RequestRefused("request-malformed", "the cursor is not one that a page gave") from error
-    if number is None or type(row_no) is not int:
-        raise RequestRefused("request-malformed", "the cursor is not one that a page gave")
-    return number, row_no
+def _place(row: Marked) -> tuple[int, int]:
+    return int(row.sheet or 0), row.row_no

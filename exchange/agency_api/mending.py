@@ -32,6 +32,7 @@ from registry.clock import rfc3339
 
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _PAGE: Final = 200
+_PROPOSALS: Final = "proposal"
 _MOST_ROWS: Final = 1_000  # decided of at once
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 Reason = Annotated[str, Field(min_length=2, max_length=500, pattern=r"^[^\x00-\x08\x0b-\x1f]*$")]
@@ -209,11 +210,11 @@ def _add_proposals(router: APIRouter, home: Home, pace: Pace) -> None:
         limit: Annotated[int, Query(ge=1, le=_PAGE)] = 50,
     ) -> ProposalsModel:
         """List proposals, the oldest first, those behind `cursor`, without what they say."""
-        place = None if cursor is None else paging.opened(cursor)
+        place = paging.opened(_PROPOSALS, cursor)
         with home.database.transaction() as tx:
             found = decisions.listed(tx, caller.org_code, state=state, after=place, limit=limit + 1)
         shown = found[:limit]
-        more = paging.cursor(shown[-1].proposed_at, shown[-1].mending_id) if len(found) > limit else None
+        more = paging.cursor(_PROPOSALS, shown[-1].proposed_at, shown[-1].mending_id) if len(found) > limit else None
         return ProposalsModel(proposals=[_shown(one) for one in shown], next=more)
 
     @router.get("/proposals/{proposal_id}", summary="One proposal", responses=problems.responses(401, 403, 404))

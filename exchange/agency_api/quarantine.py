@@ -13,7 +13,6 @@ from itertools import islice
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Depends, Query
 
 from connectors import delivered, masking
@@ -21,7 +20,7 @@ from connectors.codes import BY_NAME
 from connectors.delivered import Open
 from connectors.normalise import TableOutcome
 from connectors.weighed import QuarantinedRow
-from exchange import problems
+from exchange import paging, problems
 from exchange.agency_api.pace import LOOKING_COST, Pace
 from exchange.errors import RequestRefused
 from exchange.home import Home
@@ -29,10 +28,12 @@ from exchange.oauth.doors import require
 from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
 from exchange.release.providing import For, provide
-from registry.canonical import b64url, unb64url
+from registry.instants import rfc3339
 
 MOST_FILES: Final = 5  # opened for one page of the queue
 _PAGE: Final = 200
+_OF_BATCH: Final = "row of a batch"
+_QUEUE: Final = "row"
 _Reading = Annotated[Caller, Depends(require(Scope.AGENCY_READ))]
 _Code = Annotated[str | None, Query(max_length=60, pattern=r"^[A-Z0-9_]+$", examples=["AMOUNT_MISMATCH"])]
 _Name = Annotated[str | None, Query(max_length=40, pattern=r"^[A-Z0-9_]+$")]
@@ -48,17 +49,18 @@ def build_router(home: Home, pace: Pace) -> APIRouter:
     @router.get(
         "/batches/{batch_id}/quarantine",
         summary="Rows to be decided",
-        responses=problems.responses(401, 403, 404, 410, 422, 429),
+        responses=problems.responses(400, 401, 403, 404, 410, 422, 429),
     )
     def of_batch(  # one parameter a filter
         batch_id: UUID,
         caller: _Reading,
         code: _Code = None,
-        after: Annotated[int, Query(ge=0, le=20_000_000)] = 0,
+        cursor: paging.Cursor = None,
         limit: Annotated[int, Query(ge=1, le=_PAGE)] = 50,
         mask: _Mask = True,  # noqa: FBT002  # a switch in the address
     ) -> dict[str, Any]:
-        """List a batch's quarantined rows with their cells, the same whoever has consented; those behind `after`."""
+        """List a batch's quarantined rows with their cells, the same whoever has consented; those behind `cursor`."""
+        after = paging.place(_OF_BATCH, cursor) or 0
         pace.take(caller.org_code, LOOKING_COST)
         provided = provide(home, caller, batch_id, purpose=For.LOOKING)
         found = [
@@ -69,7 +71,8 @@ def build_router(home: Home, pace: Pace) -> APIRouter:
             if code is None or row.code == code
         ]
         page = found[after : after + limit]
-        more = after + len(page) if after + len(page) < len(found) else None
+        reached = after + len(page)
+        more = paging.placed(_OF_BATCH, reached) if reached < len(found) else None
         return {"rows": [_shown(row, mask=mask) for row in page], "total": len(found), "next": more}
 
     @router.get(
@@ -171,15 +174,9 @@ def _shown(row: QuarantinedRow, *, mask: bool) -> dict[str, Any]:
 
 def _written(at: _At) -> str:
     received_at, raw_id, label, place = at
-    return b64url(orjson.dumps([received_at.isoformat(), str(raw_id), label, *place]))
+    return paging.written(_QUEUE, rfc3339(received_at), str(raw_id), label, *place)
 
 
 def _read(cursor: str) -> _At:
-    try:
-        received_at, raw_id, label, sheet, row_no = orjson.loads(unb64url(cursor))
-        at = datetime.fromisoformat(received_at), UUID(raw_id), str(label), (int(sheet), int(row_no))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise RequestRefused("request-malformed", "the cursor is not one that a page gave") from error
-    if at[0].tzinfo is None:
-        raise RequestRefused("request-malformed", "the cursor is not one that a page gave")
-    return at
+    at, raw_id, label, sheet, row_no = paging.parts(_QUEUE, cursor, str, str, str, int, int)
+    return *paging.time_and_id(at, raw_id), label, (sheet, row_no)

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
@@ -31,7 +30,6 @@ from exchange.oauth.guard import Caller
 from exchange.oauth.scopes import Scope
 from exchange.shapes import ManifestShape, PartShape
 from registry import clock
-from registry.canonical import b64url
 from registry.clock import rfc3339
 from registry.database import Transaction
 from registry.suites import sha256_hex
@@ -39,6 +37,7 @@ from registry.suites import sha256_hex
 PATH: Final = "/v1/batches"
 QUESTIONS_ENDING: Final = "/questions"
 JSON: Final = "application/json"
+_LIST: Final = "batch of questions"
 _PARTS_AT_ONCE: Final = 2  # of one process: results are not fetched at the cost of whoever waits for one answer
 _NEXT_PART_SECONDS: Final = 1
 _ONE: Final = f"{PATH}/{{batch_id}}"
@@ -226,7 +225,7 @@ def _looking(home: Home) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=keeping.PAGE_MOST)] = 20,
     ) -> BatchesModel:
         """List the batches of this system, the newest first."""
-        place = None if cursor is None else paging.opened(cursor)
+        place = paging.opened(_LIST, cursor)
         with home.database.transaction() as tx:
             found = keeping.page(tx, caller, before=place, limit=limit + 1)
             batches = [shown(tx, one) for one in found[:limit]]
@@ -332,4 +331,4 @@ def _cursor(found: Sequence[Batch], limit: int) -> str | None:
     if len(found) <= limit:
         return None
     last = found[limit - 1]
-    return b64url(orjson.dumps([last.created_at.isoformat(), str(last.batch_id)]))
+    return paging.cursor(_LIST, last.created_at, last.batch_id)

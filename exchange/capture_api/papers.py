@@ -29,6 +29,7 @@ from registry import clock
 PREFIX: Final = "/v1/paper-consents"
 SCAN_ENDING: Final = "/scan"
 _AT_ONCE: Final = 100
+_LIST: Final = "paper"
 
 
 class RefuseModel(BaseModel):
@@ -71,7 +72,7 @@ def _next(home: Home, state: State, limit: int, found: Sequence[Paper]) -> dict[
     """Say where the next page is, if more was found than one holds."""
     if len(found) <= limit:
         return {}
-    place = paging.cursor(found[limit - 1].entered_at, found[limit - 1].paper_id)
+    place = paging.cursor(_LIST, found[limit - 1].entered_at, found[limit - 1].paper_id)
     query = urlencode({"state": state.value, "limit": limit, "cursor": place})
     return {"Link": f'<{home.settings.issuer}{PREFIX}?{query}>; rel="next"'}
 
@@ -101,7 +102,7 @@ def build_router(home: Home) -> APIRouter:
         cursor: Annotated[str | None, Query(max_length=paging.LONGEST)] = None,
     ) -> list[PaperShown]:
         """List the organisation's papers in a state, the oldest first. `Link` with rel="next" says where it goes on."""
-        after = None if cursor is None else paging.opened(cursor)
+        after = paging.opened(_LIST, cursor)
         with home.database.transaction() as tx:
             found = paper.listing(tx, caller.org_code, state, limit=limit + 1, after=after)
         response.headers.update(_next(home, state, limit, found))

@@ -206,8 +206,8 @@ def queue(  # one parameter a filter
             if not cursor:
                 break
         if batch_id is not None:
-            found = clerk.quarantine(batch_id, mask=not unmasked)
-            rows = [{**row, "batch_id": batch_id} for row in found if code in {None, row["code"]}][:limit]
+            found = clerk.quarantine(batch_id, mask=not unmasked, code=code or "", most=limit)
+            rows = [{**row, "batch_id": batch_id} for row in found]
     batch_words.queue(console, rows)
     console.print(f"{len(rows)} 行 rows" + ("，还有更多，可用 --limit 或筛选 / there are more" if cursor else ""))
 

@@ -18,6 +18,7 @@ from exchange.subject_api.asking import Person, asking
 from registry import catalogue
 
 _NAME: Final = "qingqiao-my-information"  # of the file: says nothing of whose it is
+_ACCESSES: Final = "access"
 _FOR_AN_HOUR: Final = {"Cache-Control": "public, max-age=3600"}
 
 
@@ -73,8 +74,9 @@ def build_router(home: Home) -> APIRouter:
     ) -> AccessesModel:
         """List every access, permitted or refused with its reason, also from before any phone was bound."""
         with home.database.transaction() as tx:
-            found, after = accesses.page(tx, who.subject_id, before=accesses.opened(cursor), limit=limit)
-        return AccessesModel(accesses=[document.access_shown(one) for one in found], next=accesses.cursor(after))
+            found, after = accesses.page(tx, who.subject_id, before=paging.opened(_ACCESSES, cursor), limit=limit)
+        more = None if after is None else paging.cursor(_ACCESSES, *after)
+        return AccessesModel(accesses=[document.access_shown(one) for one in found], next=more)
 
     @own.get("/recipients", summary="Who was shown what", responses=problems.responses(401, 403))
     def shown_to(who: person) -> RecipientsModel:

@@ -4,7 +4,7 @@ What a person writes is sealed at once; it is refused here if it holds a residen
 identifier travels in somebody's words.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from consent.errors import TermsRefused
 from consent.evidence import Evidence, EvidenceKind
-from exchange import accesses, binding, complaints, disputes, messages, paging, problems, statements
+from exchange import binding, complaints, disputes, messages, paging, problems, statements
 from exchange.errors import RequestRefused
 from exchange.home import Home
 from exchange.naming import refuse_personal
@@ -22,6 +22,7 @@ from registry import clock
 from registry.clock import rfc3339
 from registry.records import RecordRef
 
+_MESSAGES: Final = "message"
 _WRITTEN = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*$"  # lines, but nothing unseen that turns text
 Words = Annotated[str, Field(min_length=2, max_length=500, pattern=_WRITTEN)]
 Item = Annotated[str, Field(max_length=80, pattern=r"^[A-Z][A-Z0-9_]*\.[a-z][a-z0-9_]*$")]
@@ -101,7 +102,7 @@ def _add_messages(router: APIRouter, home: Home, guard: asking) -> None:
     ) -> MessagesModel:
         """List messages: one for each access, permitted or refused, and what else concerns the person."""
         with home.database.transaction() as tx:
-            found, after = messages.page(tx, who.subject_id, before=accesses.opened(cursor), limit=limit)
+            found, after = messages.page(tx, who.subject_id, before=paging.opened(_MESSAGES, cursor), limit=limit)
             wanted = messages.access_messages_from(tx, who.subject_id) is not None
         shown = [
             MessageModel(
@@ -113,7 +114,8 @@ def _add_messages(router: APIRouter, home: Home, guard: asking) -> None:
             )
             for one in found
         ]
-        return MessagesModel(messages=shown, access_messages=wanted, next=accesses.cursor(after))
+        more = None if after is None else paging.cursor(_MESSAGES, *after)
+        return MessagesModel(messages=shown, access_messages=wanted, next=more)
 
     @router.put("/messages/choice", status_code=204, summary="Be told of accesses, or not")
     def choose(given: ChoiceModel, who: person) -> None:

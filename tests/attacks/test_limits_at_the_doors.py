@@ -9,8 +9,10 @@ import httpx
 import pytest
 import yaml
 
+from exchange import paging
 from exchange.home import Home
 from exchange.limits import declared
+from registry import clock
 from registry.canonical import b64url
 from registry.identifiers import ResidentId, resident_check
 from tests.attacks.bent_client import ISSUER, Caller, Door
@@ -130,7 +132,8 @@ def test_the_trail_is_read_page_by_page_and_a_cursor_of_ones_own_is_refused(door
             break
         cursor = {"cursor": page["next"]}
     assert (seen, len(seen)) == (whole, 5)
-    for made_up in ("x", "e30", b64url(b'["2026-06-01T00:00:00Z",5]'), b64url(b'["2026-06-01",null]')):
+    others = paging.cursor("paper", clock.now(), UUID(whole[0]))
+    for made_up in ("x", "e30", b64url(b'["entry","2026-06-01T00:00:00Z",5]'), b64url(b'["2026-06-01",null]'), others):
         assert office.get("/audit/v1/events", cursor=made_up).status_code == 400
 
 

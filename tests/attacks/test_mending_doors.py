@@ -8,8 +8,10 @@ from uuid import uuid4
 
 import httpx
 import openpyxl
+import orjson
 import pytest
 
+from connectors import delivered as tables
 from connectors import mending as decisions
 from connectors.mending import What
 from exchange.agency_api import pace
@@ -19,6 +21,7 @@ from exchange.oauth import clients
 from exchange.oauth.scopes import Role
 from exchange.release import Permitted, release
 from registry import clock
+from registry.canonical import b64url, unb64url
 from tests.agencies import AGENCY, OTHER_AGENCY, delivered, events, line, roster, shown, staff, wanted
 from tests.attacks.bent_client import ISSUER, Caller, Door
 from tests.people import BANK, LI, NOBODY, ZHANG, consented, question
@@ -247,6 +250,55 @@ def test_an_organisation_that_asks_too_fast_waits_and_keeps_nobody_else_waiting(
     for path in (f"{batch}/remarks", f"{batch}/quarantine", "/agency/v1/templates/SUBSIDY.xlsx"):
         assert wang.call("GET", path).json()["code"] == "asked-too-fast"
     assert stranger.call("GET", "/agency/v1/templates/SUBSIDY.xlsx").status_code == 200
+
+
+def paged(desk: Desk, path: str, what: str, most: int = 9) -> tuple[list[Any], list[str]]:
+    """Give a list's entries, one a page, and the texts that led on."""
+    found, led = list[Any](), list[str]()
+    while len(led) < most:
+        page = desk.call("GET", f"{path}?limit=1" + (f"&cursor={led[-1]}" if led else "")).json()
+        found += page[what]
+        if page["next"] is None:
+            return found, led
+        led.append(page["next"])
+    raise AssertionError("the list does not end")
+
+
+def test_lists_go_on_page_by_page_and_take_no_other_lists_cursors(
+    exchange_home: Home, wang: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "REMARKS_MOST", 1)
+    batch_id = delivered(exchange_home, roster(*[line(ZHANG)] * 4))
+    other = delivered(exchange_home, roster(line(LI), line(LI)))
+    batch = f"/agency/v1/batches/{batch_id}"
+    of_batch, led = paged(wang, f"{batch}/quarantine", "rows")
+    assert ([one["row"] for one in of_batch], len(led)) == ([3, 4, 5], 2)
+    assert wang.call("GET", f"{batch}/quarantine?limit=1&cursor={led[0]}").json()["total"] == 3
+    batches, of_batches = paged(wang, "/agency/v1/batches", "batches")
+    assert [one["batch_id"] for one in batches] == [str(other), str(batch_id)]
+    queue, of_queue = paged(wang, "/agency/v1/quarantine", "rows")
+    assert [(one["batch_id"], one["row"]) for one in queue] == [
+        (str(other), 3), *((str(batch_id), row) for row in (3, 4, 5)),
+    ]  # fmt: skip
+    remarks = wang.call("GET", f"{batch}/remarks").json()
+    rest = wang.call("GET", f"{batch}/remarks?cursor={remarks['next']}").json()
+    assert [one["row_no"] for one in remarks["remarks"] + rest["remarks"]] == [3, 4]
+    mine = {
+        "/agency/v1/batches": of_batches[0], "/agency/v1/quarantine": of_queue[0], f"{batch}/quarantine": led[0],
+        f"{batch}/remarks": remarks["next"],
+    }  # fmt: skip
+    for path in (*mine, "/agency/v1/proposals"):
+        for given in (*mine.values(), "e30", "x", "1", *map(unnamed, mine.values())):
+            answer = wang.call("GET", f"{path}?cursor={given}")
+            expected = 200 if given == mine.get(path) else 400
+            assert (answer.status_code, answer.json().get("code", "request-malformed")) == (
+                expected, "request-malformed",
+            ), path  # fmt: skip
+
+
+def unnamed(cursor: str) -> str:
+    """Give a cursor without its list's name."""
+    return b64url(orjson.dumps(orjson.loads(unb64url(cursor))[1:]))
 
 
 def test_no_problem_repeats_what_was_sent(exchange_home: Home, wang: Desk) -> None:

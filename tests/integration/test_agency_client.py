@@ -18,6 +18,7 @@ from registry import clock
 from registry.canonical import unb64url
 from registry.database import Database
 from registry.jws import Public
+from sandbox import agency
 from sandbox.agencies.faults import Fault
 from sandbox.agency import LineBroken, Refused
 from sandbox.manifests import Device, Seal, hashes_of, new_seal
@@ -158,13 +159,18 @@ def test_a_signed_file_is_known_as_signed(
 
 
 def test_a_clerk_mends_a_row_and_a_second_person_approves_it(
-    exchange: Exchange, roster: tuple[str, bytes, dict[str, object]]
+    exchange: Exchange, roster: tuple[str, bytes, dict[str, object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, content, expected = roster
     with closing(exchange.clerk("office-li")) as clerk, closing(exchange.clerk("office-wang")) as second:
         (batch_id,) = clerk.wait(clerk.upload(name, content))["batches"]
         rows = clerk.quarantine(batch_id, mask=False)
-        assert len(rows) >= int(str(expected["quarantined"]))
+        assert len(rows) >= int(str(expected["quarantined"])) > 1
+        mismatches = clerk.quarantine(batch_id, mask=False, code="AMOUNT_MISMATCH")
+        assert mismatches == [one for one in rows if one["code"] == "AMOUNT_MISMATCH"]
+        monkeypatch.setattr(agency, "_ROWS_AT_ONCE", len(rows) - 1)
+        assert clerk.quarantine(batch_id, mask=False) == rows
+        assert clerk.quarantine(batch_id, mask=False, most=1) == rows[:1]
         assert clerk.annotated(batch_id)[:2] == b"PK"
         assert clerk.template("SUBSIDY")[:2] == b"PK"
         row = next(one for one in rows if one["code"] == "AMOUNT_MISMATCH")

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from consent.evidence import Channel
-from exchange import consents
+from exchange import consents, paging
 from exchange.bulk import keeping, preparing, results, working
 from exchange.home import Home
 from exchange.oauth import clients
@@ -164,8 +164,8 @@ def test_batches_are_listed_by_page_the_newest_first(bank: Batcher) -> None:
     rest = bank.call("GET", f"/v1/batches?limit=2&cursor={page['next']}").json()
     assert [one["batch_id"] for one in page["batches"] + rest["batches"]] == made[::-1]
     assert rest["next"] is None
-    without_zone = b64url(orjson.dumps(["2026-06-15T02:03:04", made[0]]))
-    for bent in ("x", without_zone):
+    without_zone = b64url(orjson.dumps(["batch of questions", "2026-06-15T02:03:04", made[0]]))
+    for bent in ("x", without_zone, paging.cursor("paper", clock.now(), UUID(made[0]))):
         assert bank.call("GET", f"/v1/batches?cursor={bent}").json()["code"] == "request-malformed"
 
 

@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey
 from consent import receipt
 from consent.decision import Reason
 from consent.scope import Mode
-from exchange import binding, complaints, jobs, subjects
+from exchange import binding, complaints, jobs, paging, subjects
 from exchange.home import Home
 from exchange.portable import document
 from exchange.release import Permitted, Refused, release
@@ -69,8 +69,9 @@ def test_accesses_from_before_the_phone_was_bound_are_listed_with_refusals_and_r
     page = phone.get("/subject/v1/accesses?limit=1")
     assert page["accesses"] == [first]
     assert phone.get(f"/subject/v1/accesses?limit=1&cursor={page['next']}")["accesses"] == [second]
-    without_zone = b64url(orjson.dumps(["2026-06-15T02:03:04", str(UUID(int=1))]))
-    for bent in ("x", without_zone):
+    without_zone = b64url(orjson.dumps(["access", "2026-06-15T02:03:04", str(UUID(int=1))]))
+    assert phone.get(f"/subject/v1/messages?cursor={paging.cursor('message', clock.now(), UUID(int=1))}")
+    for bent in ("x", without_zone, paging.cursor("message", clock.now(), UUID(int=1))):
         answer = phone.call("GET", f"/subject/v1/accesses?cursor={bent}")
         assert (answer.status_code, answer.json()["code"]) == (400, "request-malformed")
 
