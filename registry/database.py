@@ -64,6 +64,7 @@ class Database:
             hide_parameters=True,  # error texts carry no values
         )
         event.listen(self.engine, "checkout", _refuse_dropped)
+        self._over = False
 
     def __repr__(self) -> str:
         return f"Database({self.engine.url.database!r})"
@@ -114,9 +115,11 @@ class Database:
             if raw.closed:  # the server went away: the pool's other connections are dead as well
                 pooled.invalidate()
                 self.engine.dispose()
-            elif self.engine.pool is not pool:  # disposed of meanwhile: nobody would take it out again, or close it
+            elif self._over or self.engine.pool is not pool:  # nobody would take it out again, or close it
                 pooled.invalidate()
             pooled.close()
+            if self.engine.pool is not pool:  # disposed of in this very moment: what went back into it would stay open
+                pool.dispose()
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -133,7 +136,7 @@ class Database:
                     yield session
                     _refuse_failed(driver(session))
             finally:
-                if self.engine.pool is not pool:
+                if self._over or self.engine.pool is not pool:
                     connection.invalidate()
 
     @cached_property
@@ -146,7 +149,8 @@ class Database:
         return Database(url, pool_size=ASIDE_SIZE, pool_overflow=ASIDE_SIZE)
 
     def close(self) -> None:
-        """Close the pool's idle connections; those in use close when they come back."""
+        """Close the pool's idle connections; those in use, and later ones, close when they come back."""
+        self._over = True
         if "aside" in self.__dict__:
             self.aside.close()
         self.engine.dispose()

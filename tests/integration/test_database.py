@@ -2,7 +2,7 @@
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from registry.database import Database, driver
 from registry.errors import DatabaseUnavailable
@@ -144,3 +144,32 @@ def test_a_database_that_is_not_there_is_said_without_its_password() -> None:
     with pytest.raises(DatabaseUnavailable, match="nothing") as caught, database.transaction():
         pass
     assert "verysecret" not in str(caught.value) + repr(database)
+
+
+def test_a_connection_that_goes_back_while_the_pool_is_disposed_of_is_closed(database: Database) -> None:
+    disposed: list[None] = []
+
+    def dispose(*_: object) -> None:
+        if not disposed:
+            disposed.append(None)
+            database.engine.dispose()
+
+    event.listen(database.engine, "checkin", dispose)
+    with database.transaction() as tx:
+        pass
+    assert tx.closed
+    with database.statement() as again:
+        assert again.execute("SELECT 1").fetchone() == (1,)
+    assert not again.closed
+
+
+def test_what_comes_back_after_the_end_is_closed(database: Database) -> None:
+    with database.transaction() as tx:
+        database.close()
+    with database.transaction() as late:
+        assert late.execute("SELECT 1").fetchone() == (1,)
+    with database.session() as session:
+        latest = driver(session)
+    assert tx.closed
+    assert late.closed
+    assert latest.closed
