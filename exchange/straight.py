@@ -9,7 +9,7 @@ Not here: what is asked of a request before it comes so far (`exchange.envelope`
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
@@ -18,7 +18,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
-HANDLERS = "starlette.exception_handlers"  # where a route looks for what makes an answer of what it raised
+HANDLERS: Final = "starlette.exception_handlers"  # where a route looks for what makes an answer of what it raised
 
 
 class Doors(FastAPI):
